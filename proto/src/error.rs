@@ -1,0 +1,43 @@
+//! Names of error reasons, carried in `google.rpc.ErrorInfo.reason` with domain [`DOMAIN`].
+//!
+//! Clients decide by reason, never by message. A reason is never renamed.
+
+/// `ErrorInfo.domain` of every error that tandem makes.
+pub const DOMAIN: &str = "tandem";
+
+/// A field of the request has a value that is not allowed; `BadRequest` details name it.
+pub const INVALID_ARGUMENT: &str = "INVALID_ARGUMENT";
+/// Prompt and `max_tokens` do not fit in the model's context.
+pub const PROMPT_TOO_LONG: &str = "PROMPT_TOO_LONG";
+/// No model has this id and no file this path.
+pub const MODEL_NOT_FOUND: &str = "MODEL_NOT_FOUND";
+/// The file is not a model that can be used.
+pub const MODEL_INVALID: &str = "MODEL_INVALID";
+/// The model does not fit in the memory of this machine.
+pub const MODEL_TOO_LARGE: &str = "MODEL_TOO_LARGE";
+/// The model's engine died while it served this request. Retry.
+pub const ENGINE_CRASHED: &str = "ENGINE_CRASHED";
+/// The model's engine is not up: it is starting, backing off, or was given up. Retry later.
+pub const ENGINE_UNAVAILABLE: &str = "ENGINE_UNAVAILABLE";
+/// Too much work is waiting; `RetryInfo` says when to try again.
+pub const OVERLOADED: &str = "OVERLOADED";
+/// The deadline passed.
+pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+/// The caller, or an `Unload`, ended the request.
+pub const CANCELLED: &str = "CANCELLED";
+/// No conversation has this id.
+pub const CONVERSATION_NOT_FOUND: &str = "CONVERSATION_NOT_FOUND";
+/// No provider has this name, or none is configured.
+pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
+/// The remote API failed or could not be reached.
+pub const PROVIDER_FAILED: &str = "PROVIDER_FAILED";
+/// The remote API refused the credentials.
+pub const PROVIDER_REFUSED: &str = "PROVIDER_REFUSED";
+/// The store could not read or write.
+pub const STORE_FAILED: &str = "STORE_FAILED";
+/// The daemon is shutting down.
+pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
+/// A part of the daemon is being restarted. Retry.
+pub const RESTARTING: &str = "RESTARTING";
+/// A defect in tandem. The log has the cause under the turn's id.
+pub const INTERNAL: &str = "INTERNAL";
