@@ -1,1 +1,25 @@
-//! placeholder
+//! The supervision tree of tandem. Each actor is a file with its messages and thin handlers,
+//! and a folder with logic that needs no runtime.
+
+mod address;
+pub mod api_escalator;
+mod error;
+pub mod inference_worker;
+pub mod memory_store;
+pub mod model_loader;
+pub mod provider;
+pub mod resource_monitor;
+pub mod router;
+pub mod sampling;
+pub mod supervisor;
+mod tandem;
+mod track;
+mod tree;
+mod turn;
+
+pub use address::Address;
+pub use error::{Error, Result};
+pub use router::Answer;
+pub use tandem::Tandem;
+pub use track::{Completion, Prompt, TrackEvent, TrackEvents, TrackRequest};
+pub use tree::{Node, Tree};

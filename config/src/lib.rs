@@ -1,1 +1,38 @@
-//! placeholder
+//! Settings: typed, checked, with a default for everything.
+//!
+//! A setting comes from a flag, else from the environment (`TANDEM_ROUTER__POLICY=fast`), else from
+//! the file `tandem.toml`, else from its default. All that is wrong is reported at once.
+
+use std::path::PathBuf;
+
+mod error;
+mod kind;
+mod load;
+mod paths;
+mod schema;
+mod secret;
+mod settings;
+mod show;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, Origin, Problem};
+use paths::Environment;
+pub use secret::Secret;
+pub use settings::{
+    Config, Daemon, Engine, LogFormat, Memory, Models, Overrides, Policy, Provider, Resources,
+    Router, Telemetry,
+};
+
+/// The settings file that is read when none is named. It need not exist.
+pub fn default_config_file() -> PathBuf {
+    Environment::of_process().config_file()
+}
+
+/// The socket when neither flag nor settings name one: `$TANDEM_SOCKET`, else
+/// `$XDG_RUNTIME_DIR/tandem/tandem.sock`, else `tandem.sock` in the data directory.
+pub fn default_socket() -> PathBuf {
+    let environment = Environment::of_process();
+    environment.own_path("TANDEM_SOCKET").unwrap_or_else(|| environment.socket())
+}

@@ -1,0 +1,63 @@
+# Everything a person does with this repository. Needs Rust, make and python3 with pip; `make setup`
+# installs the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# Kept outside the checkout, so that a fresh one builds from what an earlier one left.
+export TANDEM_CACHE ?= $(HOME)/.cache/tandem
+export CARGO_TARGET_DIR ?= $(TANDEM_CACHE)/target
+# llama.cpp is compiled once for all checkouts and profiles.
+ifneq ($(shell command -v ccache),)
+export CMAKE_C_COMPILER_LAUNCHER ?= ccache
+export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
+endif
+
+programs := -p tandem-engine -p tandem-daemon -p tandem-client
+
+.PHONY: help setup model build demo test lint coverage llama-server
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install the system packages that are missing
+	@scripts/setup.sh
+
+model: setup ## Fetch the default model, 98 MB, once
+	@scripts/model.sh >/dev/null
+
+build: setup ## Build the programs for use
+	cargo build --release --locked $(programs)
+
+demo: build model ## Ask a real model two questions
+	@scripts/demo.sh "$(CARGO_TARGET_DIR)/release" "$$(scripts/model.sh 2>/dev/null)"
+
+llama-server: setup ## Build the remote API that tests talk to, once
+	@scripts/llama-server.sh >/dev/null
+
+# The programs are built first and with all targets: tests start them as processes.
+test: model llama-server ## Run all tests, with a real model and a real remote API
+	@export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
+	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
+	export TANDEM_BIN_DIR="$(CARGO_TARGET_DIR)/debug"
+	cargo build --locked --workspace --bins --tests
+	cargo test --locked --workspace
+
+lint: setup ## Check format, code, shell scripts and dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	tools="$$(scripts/tools.sh)"
+	"$$tools/cargo-deny" --locked check bans licenses sources
+	[[ ! -x "$$tools/shellcheck" ]] || "$$tools/shellcheck" scripts/*.sh .ci/run
+
+coverage: model llama-server ## Measure which lines the tests reach
+	@command -v cargo-tarpaulin >/dev/null || cargo install cargo-tarpaulin --locked
+	export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
+	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
+	cargo build --locked --workspace --bins
+	export TANDEM_BIN_DIR="$(CARGO_TARGET_DIR)/debug"
+	cargo tarpaulin --workspace --engine llvm --follow-exec --skip-clean --out html --out stdout \
+		--output-dir "$(CARGO_TARGET_DIR)/coverage"
+

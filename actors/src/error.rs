@@ -1,0 +1,175 @@
+//! Everything that can go wrong with a request, in the caller's words.
+//!
+//! Each message says what is wrong and what to do. `daemon/src/grpc/status.rs` maps every
+//! variant to a gRPC status and a reason of [`tandem_proto::error`].
+
+use std::time::Duration;
+
+/// Result of anything that a caller asked for.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was refused or ended without an answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A field of the request has a value that is not allowed.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Name of the field as the proto spells it.
+        field: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// Prompt and answer do not fit in the context.
+    #[error("{problem}; shorten the prompt, lower max_tokens or use a model with a longer context")]
+    PromptTooLong {
+        /// Which numbers do not fit.
+        problem: String,
+    },
+    /// No such model.
+    #[error("no model {id:?} here; known: {known}. Give one of these, or the path of a GGUF file")]
+    ModelNotFound {
+        /// What the caller asked for.
+        id: String,
+        /// Ids of the catalog, comma separated.
+        known: String,
+    },
+    /// The catalog knows the model, but its file is not on this machine.
+    #[error("the file of model {id:?} is missing; put it at {path}")]
+    ModelAbsent {
+        /// Catalog id.
+        id: String,
+        /// Where the file is expected.
+        path: String,
+    },
+    /// The file is not a model that can be used.
+    #[error("model {id:?} cannot be used: {problem}")]
+    ModelInvalid {
+        /// Catalog id or path.
+        id: String,
+        /// What is wrong with the file.
+        problem: String,
+    },
+    /// The model does not fit in memory.
+    #[error(
+        "model {id:?} needs about {needed_mib} MiB and {available_mib} MiB may be used; \
+         close other programs, lower engine.context_tokens or choose a smaller model"
+    )]
+    ModelTooLarge {
+        /// Catalog id or path.
+        id: String,
+        /// Estimate for weights, KV cache and compute buffers.
+        needed_mib: u64,
+        /// Available memory less `resources.memory_reserve_bytes`.
+        available_mib: u64,
+    },
+    /// The engine died while it served this request.
+    #[error("the engine of model {model:?} died ({reason}) while it answered; ask again")]
+    EngineCrashed {
+        /// Catalog id or path.
+        model: String,
+        /// How it died.
+        reason: String,
+    },
+    /// The engine is not up.
+    #[error("the engine of model {model:?} is not available: {reason}")]
+    EngineUnavailable {
+        /// Catalog id or path.
+        model: String,
+        /// What happened to it.
+        reason: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A queue is full.
+    #[error("overloaded: {what}; try again in {} s", retry_after.as_secs().max(1))]
+    Overloaded {
+        /// Which limit was reached.
+        what: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The deadline passed.
+    #[error("the deadline passed {stage}; allow more time or lower max_tokens")]
+    DeadlineExceeded {
+        /// What the request was waiting for: "while waiting for a slot".
+        stage: String,
+    },
+    /// The request was ended on purpose.
+    #[error("cancelled: {reason}")]
+    Cancelled {
+        /// By whom.
+        reason: String,
+    },
+    /// No such conversation.
+    #[error("no conversation {id:?}; `tandem conversation list` shows those that exist")]
+    ConversationNotFound {
+        /// What the caller asked for.
+        id: String,
+    },
+    /// No such provider.
+    #[error("{problem}; add a table [providers.NAME] with base_url and model to tandem.toml")]
+    ProviderNotConfigured {
+        /// Which provider is missing.
+        problem: String,
+    },
+    /// A remote API failed.
+    #[error("provider {provider:?} failed: {problem}")]
+    ProviderFailed {
+        /// Name in the configuration.
+        provider: String,
+        /// What happened.
+        problem: String,
+        /// When the provider asks us to come back.
+        retry_after: Option<Duration>,
+    },
+    /// A remote API refused the request or the credentials; trying again will not help.
+    #[error("provider {provider:?} refused the request: {problem}")]
+    ProviderRefused {
+        /// Name in the configuration.
+        provider: String,
+        /// What it said.
+        problem: String,
+    },
+    /// The store could not read or write.
+    #[error("the store failed: {problem}; nothing was changed. Check disk space and permissions")]
+    Store {
+        /// What the store said.
+        problem: String,
+    },
+    /// The daemon is shutting down.
+    #[error("the daemon is shutting down; ask again when it is back")]
+    ShuttingDown,
+    /// An actor is being restarted.
+    #[error("{part} is being restarted; try again")]
+    Restarting {
+        /// Which actor.
+        part: String,
+    },
+    /// A defect in tandem.
+    #[error("internal error: {problem}; this is a defect in tandem, the log says more")]
+    Internal {
+        /// What was violated.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Invalid`].
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+
+    /// Whether the other track may answer in place of the one that ended with this error.
+    /// Not when the request itself is at fault or the caller is gone.
+    #[must_use]
+    pub fn other_track_may_answer(&self) -> bool {
+        !matches!(
+            self,
+            Self::Invalid { .. }
+                | Self::Cancelled { .. }
+                | Self::DeadlineExceeded { .. }
+                | Self::ConversationNotFound { .. }
+                | Self::ShuttingDown
+        )
+    }
+}

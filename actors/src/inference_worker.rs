@@ -1,0 +1,280 @@
+//! One model's engine process: started, watched, started again when it dies, and everything
+//! that is asked of it. Answers outlive engines: what an engine was working on when it died is
+//! handed to the next one together with the tokens generated so far.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tandem_proto::engine::{Heartbeat, Hello, Loaded};
+use tandem_proto::v1::{ChatMessage, Model, Sampling};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use crate::{Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore};
+
+mod in_flight;
+mod process;
+mod query;
+mod recovery;
+mod settings;
+mod state;
+
+use in_flight::Ticket;
+use process::ProcessEvent;
+pub use query::Counts;
+use query::Query;
+use settings::Choice;
+use state::State;
+
+/// Requests and queries that one worker takes on; more are refused.
+const REQUESTS_MAX: usize = 256;
+/// Events that a request may produce besides one per token.
+const EVENTS_BESIDE_TOKENS: usize = 16;
+/// Longest wait for an answer about tokens, the load of the model included.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often the watchdog looks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a worker hosts and how.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// Catalog id or path, for messages.
+    pub model: String,
+    /// The GGUF file.
+    pub path: PathBuf,
+    /// The engine binary.
+    pub binary: PathBuf,
+    /// Settings of the engine.
+    pub config: tandem_config::Engine,
+    /// Remembers which settings work.
+    pub store: MemoryStore,
+    /// Where the worker can be reached.
+    pub handle: Worker,
+    /// Its place in the tree.
+    pub node: Node,
+}
+
+/// One worker, as others see it.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    facts: Arc<Model>,
+    sampling: Sampling,
+    address: Address<Message>,
+    permits: Arc<Semaphore>,
+    report: Arc<watch::Sender<Report>>,
+}
+
+/// What is to be known about a worker.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// What it is doing.
+    pub phase: Phase,
+    /// The running engine process; 0 when there is none.
+    pub pid: u32,
+    /// Engines started after the first.
+    pub restarts: u32,
+    /// The engine's introduction.
+    pub hello: Option<Hello>,
+    /// Facts about the loaded model.
+    pub loaded: Option<Loaded>,
+    /// Settings in effect, for a person.
+    pub settings: String,
+    /// Why they are not the defaults; empty when they are.
+    pub settings_reason: String,
+    /// The engine's last sign of life.
+    pub heartbeat: Heartbeat,
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Phase {
+    /// The first engine has not finished loading.
+    #[default]
+    Starting,
+    /// The engine loads: fraction done, and what it does.
+    Loading(f32, String),
+    /// The engine serves.
+    Ready,
+    /// The engine died; the next one is on its way.
+    Restarting(String),
+    /// There will be no engine. The worker has ended.
+    Failed(Error),
+}
+
+impl Worker {
+    /// A worker that is yet to be started.
+    #[must_use]
+    pub fn new(facts: Model, sampling: Sampling) -> Self {
+        Self {
+            facts: Arc::new(facts),
+            sampling,
+            address: Address::new("the inference worker"),
+            permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            report: Arc::new(watch::Sender::new(Report::default())),
+        }
+    }
+
+    /// The model's id.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.facts.id
+    }
+
+    /// What the file and the catalog say about the model.
+    #[must_use]
+    pub fn facts(&self) -> &Model {
+        &self.facts
+    }
+
+    /// How the catalog recommends to sample from it.
+    #[must_use]
+    pub fn recommended_sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
+    /// Whether nothing is asked of it at the moment.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.permits.available_permits() == REQUESTS_MAX
+    }
+
+    /// The worker's state now and whenever it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Report> {
+        self.report.subscribe()
+    }
+
+    /// Starts a generation, also while the model still loads. Dropping the events cancels it.
+    pub fn start(&self, request: TrackRequest) -> Result<TrackEvents> {
+        let tokens = request.sampling.max_tokens.unwrap_or_default() as usize;
+        let (events, receiver) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
+        let ticket = Ticket { events, _permit: self.permit()? };
+        self.address.cast(Message::Generate { request, ticket })?;
+        Ok(receiver)
+    }
+
+    /// The tokens of a text.
+    pub async fn tokenize(
+        &self,
+        text: String,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<u32>> {
+        self.query(|reply| Query::Tokenize { text, add_special, parse_special, reply }).await
+    }
+
+    /// The text of tokens; bytes that are not whole UTF-8 become U+FFFD.
+    pub async fn detokenize(&self, tokens: Vec<u32>) -> Result<String> {
+        self.query(|reply| Query::Detokenize { tokens, reply }).await
+    }
+
+    /// Lengths in tokens.
+    pub async fn count(&self, texts: Vec<String>, messages: Vec<ChatMessage>) -> Result<Counts> {
+        self.query(|reply| Query::Count { texts, messages, reply }).await
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
+    ) -> Result<T> {
+        let permit = self.permit()?;
+        let message = |reply| Message::Query { query: query(reply), permit };
+        self.address.ask(QUERY_TIMEOUT, message).await?
+    }
+
+    /// Waits until the model is loaded or cannot be.
+    pub async fn loaded(&self) -> Result<Loaded> {
+        let mut report = self.watch();
+        let settled = report.wait_for(|report| {
+            matches!(report.phase, Phase::Ready | Phase::Failed(_))
+        });
+        // The sender lives in `self`.
+        let report = settled.await.map_err(|_| Error::ShuttingDown)?.clone();
+        match report.phase {
+            Phase::Failed(error) => Err(error),
+            _ => Ok(report.loaded.unwrap_or_default()),
+        }
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Error::Overloaded {
+            what: format!("{REQUESTS_MAX} requests wait for model {:?}", self.model()),
+            retry_after: Duration::from_secs(2),
+        })
+    }
+}
+
+/// Messages of the worker.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Generate { request: TrackRequest, ticket: Ticket },
+    Query { query: Query, permit: OwnedSemaphorePermit },
+    /// Nobody waits for the request any more, or not for longer.
+    Abandoned { id: u64, error: Error },
+    /// The pause before the next engine is over.
+    StartEngine,
+    /// From the engine process of the numbered life.
+    Process { life: u32, event: ProcessEvent },
+    /// What is remembered about this model, build and CPU.
+    Remembered { life: u32, key: String, choice: Option<Choice> },
+    /// Time for the watchdog to look.
+    Tick,
+}
+
+/// The actor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InferenceWorker;
+
+impl Actor for InferenceWorker {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        arguments.handle.address.publish(myself.clone());
+        myself.cast(Message::StartEngine)?;
+        myself.cast(Message::Tick)?;
+        Ok(State::new(arguments))
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Generate { request, ticket } => state.generate(&myself, request, ticket),
+            Message::Query { query, permit } => state.query(query, permit),
+            Message::Abandoned { id, error } => state.abandon(id, error),
+            Message::StartEngine => state.start_engine(&myself),
+            Message::Process { life, event } if life == state.life() => match event {
+                ProcessEvent::Frame(frame) => state.on_frame(&myself, frame),
+                ProcessEvent::Exited(exit) => state.on_exit(&myself, &exit),
+            },
+            Message::Remembered { life, key, choice } if life == state.life() => {
+                state.on_remembered(key, choice);
+            }
+            Message::Process { .. } | Message::Remembered { .. } => (),
+            Message::Tick => {
+                state.watch_for_hangs();
+                drop(myself.send_after(TICK, || Message::Tick));
+            }
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<Message>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.stop().await;
+        Ok(())
+    }
+}

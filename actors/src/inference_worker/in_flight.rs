@@ -1,0 +1,266 @@
+//! The requests that an engine works on, with all that is needed to go on after its death.
+
+use std::collections::BTreeMap;
+
+use tandem_proto::engine::{Generate, Rejected, Rejection, SequenceStep};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::{Completion, Error, Prompt, TrackEvent, TrackRequest};
+
+/// A request that saw this many engines die is ended: it may well be what kills them.
+const DEATHS_MAX: u32 = 2;
+
+/// Requests by the id under which the engine knows them.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    requests: BTreeMap<u64, Entry>,
+    next_id: u64,
+}
+
+/// Where the events of a request go, and its right to be here.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(super) events: mpsc::Sender<TrackEvent>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Entry {
+    request: TrackRequest,
+    ticket: Ticket,
+    /// Everything generated so far, over all engines.
+    tokens: Vec<u32>,
+    logprob_sum: f64,
+    /// The engine of this life knows the request.
+    submitted: bool,
+    deaths: u32,
+}
+
+impl InFlight {
+    /// Takes a request in and names it.
+    pub(super) fn admit(&mut self, request: TrackRequest, ticket: Ticket) -> u64 {
+        self.next_id += 1;
+        let entry = Entry {
+            request,
+            ticket,
+            tokens: Vec::new(),
+            logprob_sum: 0.0,
+            submitted: false,
+            deaths: 0,
+        };
+        self.requests.insert(self.next_id, entry);
+        self.next_id
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// What to send to the engine for every request that it does not know yet, oldest first.
+    pub(super) fn submit_all(&mut self) -> Vec<Generate> {
+        let unknown = self.requests.iter_mut().filter(|(_, entry)| !entry.submitted);
+        unknown.map(|(&id, entry)| entry.submit(id)).collect()
+    }
+
+    /// Digests one request's part of a step. True when the request is complete.
+    pub(super) fn on_step(&mut self, step: SequenceStep) -> bool {
+        // A step for a request that was cancelled meanwhile.
+        let Some(entry) = self.requests.get_mut(&step.id) else { return false };
+        entry.tokens.extend(&step.tokens);
+        entry.logprob_sum += step.logprob_sum;
+        if !step.text.is_empty() || !step.logprobs.is_empty() {
+            entry.report(TrackEvent::Delta { text: step.text, logprobs: step.logprobs });
+        }
+        let Some(finish) = step.finish else { return false };
+        #[allow(clippy::cast_precision_loss, reason = "a few thousand tokens")]
+        let mean_logprob =
+            (!entry.tokens.is_empty()).then(|| entry.logprob_sum / entry.tokens.len() as f64);
+        let completion = Completion {
+            finish_reason: finish.reason(),
+            usage: finish.usage.unwrap_or_default(),
+            timings: finish.timings.unwrap_or_default(),
+            mean_logprob,
+        };
+        entry.report(TrackEvent::Done(completion));
+        self.requests.remove(&step.id);
+        true
+    }
+
+    /// The engine refuses a request.
+    pub(super) fn on_rejected(&mut self, rejected: Rejected) {
+        let rejection = rejected.rejection();
+        let error = match rejection {
+            Rejection::Invalid | Rejection::Template => Error::invalid("request", rejected.message),
+            Rejection::TooLong => Error::PromptTooLong { problem: rejected.message },
+            Rejection::Busy => Error::Overloaded {
+                what: rejected.message,
+                retry_after: std::time::Duration::from_secs(1),
+            },
+            Rejection::Failed | Rejection::Unspecified => {
+                Error::Internal { problem: rejected.message }
+            }
+        };
+        self.end(rejected.id, error);
+    }
+
+    /// The engine died. Requests that it knew go on with the next one, except those that have
+    /// seen too many deaths. `ended_by` makes their error.
+    pub(super) fn on_death(&mut self, how: &str, ended_by: impl Fn() -> Error) {
+        self.requests.retain(|_, entry| {
+            if !entry.submitted {
+                return true;
+            }
+            entry.submitted = false;
+            entry.deaths += 1;
+            if entry.deaths >= DEATHS_MAX {
+                entry.report(TrackEvent::Failed(ended_by()));
+                return false;
+            }
+            if !entry.tokens.is_empty() {
+                entry.report(TrackEvent::Resumed { reason: how.to_owned() });
+            }
+            true
+        });
+    }
+
+    /// Ends one request. False when it is not here (any more).
+    pub(super) fn end(&mut self, id: u64, error: Error) -> bool {
+        let Some(entry) = self.requests.remove(&id) else { return false };
+        entry.report(TrackEvent::Failed(error));
+        true
+    }
+
+    /// Ends everything.
+    pub(super) fn end_all(&mut self, error: &Error) {
+        for (_, entry) in std::mem::take(&mut self.requests) {
+            entry.report(TrackEvent::Failed(error.clone()));
+        }
+    }
+}
+
+impl Entry {
+    fn submit(&mut self, id: u64) -> Generate {
+        self.submitted = true;
+        let (prompt, messages) = match &self.request.prompt {
+            Prompt::Text(text) => (text.clone(), Vec::new()),
+            Prompt::Chat(messages) => (String::new(), messages.clone()),
+        };
+        Generate {
+            id,
+            prompt,
+            messages,
+            sampling: Some(self.request.sampling.clone()),
+            resume_tokens: self.tokens.clone(),
+        }
+    }
+
+    /// The channel holds one event per token and a few more, so it is never full; when the
+    /// receiver is gone, its watcher cancels the request.
+    fn report(&self, event: TrackEvent) {
+        let _ = self.ticket.events.try_send(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use tandem_proto::engine::Finish;
+    use tandem_proto::v1::{FinishReason, Sampling};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn admit(in_flight: &mut InFlight) -> (u64, mpsc::Receiver<TrackEvent>) {
+        let (events, received) = mpsc::channel(16);
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let request = TrackRequest {
+            turn_id: "turn".to_owned(),
+            prompt: Prompt::Text("Once".to_owned()),
+            sampling: Sampling { seed: Some(1), max_tokens: Some(8), ..Sampling::default() },
+            deadline: Instant::now(),
+        };
+        (in_flight.admit(request, Ticket { events, _permit: permit }), received)
+    }
+
+    fn step(id: u64, token: u32, text: &str) -> SequenceStep {
+        SequenceStep {
+            id,
+            tokens: vec![token],
+            text: text.to_owned(),
+            logprob_sum: -0.5,
+            ..SequenceStep::default()
+        }
+    }
+
+    fn died() -> Error {
+        Error::EngineCrashed { model: "m".to_owned(), reason: "SIGKILL".to_owned() }
+    }
+
+    #[test]
+    fn after_a_death_the_next_engine_gets_the_tokens_already_generated() {
+        let mut in_flight = InFlight::default();
+        let (id, mut events) = admit(&mut in_flight);
+        assert!(in_flight.submit_all()[0].resume_tokens.is_empty());
+        in_flight.on_step(step(id, 7, "up"));
+        in_flight.on_step(step(id, 8, " on"));
+        assert!(in_flight.submit_all().is_empty(), "the engine knows it already");
+
+        in_flight.on_death("killed by SIGKILL", died);
+        assert_eq!(in_flight.submit_all()[0].resume_tokens, [7, 8]);
+        let mut last = step(id, 9, " a");
+        last.finish = Some(Finish {
+            reason: FinishReason::Length.into(),
+            ..Finish::default()
+        });
+        assert!(in_flight.on_step(last));
+        assert_eq!(in_flight.len(), 0);
+
+        let mut text = String::new();
+        let mut resumed = 0;
+        while let Ok(event) = events.try_recv() {
+            match event {
+                TrackEvent::Delta { text: more, .. } => text += &more,
+                TrackEvent::Resumed { .. } => resumed += 1,
+                TrackEvent::Done(completion) => assert_eq!(completion.mean_logprob, Some(-0.5)),
+                TrackEvent::Failed(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((text.as_str(), resumed), ("up on a", 1));
+    }
+
+    #[test]
+    fn a_request_with_nothing_sent_is_retried_silently() {
+        let mut in_flight = InFlight::default();
+        let (_, mut events) = admit(&mut in_flight);
+        in_flight.submit_all();
+        in_flight.on_death("killed by SIGKILL", died);
+        assert!(events.try_recv().is_err());
+        assert_eq!(in_flight.submit_all().len(), 1);
+    }
+
+    #[test]
+    fn a_request_that_saw_two_deaths_is_ended_and_one_that_waited_is_not() {
+        let mut in_flight = InFlight::default();
+        let (_, mut poison) = admit(&mut in_flight);
+        in_flight.submit_all();
+        in_flight.on_death("killed by SIGSEGV", died);
+        in_flight.submit_all();
+        let (_, mut bystander) = admit(&mut in_flight);
+        in_flight.on_death("killed by SIGSEGV", died);
+        assert_eq!(poison.try_recv().unwrap(), TrackEvent::Failed(died()));
+        assert!(bystander.try_recv().is_err());
+        assert_eq!(in_flight.len(), 1);
+    }
+
+    #[test]
+    fn a_step_for_a_cancelled_request_is_ignored() {
+        let mut in_flight = InFlight::default();
+        let (id, _events) = admit(&mut in_flight);
+        assert!(in_flight.end(id, died()));
+        assert!(!in_flight.on_step(step(id, 1, "late")));
+        assert!(!in_flight.end(id, died()));
+    }
+}

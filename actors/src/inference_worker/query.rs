@@ -1,0 +1,141 @@
+//! Short questions to an engine about tokens and text.
+
+use std::collections::BTreeMap;
+
+use ractor::RpcReplyPort;
+use tandem_proto::engine::{CountTokens, Detokenize, Rejected, Tokenize, from_engine, to_engine};
+use tandem_proto::v1::ChatMessage;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{Error, Result};
+
+/// A question and where its answer goes.
+#[derive(Debug)]
+pub(crate) enum Query {
+    Tokenize { text: String, add_special: bool, parse_special: bool, reply: Reply<Vec<u32>> },
+    Detokenize { tokens: Vec<u32>, reply: Reply<String> },
+    Count { texts: Vec<String>, messages: Vec<ChatMessage>, reply: Reply<Counts> },
+}
+
+type Reply<T> = RpcReplyPort<Result<T>>;
+
+/// Lengths in tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Of each text on its own.
+    pub texts: Vec<u32>,
+    /// Of the messages as the chat template renders them; 0 when there were none.
+    pub messages: u32,
+}
+
+impl Query {
+    fn fail(self, error: Error) {
+        // Whoever asked may have gone.
+        let _ = match self {
+            Self::Tokenize { reply, .. } => reply.send(Err(error)).is_ok(),
+            Self::Detokenize { reply, .. } => reply.send(Err(error)).is_ok(),
+            Self::Count { reply, .. } => reply.send(Err(error)).is_ok(),
+        };
+    }
+
+    fn request(&self, id: u64) -> to_engine::Message {
+        match self {
+            Self::Tokenize { text, add_special, parse_special, .. } => {
+                to_engine::Message::Tokenize(Tokenize {
+                    id,
+                    text: text.clone(),
+                    add_special: *add_special,
+                    parse_special: *parse_special,
+                })
+            }
+            Self::Detokenize { tokens, .. } => {
+                to_engine::Message::Detokenize(Detokenize { id, tokens: tokens.clone() })
+            }
+            Self::Count { texts, messages, .. } => to_engine::Message::CountTokens(CountTokens {
+                id,
+                texts: texts.clone(),
+                messages: messages.clone(),
+            }),
+        }
+    }
+}
+
+/// Questions that have no answer yet. Ids are separate from those of generations by
+/// counting down from the top.
+#[derive(Debug)]
+pub(super) struct Queries {
+    waiting: BTreeMap<u64, Waiting>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    query: Query,
+    sent: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Queries {
+    pub(super) fn new() -> Self {
+        Self { waiting: BTreeMap::new(), next_id: u64::MAX }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn admit(&mut self, query: Query, permit: OwnedSemaphorePermit) {
+        self.waiting.insert(self.next_id, Waiting { query, sent: false, _permit: permit });
+        self.next_id -= 1;
+    }
+
+    /// What to send to the engine, oldest first.
+    pub(super) fn send_all(&mut self) -> Vec<to_engine::Message> {
+        let unsent = self.waiting.iter_mut().rev().filter(|(_, waiting)| !waiting.sent);
+        unsent
+            .map(|(&id, waiting)| {
+                waiting.sent = true;
+                waiting.query.request(id)
+            })
+            .collect()
+    }
+
+    /// Digests an answer. Gives it back when it answers nothing that was asked here.
+    pub(super) fn on_answer(&mut self, id: u64, answer: from_engine::Message) {
+        let Some(Waiting { query, .. }) = self.waiting.remove(&id) else { return };
+        match (query, answer) {
+            (Query::Tokenize { reply, .. }, from_engine::Message::Tokens(answer)) => {
+                let _ = reply.send(Ok(answer.tokens));
+            }
+            (Query::Detokenize { reply, .. }, from_engine::Message::Text(answer)) => {
+                let _ = reply.send(Ok(answer.text));
+            }
+            (Query::Count { reply, .. }, from_engine::Message::Count(answer)) => {
+                let counts = Counts { texts: answer.texts, messages: answer.messages };
+                let _ = reply.send(Ok(counts));
+            }
+            (query, _) => query.fail(Error::Internal {
+                problem: "the engine answered a question with an answer of another kind".to_owned(),
+            }),
+        }
+    }
+
+    /// The engine refuses. False when it was not a question that it refused.
+    pub(super) fn on_rejected(&mut self, rejected: &Rejected) -> bool {
+        let Some(Waiting { query, .. }) = self.waiting.remove(&rejected.id) else { return false };
+        query.fail(Error::invalid("request", rejected.message.clone()));
+        true
+    }
+
+    /// Ends what the engine had been asked; with `all`, also what it had not.
+    /// A question is not asked again: its text may be what killed the engine.
+    pub(super) fn fail(&mut self, error: &Error, all: bool) {
+        for (id, waiting) in std::mem::take(&mut self.waiting) {
+            if all || waiting.sent {
+                waiting.query.fail(error.clone());
+            } else {
+                self.waiting.insert(id, waiting);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Which of llama.cpp's faster paths an engine uses, and what is remembered about it.
+//!
+//! Some kernels crash on some CPUs for some quantisations. A new combination of model, build
+//! and CPU is tried with everything on, in an engine that serves nobody yet; when it dies, the
+//! next rung is tried. The rung that worked is remembered.
+
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sysinfo::{CpuRefreshKind, System};
+use tandem_proto::engine::Load;
+
+/// From fastest to safest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Rung {
+    Defaults,
+    NoExtraBufts,
+    Plain,
+}
+
+impl Rung {
+    /// The next safer one.
+    pub(super) fn safer(self) -> Option<Self> {
+        match self {
+            Self::Defaults => Some(Self::NoExtraBufts),
+            Self::NoExtraBufts => Some(Self::Plain),
+            Self::Plain => None,
+        }
+    }
+
+    /// Writes this rung into a load request.
+    pub(super) fn apply(self, load: &mut Load) {
+        load.use_extra_bufts = self == Self::Defaults;
+        load.flash_attention = self != Self::Plain;
+    }
+
+    /// For a person.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Defaults => "defaults",
+            Self::NoExtraBufts => "use_extra_bufts=false",
+            Self::Plain => "use_extra_bufts=false flash_attention=false",
+        }
+    }
+}
+
+/// A rung and why it is not a faster one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Choice {
+    pub(super) rung: Rung,
+    /// Empty for the fastest.
+    pub(super) reason: String,
+}
+
+impl Choice {
+    /// Where to begin when nothing is remembered.
+    pub(super) fn first(use_extra_bufts: bool) -> Self {
+        if use_extra_bufts {
+            Self { rung: Rung::Defaults, reason: String::new() }
+        } else {
+            let reason = "engine.use_extra_bufts is off in the configuration".to_owned();
+            Self { rung: Rung::NoExtraBufts, reason }
+        }
+    }
+
+    /// One rung down, because of `how` the engine died.
+    pub(super) fn safer(&self, how: &str) -> Option<Self> {
+        let rung = self.rung.safer()?;
+        Some(Self { rung, reason: format!("with {}, the engine was {how}", self.rung.describe()) })
+    }
+
+    /// As it is stored.
+    pub(super) fn encode(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From the store; `None` when it was written by a version with other rungs.
+    pub(super) fn decode(stored: &str) -> Option<Self> {
+        serde_json::from_str(stored).ok()
+    }
+}
+
+/// Names what a choice is valid for: this file, this build, this CPU.
+pub(super) fn choice_key(model: &Path, build: &str, cpu: &str) -> String {
+    let (size, modified) = std::fs::metadata(model).map_or((0, 0), |facts| {
+        let modified = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        (facts.len(), modified.map_or(0, |time| time.as_nanos()))
+    });
+    let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}", model.display());
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The CPU as its maker names it. Blocking.
+pub(super) fn cpu_name() -> String {
+    let Ok(mut system) = System::new() else { return String::new() };
+    system.refresh_cpu_list(CpuRefreshKind::nothing());
+    system.cpus().first().map_or_else(String::new, |cpu| cpu.brand().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn rungs_lead_from_everything_on_to_everything_off() {
+        let mut choice = Choice::first(true);
+        let mut seen = Vec::new();
+        loop {
+            let mut load = Load::default();
+            choice.rung.apply(&mut load);
+            seen.push((load.use_extra_bufts, load.flash_attention));
+            match choice.safer("killed by SIGILL") {
+                Some(next) => choice = next,
+                None => break,
+            }
+        }
+        assert_eq!(seen, [(true, true), (false, true), (false, false)]);
+        assert!(choice.reason.contains("killed by SIGILL"));
+    }
+
+    #[test]
+    fn a_choice_survives_storage_and_nonsense_is_no_choice() {
+        let choice = Choice::first(true).safer("killed by SIGILL").unwrap();
+        assert_eq!(Choice::decode(&choice.encode()), Some(choice));
+        assert_eq!(Choice::decode(r#"{"rung":"warp","reason":""}"#), None);
+    }
+
+    #[test]
+    fn another_file_build_or_cpu_is_another_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("a.gguf");
+        std::fs::write(&model, "1").unwrap();
+        let key = choice_key(&model, "build", "cpu");
+        assert_eq!(key, choice_key(&model, "build", "cpu"));
+        assert_ne!(key, choice_key(&model, "build 2", "cpu"));
+        assert_ne!(key, choice_key(&model, "build", "cpu 2"));
+        std::fs::write(&model, "12").unwrap();
+        assert_ne!(key, choice_key(&model, "build", "cpu"));
+    }
+}

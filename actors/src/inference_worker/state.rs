@@ -1,0 +1,398 @@
+//! The worker's state and what each message does to it.
+
+use std::time::Instant;
+
+use ractor::ActorRef;
+use tandem_proto::engine::{
+    Cancel, FromEngine, Hello, Load, LoadFailed, LoadFailure, PROTOCOL_VERSION, from_engine,
+    to_engine,
+};
+use tandem_proto::v1::Health;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use super::in_flight::{InFlight, Ticket};
+use super::process::{Exit, Process};
+use super::query::{Queries, Query};
+use super::recovery::{self, COOL_DOWN, Next, Stage};
+use super::settings::{Choice, choice_key, cpu_name};
+use super::{Arguments, Message, Phase, Report};
+use crate::supervisor::ledger::{Intensity, Ledger};
+use crate::{Error, TrackRequest};
+
+pub(crate) struct State {
+    arguments: Arguments,
+    in_flight: InFlight,
+    queries: Queries,
+    process: Option<Process>,
+    /// Counts processes; events of earlier ones are ignored.
+    life: u32,
+    stage: Stage,
+    choice: Choice,
+    /// `choice` is known to work; no self test is needed.
+    proven: bool,
+    /// Key under which `choice` is remembered, once the engine has introduced itself.
+    choice_key: String,
+    ledger: Ledger,
+    epoch: Instant,
+    /// When the process was last heard of.
+    last_sign: Instant,
+    /// Waits for callers that go away, and stores choices.
+    tasks: JoinSet<()>,
+}
+
+impl State {
+    pub(super) fn new(arguments: Arguments) -> Self {
+        let ledger = Ledger::new(Intensity {
+            restarts_max: arguments.config.restarts_max,
+            window: arguments.config.restart_window,
+            ..Intensity::default()
+        });
+        let choice = Choice::first(arguments.config.use_extra_bufts);
+        Self {
+            arguments,
+            in_flight: InFlight::default(),
+            queries: Queries::new(),
+            process: None,
+            life: 0,
+            stage: Stage::Loading,
+            choice,
+            proven: false,
+            choice_key: String::new(),
+            ledger,
+            epoch: Instant::now(),
+            last_sign: Instant::now(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    pub(super) fn life(&self) -> u32 {
+        self.life
+    }
+
+    pub(super) fn generate(
+        &mut self,
+        myself: &ActorRef<Message>,
+        request: TrackRequest,
+        ticket: Ticket,
+    ) {
+        let (events, deadline) = (ticket.events.clone(), request.deadline);
+        let id = self.in_flight.admit(request, ticket);
+        let myself = myself.clone();
+        // Finished watchers are swept here, so that the set does not grow.
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(async move {
+            let error = tokio::select! {
+                () = events.closed() => Error::Cancelled { reason: "the caller went away".to_owned() },
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    Error::DeadlineExceeded { stage: "while the model answered".to_owned() }
+                }
+            };
+            let _ = myself.cast(Message::Abandoned { id, error });
+        });
+        self.submit();
+    }
+
+    pub(super) fn query(&mut self, query: Query, permit: OwnedSemaphorePermit) {
+        self.queries.admit(query, permit);
+        self.submit();
+    }
+
+    pub(super) fn abandon(&mut self, id: u64, error: Error) {
+        if self.in_flight.end(id, error) {
+            self.send(to_engine::Message::Cancel(Cancel { id }));
+        }
+        self.show_queue();
+    }
+
+    pub(super) fn start_engine(&mut self, myself: &ActorRef<Message>) {
+        self.life += 1;
+        let (life, listener) = (self.life, myself.clone());
+        let report = move |event| {
+            // The worker ends its processes before it ends.
+            let _ = listener.cast(Message::Process { life, event });
+        };
+        self.stage = Stage::Loading;
+        self.last_sign = Instant::now();
+        match Process::spawn(&self.arguments.binary, report) {
+            Ok(process) => {
+                info!(model = self.model(), pid = process.pid, "engine started");
+                self.report(|report| report.pid = process.pid);
+                self.process = Some(process);
+            }
+            Err(problem) => {
+                let reason = format!(
+                    "cannot start {}: {problem}; install tandem-engine beside tandemd or set \
+                     engine.binary",
+                    self.arguments.binary.display()
+                );
+                self.fail(myself, Error::EngineUnavailable {
+                    model: self.model().to_owned(),
+                    reason,
+                    retry_after: COOL_DOWN,
+                });
+            }
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, myself: &ActorRef<Message>, frame: FromEngine) {
+        self.last_sign = Instant::now();
+        match frame.message {
+            Some(from_engine::Message::Hello(hello)) => self.on_hello(myself, hello),
+            Some(from_engine::Message::LoadProgress(progress)) => self.report(|report| {
+                report.phase = Phase::Loading(progress.fraction, progress.stage);
+            }),
+            Some(from_engine::Message::Loaded(loaded)) => {
+                info!(model = self.model(), settings = self.choice.rung.describe(), "model loaded");
+                self.stage = Stage::Serving { productive: false };
+                self.arguments.node.started();
+                self.remember();
+                self.report(|report| {
+                    report.phase = Phase::Ready;
+                    report.loaded = Some(loaded);
+                });
+                self.submit();
+            }
+            Some(from_engine::Message::LoadFailed(failed)) => self.on_load_failed(myself, failed),
+            Some(from_engine::Message::Step(step)) => {
+                for sequence in step.sequences {
+                    if self.in_flight.on_step(sequence) {
+                        self.stage = Stage::Serving { productive: true };
+                    }
+                }
+                self.show_queue();
+            }
+            Some(from_engine::Message::Rejected(rejected)) => {
+                if !self.queries.on_rejected(&rejected) {
+                    self.in_flight.on_rejected(rejected);
+                }
+                self.show_queue();
+            }
+            Some(from_engine::Message::Heartbeat(heartbeat)) => {
+                // Not worth waking anyone for.
+                self.arguments.handle.report.send_if_modified(|report| {
+                    report.heartbeat = heartbeat;
+                    false
+                });
+            }
+            Some(from_engine::Message::Tokens(answer)) => {
+                self.queries.on_answer(answer.id, from_engine::Message::Tokens(answer));
+            }
+            Some(from_engine::Message::Text(answer)) => {
+                self.queries.on_answer(answer.id, from_engine::Message::Text(answer));
+            }
+            Some(from_engine::Message::Count(answer)) => {
+                self.queries.on_answer(answer.id, from_engine::Message::Count(answer));
+            }
+            // A later engine may say more than this daemon knows.
+            Some(from_engine::Message::Started(_)) | None => (),
+        }
+    }
+
+    fn on_hello(&mut self, myself: &ActorRef<Message>, hello: Hello) {
+        if hello.protocol_version != PROTOCOL_VERSION {
+            let reason = format!(
+                "{} speaks protocol {} and this daemon {PROTOCOL_VERSION}; install both from the \
+                 same release",
+                self.arguments.binary.display(),
+                hello.protocol_version
+            );
+            let model = self.model().to_owned();
+            self.fail(myself, Error::EngineUnavailable { model, reason, retry_after: COOL_DOWN });
+            return;
+        }
+        let (path, build) = (self.arguments.path.clone(), hello.build.clone());
+        let store = self.arguments.store.clone();
+        let (life, myself) = (self.life, myself.clone());
+        self.report(|report| report.hello = Some(hello));
+        if !self.choice_key.is_empty() {
+            // An earlier engine has looked already.
+            return self.load();
+        }
+        self.tasks.spawn(async move {
+            let key = tokio::task::spawn_blocking(move || choice_key(&path, &build, &cpu_name()));
+            let key = key.await.unwrap_or_default();
+            // Without a store nothing is remembered, and the self test decides.
+            let choice = store.engine_choice(&key).await.ok().flatten();
+            let choice = choice.as_deref().and_then(Choice::decode);
+            let _ = myself.cast(Message::Remembered { life, key, choice });
+        });
+    }
+
+    pub(super) fn on_remembered(&mut self, key: String, remembered: Option<Choice>) {
+        self.choice_key = key;
+        if let Some(choice) = remembered {
+            self.choice = choice;
+            self.proven = true;
+        }
+        self.load();
+    }
+
+    fn load(&mut self) {
+        let config = &self.arguments.config;
+        let mut load = Load {
+            path: self.arguments.path.to_string_lossy().into_owned(),
+            context_tokens: config.context_tokens,
+            sequences_max: config.sequences_max,
+            batch_tokens: config.batch_tokens,
+            threads: config.threads,
+            self_test: !self.proven,
+            ..Load::default()
+        };
+        self.choice.rung.apply(&mut load);
+        self.arguments.node.set_health(Health::Starting);
+        let choice = self.choice.clone();
+        self.report(|report| {
+            choice.rung.describe().clone_into(&mut report.settings);
+            report.settings_reason = choice.reason;
+        });
+        self.send(to_engine::Message::Load(load));
+    }
+
+    fn on_load_failed(&mut self, myself: &ActorRef<Message>, failed: LoadFailed) {
+        let (model, failure) = (self.model().to_owned(), failed.failure());
+        let error = match failure {
+            LoadFailure::SelfTest => {
+                // As good as a crash: the next rung may compute right.
+                let exit = Exit { signal: Some(4), how: format!("wrong: {}", failed.message) };
+                return self.on_exit(myself, &exit);
+            }
+            LoadFailure::Memory => Error::EngineUnavailable {
+                model,
+                reason: format!(
+                    "{}; close other programs or lower engine.context_tokens",
+                    failed.message
+                ),
+                retry_after: COOL_DOWN,
+            },
+            LoadFailure::Model | LoadFailure::Unspecified => {
+                Error::ModelInvalid { id: model, problem: failed.message }
+            }
+            LoadFailure::Request => Error::Internal { problem: failed.message },
+        };
+        self.fail(myself, error);
+    }
+
+    pub(super) fn on_exit(&mut self, myself: &ActorRef<Message>, exit: &Exit) {
+        warn!(model = self.model(), how = exit.how, stage = ?self.stage, "engine died");
+        self.process = None;
+        // Whatever the process still says is of no interest.
+        self.life += 1;
+        let model = self.model().to_owned();
+        let died = || Error::EngineCrashed { model: model.clone(), reason: exit.how.clone() };
+        self.in_flight.on_death(&exit.how, died);
+        self.queries.fail(&died(), false);
+        self.show_queue();
+
+        let now = self.epoch.elapsed();
+        match recovery::after(exit, self.stage, &self.choice, &mut self.ledger, now, &model) {
+            Next::Start { pause, choice } => {
+                self.proven &= choice == self.choice;
+                self.choice = choice;
+                self.arguments.node.ended(&exit.how, true);
+                self.report(|report| {
+                    report.phase = Phase::Restarting(exit.how.clone());
+                    report.pid = 0;
+                    report.restarts += 1;
+                });
+                drop(myself.send_after(pause, || Message::StartEngine));
+            }
+            Next::GiveUp(error) => self.fail(myself, error),
+        }
+    }
+
+    /// Kills an engine that has not given a sign of life for too long.
+    pub(super) fn watch_for_hangs(&mut self) {
+        let limit = match self.stage {
+            Stage::Loading => self.arguments.config.load_timeout,
+            Stage::Serving { .. } => self.arguments.config.step_timeout,
+        };
+        if self.last_sign.elapsed() > limit {
+            self.kill_engine(format!("killed, as it gave no sign of life for {limit:?}"));
+        }
+    }
+
+    /// Ends everything; called once, when the actor stops.
+    pub(super) async fn stop(&mut self) {
+        let error = Error::Cancelled {
+            reason: format!("model {:?} was unloaded", self.arguments.model),
+        };
+        self.in_flight.end_all(&error);
+        self.queries.fail(&error, true);
+        self.tasks.shutdown().await;
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+        self.report(|report| {
+            report.pid = 0;
+            if !matches!(report.phase, Phase::Failed(_)) {
+                report.phase = Phase::Failed(error);
+            }
+        });
+    }
+
+    /// There will be no engine: everyone is told, and the worker ends.
+    fn fail(&mut self, myself: &ActorRef<Message>, error: Error) {
+        error!(model = self.model(), %error, "engine given up");
+        self.in_flight.end_all(&error);
+        self.queries.fail(&error, true);
+        self.arguments.node.set_health(Health::Down);
+        self.report(|report| report.phase = Phase::Failed(error));
+        myself.stop(None);
+    }
+
+    /// Hands everything to the engine that it does not have, if it is ready for it.
+    fn submit(&mut self) {
+        self.show_queue();
+        if !matches!(self.stage, Stage::Serving { .. }) || self.process.is_none() {
+            return;
+        }
+        for generate in self.in_flight.submit_all() {
+            self.send(to_engine::Message::Generate(generate));
+        }
+        for query in self.queries.send_all() {
+            self.send(query);
+        }
+    }
+
+    fn send(&mut self, message: to_engine::Message) {
+        let sent = self.process.as_ref().is_none_or(|process| process.send(message));
+        if !sent {
+            self.kill_engine("killed, as it stopped reading its socket".to_owned());
+        }
+    }
+
+    fn kill_engine(&mut self, cause: String) {
+        if let Some(process) = &mut self.process {
+            process.kill(cause);
+        }
+    }
+
+    /// Stores the settings that the self test has just proven.
+    fn remember(&mut self) {
+        if self.proven {
+            return;
+        }
+        self.proven = true;
+        let (store, key) = (self.arguments.store.clone(), self.choice_key.clone());
+        let choice = self.choice.encode();
+        self.tasks.spawn(async move {
+            if let Err(error) = store.remember_engine_choice(&key, &choice).await {
+                warn!(%error, "engine settings are not remembered; the next load tests them again");
+            }
+        });
+    }
+
+    fn show_queue(&self) {
+        self.arguments.node.set_queue(self.in_flight.len() + self.queries.len());
+    }
+
+    fn report(&self, change: impl FnOnce(&mut Report)) {
+        self.arguments.handle.report.send_modify(change);
+    }
+
+    fn model(&self) -> &str {
+        &self.arguments.model
+    }
+}

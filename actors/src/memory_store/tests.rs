@@ -1,0 +1,127 @@
+//! Tests of the actor: it answers, ends, restarts and lets go of its directory.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+use ractor::ActorStatus;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::Tree;
+
+struct Life {
+    store: MemoryStore,
+    actor: ActorRef<Message>,
+    ended: JoinHandle<()>,
+}
+
+async fn start(dir: &TempDir, store: MemoryStore) -> Life {
+    let node = Tree::new().root("memory_store");
+    let arguments = Arguments { dir: dir.path().join("store"), store: store.clone(), node };
+    let (actor, ended) = Actor::spawn(None, MemoryStoreActor, arguments).await.unwrap();
+    Life { store, actor, ended }
+}
+
+fn turn(prompt: &str) -> Turn {
+    Turn { prompt: prompt.to_owned(), ..Turn::default() }
+}
+
+#[tokio::test]
+async fn a_committed_turn_is_there_in_the_next_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    let id = life.store.create_conversation("").await.unwrap().id;
+    life.store.commit_turn(&id, turn("why?")).await.unwrap();
+    // A kill runs no clean-up of the actor.
+    life.actor.kill();
+    life.ended.await.unwrap();
+    assert!(matches!(life.store.conversation(&id).await, Err(Error::Restarting { .. })));
+
+    let life = start(&dir, life.store).await;
+    let turns = life.store.turns(&id).await.unwrap();
+    assert_eq!(turns.len(), 1);
+    assert_eq!(turns[0].prompt, "why?");
+    assert_eq!(life.store.list_conversations(0, "").await.unwrap().0[0].title, "why?");
+}
+
+#[tokio::test]
+async fn many_commits_at_once_are_all_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    let id = life.store.create_conversation("all").await.unwrap().id;
+    let commits = (0..100).map(|n| {
+        let (store, id) = (life.store.clone(), id.clone());
+        async move { store.commit_turn(&id, turn(&n.to_string())).await }
+    });
+    for commit in futures::future::join_all(commits).await {
+        commit.unwrap();
+    }
+    assert_eq!(life.store.turns(&id).await.unwrap().len(), 100);
+    assert_eq!(life.store.accepted(), 0);
+}
+
+#[tokio::test]
+async fn requests_past_the_limit_are_refused_and_their_permits_return() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    let asked = (0..REQUESTS_MAX + 10).map(|_| life.store.create_conversation("x"));
+    let outcomes = futures::future::join_all(asked).await;
+    let refused =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Overloaded { .. }))).count();
+    assert_eq!(refused, 10);
+    assert_eq!(life.store.accepted(), 0);
+    life.store.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_work_and_leaves_its_directory_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    let id = life.store.create_conversation("kept").await.unwrap().id;
+    life.store.close().await.unwrap();
+    assert_eq!(life.store.conversation(&id).await, Err(Error::ShuttingDown));
+    assert!(matches!(life.actor.get_status(), ActorStatus::Running));
+
+    let other = start(&dir, MemoryStore::new()).await;
+    assert_eq!(other.store.conversation(&id).await.unwrap().title, "kept");
+}
+
+#[tokio::test]
+async fn a_stopped_store_has_let_go_of_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    life.actor.stop(None);
+    life.ended.await.unwrap();
+    let lock = std::fs::File::open(dir.path().join("store/lock")).unwrap();
+    lock.try_lock().unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_a_start_error_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let _life = start(&dir, MemoryStore::new()).await;
+    let node = Tree::new().root("memory_store");
+    let store = MemoryStore::new();
+    let arguments = Arguments { dir: dir.path().join("store"), store, node };
+    let error = Actor::spawn(None, MemoryStoreActor, arguments).await.err().unwrap();
+    assert!(error.to_string().contains("another process has it open"), "{error}");
+}
+
+#[tokio::test]
+async fn the_actor_ends_when_its_thread_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    life.actor.cast(Message::Ended("a write failed".to_owned())).unwrap();
+    life.ended.await.unwrap();
+    let error = life.store.flush().await.unwrap_err();
+    assert!(matches!(error, Error::Restarting { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn engine_choices_are_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = start(&dir, MemoryStore::new()).await;
+    assert_eq!(life.store.engine_choice("a").await.unwrap(), None);
+    life.store.remember_engine_choice("a", "1").await.unwrap();
+    life.store.remember_engine_choice("a", "2").await.unwrap();
+    assert_eq!(life.store.engine_choice("a").await.unwrap().as_deref(), Some("2"));
+    life.store.delete_conversation("none").await.unwrap_err();
+}

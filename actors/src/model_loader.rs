@@ -1,0 +1,215 @@
+//! Knows the models and hosts those that are used: each in an inference worker, started on
+//! demand, kept while it is used, stopped when it has been idle or its memory is needed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tandem_proto::v1::Model;
+
+use crate::inference_worker::Worker;
+use crate::memory_store::MemoryStore;
+use crate::resource_monitor::ResourceMonitor;
+use crate::{Address, Error, Node, Result};
+
+pub mod catalog;
+mod describe;
+pub mod gguf;
+mod hosting;
+mod inspect;
+mod state;
+
+use inspect::Inspected;
+use state::State;
+
+/// Longest wait for the loader's own work, which is reading a header.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often idle models are looked for.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How to start the loader.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// Settings of engines.
+    pub engine: tandem_config::Engine,
+    /// The engine binary.
+    pub binary: PathBuf,
+    /// Where models are and how long they are kept.
+    pub models: tandem_config::Models,
+    /// Memory that stays free.
+    pub memory_reserve_bytes: u64,
+    /// Remembers which engine settings work.
+    pub store: MemoryStore,
+    /// Says how much memory is available.
+    pub monitor: ResourceMonitor,
+    /// Where the loader can be reached.
+    pub handle: ModelLoader,
+    /// Its place in the tree.
+    pub node: Node,
+}
+
+/// The loader, as others see it.
+#[derive(Debug, Clone)]
+pub struct ModelLoader {
+    address: Address<Message>,
+    /// Workers that are up, for readers who must not wait.
+    hosted: Arc<RwLock<Vec<Worker>>>,
+}
+
+impl ModelLoader {
+    /// A loader that is yet to be started.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { address: Address::new("the model loader"), hosted: Arc::default() }
+    }
+
+    /// The worker that hosts a model, started if there is none. It may still be loading.
+    /// An empty id means the default model.
+    pub async fn acquire(&self, id: &str) -> Result<Worker> {
+        let id = checked(id)?;
+        self.address.ask(ASK_TIMEOUT, |reply| Message::Acquire { id, reply }).await?
+    }
+
+    /// The worker of a model, if there is one. An empty id means the default model.
+    pub async fn hosted(&self, id: &str) -> Result<Option<Worker>> {
+        let id = checked(id)?;
+        self.address.ask(ASK_TIMEOUT, |reply| Message::Hosted { id, reply }).await
+    }
+
+    /// All models: those of the catalog, other files in the models directory, and whatever is
+    /// loaded from elsewhere.
+    pub async fn list(&self) -> Result<Vec<Model>> {
+        self.address.ask(ASK_TIMEOUT, Message::List).await
+    }
+
+    /// One model by id or path. An empty id means the default model.
+    pub async fn info(&self, id: &str) -> Result<Model> {
+        let id = checked(id)?;
+        self.address.ask(ASK_TIMEOUT, |reply| Message::Info { id, reply }).await?
+    }
+
+    /// Ends a model's engine. False when it had none.
+    pub async fn unload(&self, id: &str) -> Result<bool> {
+        let id = checked(id)?;
+        self.address.ask(ASK_TIMEOUT, |reply| Message::Unload { id, reply }).await?
+    }
+
+    /// The workers that are up.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Worker> {
+        self.hosted.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn publish_hosted(&self, workers: Vec<Worker>) {
+        *self.hosted.write().unwrap_or_else(std::sync::PoisonError::into_inner) = workers;
+    }
+
+    /// The models that are loaded or being loaded, with their engines. Reads what the engines
+    /// last said; asks nobody.
+    pub async fn loaded(&self) -> Vec<Model> {
+        let workers = self.workers();
+        let describe = move || workers.iter().map(describe::of_worker).collect();
+        tokio::task::spawn_blocking(describe).await.unwrap_or_default()
+    }
+}
+
+impl Default for ModelLoader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Ids and paths are short; anything else is a mistake or an attack.
+fn checked(id: &str) -> Result<String> {
+    const BYTES_MAX: usize = 4096;
+    if id.len() > BYTES_MAX || id.contains('\0') {
+        return Err(Error::invalid(
+            "model",
+            format!("is {} bytes long; an id or a path of at most {BYTES_MAX} bytes", id.len()),
+        ));
+    }
+    Ok(id.to_owned())
+}
+
+/// Messages of the loader.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Acquire { id: String, reply: RpcReplyPort<Result<Worker>> },
+    Hosted { id: String, reply: RpcReplyPort<Option<Worker>> },
+    List(RpcReplyPort<Vec<Model>>),
+    Info { id: String, reply: RpcReplyPort<Result<Model>> },
+    Unload { id: String, reply: RpcReplyPort<Result<bool>> },
+    /// A file that is to be hosted was looked at.
+    Inspected { inspected: Box<Result<Inspected>>, reply: RpcReplyPort<Result<Worker>> },
+    /// The pause before a worker is started again is over.
+    Restart(String),
+    /// Time to look for idle models.
+    Tick,
+}
+
+/// The actor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ModelLoaderActor;
+
+impl Actor for ModelLoaderActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        arguments.handle.address.publish(myself.clone());
+        drop(myself.send_after(TICK, || Message::Tick));
+        Ok(State::new(arguments))
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Acquire { reply, .. } if reply.is_closed() => (),
+            Message::Acquire { id, reply } => state.acquire(&myself, &id, reply),
+            Message::Inspected { inspected, reply } => {
+                state.host(&myself, *inspected, reply).await;
+            }
+            Message::Hosted { id, reply } => {
+                let _ = reply.send(state.find(&id));
+            }
+            Message::List(reply) => state.list(reply),
+            Message::Info { id, reply } => state.info(&id, reply),
+            Message::Unload { id, reply } => state.unload(&id, reply),
+            Message::Restart(name) => state.restart(&myself, &name).await,
+            Message::Tick => {
+                state.stop_idle();
+                drop(myself.send_after(TICK, || Message::Tick));
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.on_child(&myself, event).await;
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<Message>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.stop().await;
+        Ok(())
+    }
+}

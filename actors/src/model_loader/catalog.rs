@@ -1,0 +1,261 @@
+//! The models that tandem knows by name, and how a name becomes a file.
+//!
+//! The shipped catalog is part of the program; `catalog.toml` in the models directory adds to it
+//! and replaces entries with the same id.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tandem_proto::v1::Sampling;
+
+use crate::{Error, Result};
+
+mod distance;
+
+use distance::distance;
+
+const SHIPPED: &str = include_str!("../../../models/catalog.toml");
+/// Name of the user's catalog in the models directory.
+const USER_FILE: &str = "catalog.toml";
+const USER_FILE_BYTES_MAX: u64 = 1 << 20;
+const EXTENSION: &str = "gguf";
+
+/// What is known about one model without looking at its file.
+///
+/// Unknown keys are passed over, so that catalogs of later versions can be read.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Entry {
+    /// Name in commands and requests; case does not matter.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Models of one family answer alike: "`SmolLM2`".
+    #[serde(default)]
+    pub family: String,
+    /// As llama.cpp names it.
+    #[serde(default)]
+    pub architecture: String,
+    /// Number of weights.
+    #[serde(default)]
+    pub parameters: u64,
+    /// As llama.cpp names the file type.
+    #[serde(default)]
+    pub quantization: String,
+    /// Tokens it was trained for.
+    #[serde(default)]
+    pub context_trained: u32,
+    /// SPDX identifier or a name.
+    #[serde(default)]
+    pub license: String,
+    /// Of the file, hexadecimal.
+    #[serde(default)]
+    pub sha256: String,
+    /// Of the file.
+    #[serde(default)]
+    pub size_bytes: u64,
+    /// Name of the file in the models directory.
+    pub file: String,
+    /// Languages it answers in, as ISO 639-1 codes.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// What it is good for: "chat", "code".
+    #[serde(default)]
+    pub abilities: Vec<String>,
+    /// How its makers advise to sample.
+    #[serde(default, rename = "sampling")]
+    advice: Advice,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Advice {
+    temperature: Option<f32>,
+    top_k: Option<u32>,
+    top_p: Option<f32>,
+    min_p: Option<f32>,
+    repeat_penalty: Option<f32>,
+}
+
+impl Entry {
+    /// The advised sampling; what it does not speak of is unset.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        let Advice { temperature, top_k, top_p, min_p, repeat_penalty } = self.advice;
+        Sampling { temperature, top_k, top_p, min_p, repeat_penalty, ..Sampling::default() }
+    }
+
+    fn is(&self, id: &str) -> bool {
+        self.id.eq_ignore_ascii_case(id)
+    }
+
+    fn locate(&self, models_dir: &Path) -> Located {
+        let path = models_dir.join(&self.file);
+        Located { id: self.id.clone(), path, entry: Some(self.clone()) }
+    }
+
+    /// A file name that leads out of the models directory would be a way around its limits.
+    fn check(&self) -> std::result::Result<(), String> {
+        let plain = |name: &str| Path::new(name).file_name().is_some_and(|file| file == name);
+        if self.id.is_empty() || self.id.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(format!("{:?} is not an id; leave out blanks", self.id));
+        }
+        if !plain(&self.file) {
+            return Err(format!("file {:?} of {} must be a plain file name", self.file, self.id));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Document {
+    models: Vec<Entry>,
+}
+
+impl Document {
+    fn parse(text: &str) -> std::result::Result<Vec<Entry>, String> {
+        let Self { models } = toml::from_str(text).map_err(|error| error.to_string())?;
+        models.iter().try_for_each(Entry::check)?;
+        Ok(models)
+    }
+}
+
+/// A model and where its file is, or is expected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located {
+    /// Catalog id, or path of a file that the catalog does not know.
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What the catalog says.
+    pub entry: Option<Entry>,
+}
+
+/// All entries, in the order of the files.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    entries: Vec<Entry>,
+    problem: Option<String>,
+}
+
+impl Catalog {
+    /// The entries that come with the program.
+    #[must_use]
+    pub fn shipped() -> Self {
+        match Document::parse(SHIPPED) {
+            Ok(entries) => Self { entries, problem: None },
+            Err(problem) => Self { entries: Vec::new(), problem: Some(problem) },
+        }
+    }
+
+    /// The shipped entries and over them those of `catalog.toml` in the models directory. A bad
+    /// file changes nothing; see [`problem`](Self::problem).
+    #[must_use]
+    pub fn load(models_dir: &Path) -> Self {
+        let mut catalog = Self::shipped();
+        let path = models_dir.join(USER_FILE);
+        match read_user_file(&path) {
+            Ok(entries) => catalog.merge(entries),
+            Err(problem) => catalog.problem = Some(format!("{}: {problem}", path.display())),
+        }
+        catalog
+    }
+
+    /// Why the user's catalog is not in effect.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// The known models.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The file that `id` means: a catalog id, the name of a file in the models directory with or
+    /// without `.gguf`, or an absolute path.
+    ///
+    /// Fails with [`Error::ModelAbsent`] when only the file is missing, else with
+    /// [`Error::ModelNotFound`].
+    pub fn resolve(&self, id: &str, models_dir: &Path) -> Result<Located> {
+        if let Some(entry) = self.entries.iter().find(|entry| entry.is(id)) {
+            let located = entry.locate(models_dir);
+            if located.path.is_file() {
+                return Ok(located);
+            }
+            let path = located.path.display().to_string();
+            return Err(Error::ModelAbsent { id: located.id, path });
+        }
+        let path = Path::new(id);
+        let candidates = if path.is_absolute() {
+            vec![path.to_owned()]
+        } else if path.file_name().is_some_and(|name| name == path) {
+            vec![models_dir.join(id), models_dir.join(format!("{id}.{EXTENSION}"))]
+        } else {
+            Vec::new()
+        };
+        match candidates.into_iter().find(|path| path.is_file()) {
+            Some(path) => Ok(self.locate_file(path, models_dir)),
+            None => Err(self.not_found(id, models_dir)),
+        }
+    }
+
+    /// All models: those of the catalog, then other GGUF files in the models directory by name.
+    #[must_use]
+    pub fn list(&self, models_dir: &Path) -> Vec<Located> {
+        let mut all: Vec<_> = self.entries.iter().map(|entry| entry.locate(models_dir)).collect();
+        let mut files: Vec<_> = fs::read_dir(models_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(EXTENSION)))
+            .filter(|path| path.is_file() && all.iter().all(|known| known.path != *path))
+            .collect();
+        files.sort();
+        all.extend(files.into_iter().map(|path| self.locate_file(path, models_dir)));
+        all
+    }
+
+    fn merge(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            match self.entries.iter_mut().find(|known| known.is(&entry.id)) {
+                Some(known) => *known = entry,
+                None => self.entries.push(entry),
+            }
+        }
+    }
+
+    /// The catalog's entry of a file, whatever way it was named by.
+    fn locate_file(&self, path: PathBuf, models_dir: &Path) -> Located {
+        let entry = self.entries.iter().find(|entry| models_dir.join(&entry.file) == path);
+        match entry {
+            Some(entry) => entry.locate(models_dir),
+            None => Located { id: path.display().to_string(), path, entry: None },
+        }
+    }
+
+    fn not_found(&self, id: &str, models_dir: &Path) -> Error {
+        let mut known: Vec<String> = self.list(models_dir).into_iter().map(|l| l.id).collect();
+        known.sort_by_cached_key(|known| distance(known, id));
+        Error::ModelNotFound { id: id.chars().take(200).collect(), known: known.join(", ") }
+    }
+}
+
+fn read_user_file(path: &Path) -> std::result::Result<Vec<Entry>, String> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.to_string()),
+        Ok(metadata) if !metadata.is_file() => return Err("is not a file".to_owned()),
+        Ok(metadata) if metadata.len() > USER_FILE_BYTES_MAX => {
+            return Err(format!("is larger than {USER_FILE_BYTES_MAX} bytes"));
+        }
+        Ok(_) => {}
+    }
+    Document::parse(&fs::read_to_string(path).map_err(|error| error.to_string())?)
+}
+
+#[cfg(test)]
+mod tests;

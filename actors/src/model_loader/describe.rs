@@ -1,0 +1,47 @@
+//! A hosted model with its engine, as status shows it.
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tandem_proto::v1::{EngineStatus, Model, ModelState};
+
+use crate::inference_worker::{Phase, Worker};
+
+/// Describes a worker's model. Reads the memory of its process; blocking, but short.
+pub(super) fn of_worker(worker: &Worker) -> Model {
+    let report = worker.watch().borrow().clone();
+    let mut model = worker.facts().clone();
+    model.set_state(match &report.phase {
+        Phase::Starting | Phase::Loading(..) => ModelState::Loading,
+        Phase::Ready => ModelState::Loaded,
+        Phase::Restarting(_) => ModelState::Restarting,
+        Phase::Failed(_) => ModelState::Broken,
+    });
+    if let Phase::Failed(error) = &report.phase {
+        model.problem = error.to_string();
+    }
+    let loaded = report.loaded.unwrap_or_default();
+    model.engine = Some(EngineStatus {
+        pid: report.pid,
+        restarts: report.restarts,
+        memory_bytes: resident_bytes(report.pid),
+        context_tokens: loaded.context_tokens,
+        sequences_max: loaded.sequences_max,
+        sequences_active: report.heartbeat.sequences_active,
+        sequences_waiting: report.heartbeat.sequences_waiting,
+        threads: loaded.threads,
+        settings: report.settings,
+        settings_reason: report.settings_reason,
+        system_info: report.hello.map(|hello| hello.system_info).unwrap_or_default(),
+    });
+    model
+}
+
+fn resident_bytes(pid: u32) -> u64 {
+    let (1.., Ok(mut system)) = (pid, System::new()) else { return 0 };
+    let pid = Pid::from_u32(pid);
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        true,
+        ProcessRefreshKind::nothing().with_memory(),
+    );
+    system.process(pid).map_or(0, sysinfo::Process::memory)
+}

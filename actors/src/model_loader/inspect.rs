@@ -1,0 +1,123 @@
+//! Finding a model's file and reading what it says about itself. Blocking.
+
+use tandem_proto::v1::{Model, ModelState, Sampling};
+
+use super::catalog::{Catalog, Located};
+use super::gguf::{self, Header};
+use crate::{Error, Result};
+
+/// A model whose file was looked at and can be loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspected {
+    pub(crate) located: Located,
+    pub(crate) model: Model,
+    /// What the catalog recommends.
+    pub(crate) sampling: Sampling,
+}
+
+/// What it takes to look at models.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspector {
+    pub(crate) models: tandem_config::Models,
+    pub(crate) engine: tandem_config::Engine,
+}
+
+impl Inspector {
+    /// Finds a model by id or path and reads its header.
+    pub(crate) fn inspect(&self, id: &str) -> Result<Inspected> {
+        let located = self.catalog().resolve(id, &self.models.dir)?;
+        if located.path.to_str().is_none() {
+            return Err(Error::ModelInvalid {
+                id: located.id,
+                problem: "its path is not UTF-8; rename it".to_owned(),
+            });
+        }
+        let header = gguf::read(&located.path).map_err(|problem| Error::ModelInvalid {
+            id: located.id.clone(),
+            problem: problem.to_string(),
+        })?;
+        let entry = located.entry.as_ref();
+        let sampling = entry.map_or_else(Sampling::default, |entry| entry.sampling());
+        let model = self.describe(&located, Some(&header));
+        Ok(Inspected { located, model, sampling })
+    }
+
+    /// All models that can be found, usable or not.
+    pub(crate) fn list(&self) -> Vec<Model> {
+        let located = self.catalog().list(&self.models.dir);
+        located.iter().map(|located| self.look_at(located)).collect()
+    }
+
+    /// One model, usable or not.
+    pub(crate) fn info(&self, id: &str) -> Result<Model> {
+        match self.catalog().resolve(id, &self.models.dir) {
+            Ok(located) => Ok(self.look_at(&located)),
+            Err(Error::ModelAbsent { id, .. }) => {
+                let all = self.catalog().list(&self.models.dir);
+                let absent = all.iter().find(|located| located.id == id);
+                absent.map(|located| self.look_at(located)).ok_or_else(|| Error::Internal {
+                    problem: format!("model {id:?} is in the catalog and not in its list"),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn look_at(&self, located: &Located) -> Model {
+        if !located.path.exists() {
+            let mut model = self.describe(located, None);
+            model.set_state(ModelState::Absent);
+            return model;
+        }
+        match gguf::read(&located.path) {
+            Ok(header) => self.describe(located, Some(&header)),
+            Err(problem) => {
+                let mut model = self.describe(located, None);
+                model.set_state(ModelState::Broken);
+                model.problem = problem.to_string();
+                model
+            }
+        }
+    }
+
+    /// What is known about a model: from its header, and from the catalog where that is silent.
+    fn describe(&self, located: &Located, header: Option<&Header>) -> Model {
+        let mut model = Model {
+            id: located.id.clone(),
+            name: located.id.clone(),
+            path: located.path.display().to_string(),
+            state: ModelState::Available.into(),
+            is_default: located.id.eq_ignore_ascii_case(&self.models.default),
+            ..Model::default()
+        };
+        if let Some(entry) = &located.entry {
+            model.name.clone_from(&entry.name);
+            model.architecture.clone_from(&entry.architecture);
+            model.quantization.clone_from(&entry.quantization);
+            model.license.clone_from(&entry.license);
+            model.parameters = entry.parameters;
+            model.size_bytes = entry.size_bytes;
+            model.context_trained = entry.context_trained;
+        }
+        if let Some(header) = header {
+            let engine = &self.engine;
+            let memory = gguf::memory_estimate(
+                header,
+                engine.context_tokens,
+                engine.batch_tokens,
+                engine.sequences_max,
+            );
+            model.architecture.clone_from(&header.architecture);
+            model.quantization.clone_from(&header.quantization);
+            model.parameters = header.parameters;
+            model.size_bytes = header.size_bytes;
+            model.context_trained = header.context_length;
+            model.memory_estimate_bytes = memory.total();
+        }
+        model
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog::load(&self.models.dir)
+    }
+}

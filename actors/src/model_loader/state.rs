@@ -1,0 +1,338 @@
+//! The loader's state and what each message does to it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{ActorRef, RpcReplyPort, SupervisionEvent};
+use tandem_proto::v1::Model;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::hosting::{Idle, Room, find_room};
+use super::inspect::{Inspected, Inspector};
+use super::{Arguments, Message, describe};
+use crate::inference_worker::{self, InferenceWorker, Phase, Worker};
+use crate::supervisor::ledger::Intensity;
+use crate::supervisor::{ChildSpec, Children, Verdict};
+use crate::{Error, Result};
+
+pub(crate) struct State {
+    arguments: Arguments,
+    inspector: Arc<Inspector>,
+    hosted: Vec<Hosted>,
+    children: Children,
+    /// Models that fit once workers that are on their way out are gone.
+    waiting_for_memory: Vec<(Inspected, RpcReplyPort<Result<Worker>>)>,
+    /// Models whose engines were given up a moment ago, and until when they are not tried.
+    cooling_down: HashMap<String, (Instant, Error)>,
+    tasks: JoinSet<()>,
+}
+
+struct Hosted {
+    worker: Worker,
+    path: PathBuf,
+    last_used: Instant,
+    /// On its way out.
+    stopping: bool,
+}
+
+impl Hosted {
+    fn is_loading(&self) -> bool {
+        matches!(self.worker.watch().borrow().phase, Phase::Starting | Phase::Loading(..))
+    }
+}
+
+impl State {
+    pub(super) fn new(arguments: Arguments) -> Self {
+        let inspector = Inspector {
+            models: arguments.models.clone(),
+            engine: arguments.engine.clone(),
+        };
+        Self {
+            children: Children::new(arguments.node.clone(), Intensity::default()),
+            arguments,
+            inspector: Arc::new(inspector),
+            hosted: Vec::new(),
+            waiting_for_memory: Vec::new(),
+            cooling_down: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    pub(super) fn acquire(
+        &mut self,
+        myself: &ActorRef<Message>,
+        id: &str,
+        reply: RpcReplyPort<Result<Worker>>,
+    ) {
+        let id = self.or_default(id);
+        if let Some(hosted) = self.hosted_mut(|hosted| hosted.worker.model() == id) {
+            hosted.last_used = Instant::now();
+            let _ = reply.send(Ok(hosted.worker.clone()));
+            return;
+        }
+        let myself = myself.clone();
+        self.blocking(move |inspector| {
+            let inspected = Box::new(inspector.inspect(&id));
+            let _ = myself.cast(Message::Inspected { inspected, reply });
+        });
+    }
+
+    /// Starts a worker for a model that was looked at, unless there is one by now.
+    pub(super) async fn host(
+        &mut self,
+        myself: &ActorRef<Message>,
+        inspected: Result<Inspected>,
+        reply: RpcReplyPort<Result<Worker>>,
+    ) {
+        let inspected = match inspected {
+            Ok(inspected) => inspected,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        if let Some(hosted) = self.hosted_mut(|hosted| hosted.path == inspected.located.path) {
+            hosted.last_used = Instant::now();
+            let _ = reply.send(Ok(hosted.worker.clone()));
+            return;
+        }
+        let id = inspected.located.id.clone();
+        if let Some(error) = self.cooling_down(&id) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        if self.hosted.iter().any(|hosted| hosted.stopping) {
+            self.waiting_for_memory.push((inspected, reply));
+            return;
+        }
+        let needed = inspected.model.memory_estimate_bytes;
+        let available = self.available_bytes();
+        match find_room(needed, available, &self.idle()) {
+            Room::Enough => {
+                let worker = self.start_worker(myself, inspected).await;
+                let _ = reply.send(Ok(worker));
+            }
+            Room::AfterUnloading(ids) => {
+                for id in ids {
+                    info!(model = id, "unloading an idle model to make room");
+                    self.begin_stop(&id);
+                }
+                self.waiting_for_memory.push((inspected, reply));
+            }
+            Room::TooLittle => {
+                let error = Error::ModelTooLarge {
+                    id,
+                    needed_mib: needed >> 20,
+                    available_mib: available >> 20,
+                };
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+
+    async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> Worker {
+        let Inspected { located, model, sampling } = inspected;
+        let worker = Worker::new(model, sampling);
+        let name = child_name(&located.id);
+        let arguments = inference_worker::Arguments {
+            model: located.id,
+            path: located.path.clone(),
+            binary: self.arguments.binary.clone(),
+            config: self.arguments.engine.clone(),
+            store: self.arguments.store.clone(),
+            handle: worker.clone(),
+            node: self.arguments.node.child(&name),
+        };
+        self.hosted.push(Hosted {
+            worker: worker.clone(),
+            path: located.path,
+            last_used: Instant::now(),
+            stopping: false,
+        });
+        self.publish();
+        let spec = ChildSpec::new(name, InferenceWorker, arguments);
+        let verdict = self.children.start(spec, myself.get_cell()).await;
+        self.carry_out(myself, verdict).await;
+        worker
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<Worker> {
+        let id = self.or_default(id);
+        let is_it = |hosted: &&Hosted| {
+            hosted.worker.model() == id || hosted.path.to_str() == Some(id.as_str())
+        };
+        self.hosted.iter().find(is_it).map(|hosted| hosted.worker.clone())
+    }
+
+    pub(super) fn list(&mut self, reply: RpcReplyPort<Vec<Model>>) {
+        let workers: Vec<_> = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
+        self.blocking(move |inspector| {
+            let mut models = inspector.list();
+            for hosted in workers.iter().map(describe::of_worker) {
+                match models.iter_mut().find(|model| model.id == hosted.id) {
+                    Some(model) => *model = hosted,
+                    None => models.push(hosted),
+                }
+            }
+            let _ = reply.send(models);
+        });
+    }
+
+    pub(super) fn info(&mut self, id: &str, reply: RpcReplyPort<Result<Model>>) {
+        let (id, worker) = (self.or_default(id), self.find(id));
+        self.blocking(move |inspector| {
+            let model = match worker {
+                Some(worker) => Ok(describe::of_worker(&worker)),
+                None => inspector.info(&id),
+            };
+            let _ = reply.send(model);
+        });
+    }
+
+    pub(super) fn unload(&mut self, id: &str, reply: RpcReplyPort<Result<bool>>) {
+        if let Some(worker) = self.find(id) {
+            self.begin_stop(worker.model());
+            // The memory is back when the worker says that its engine is gone.
+            let mut report = worker.watch();
+            drop(worker);
+            self.tasks.spawn(async move {
+                let gone = report.wait_for(|report| report.pid == 0).await.is_ok();
+                let _ = reply.send(Ok(gone));
+            });
+            return;
+        }
+        let id = self.or_default(id);
+        self.blocking(move |inspector| {
+            let _ = reply.send(inspector.info(&id).map(|_| false));
+        });
+    }
+
+    /// Stops the workers that nobody has used for `models.keep_alive`.
+    pub(super) fn stop_idle(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        let keep_alive = self.arguments.models.keep_alive;
+        let mut expired = Vec::new();
+        for hosted in &mut self.hosted {
+            if !hosted.worker.is_idle() || hosted.is_loading() {
+                hosted.last_used = Instant::now();
+            } else if keep_alive > Duration::ZERO && hosted.last_used.elapsed() > keep_alive {
+                expired.push(hosted.worker.model().to_owned());
+            }
+        }
+        for id in expired {
+            info!(model = id, "unloading, as nobody uses it");
+            self.begin_stop(&id);
+        }
+    }
+
+    pub(super) async fn restart(&mut self, myself: &ActorRef<Message>, name: &str) {
+        let verdict = self.children.restart(name, myself.get_cell()).await;
+        self.carry_out(myself, verdict).await;
+    }
+
+    pub(super) async fn on_child(&mut self, myself: &ActorRef<Message>, event: SupervisionEvent) {
+        let verdict = self.children.on_event(&event);
+        drop(event);
+        self.carry_out(myself, verdict).await;
+    }
+
+    pub(super) async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+        self.children.stop_all().await;
+        self.hosted.clear();
+        self.publish();
+    }
+
+    async fn carry_out(&mut self, myself: &ActorRef<Message>, verdict: Verdict) {
+        match verdict {
+            Verdict::Nothing => (),
+            Verdict::RestartAfter { name, pause } => {
+                drop(myself.send_after(pause, move || Message::Restart(name)));
+            }
+            Verdict::Ended { name } | Verdict::GivenUp { name, .. } => {
+                self.forget(&name);
+                for (inspected, reply) in std::mem::take(&mut self.waiting_for_memory) {
+                    let inspected = Box::new(Ok(inspected));
+                    let _ = myself.cast(Message::Inspected { inspected, reply });
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        let is_it = |hosted: &Hosted| child_name(hosted.worker.model()) == name;
+        let Some(index) = self.hosted.iter().position(is_it) else { return };
+        let worker = self.hosted.remove(index).worker;
+        self.publish();
+        let phase = worker.watch().borrow().phase.clone();
+        if let Phase::Failed(error @ Error::EngineUnavailable { retry_after, .. }) = phase {
+            warn!(model = worker.model(), %error, "not tried again for a while");
+            let until = Instant::now() + retry_after;
+            self.cooling_down.insert(worker.model().to_owned(), (until, error));
+        }
+    }
+
+    fn cooling_down(&mut self, id: &str) -> Option<Error> {
+        let now = Instant::now();
+        self.cooling_down.retain(|_, (until, _)| *until > now);
+        self.cooling_down.get(id).map(|(_, error)| error.clone())
+    }
+
+    fn begin_stop(&mut self, id: &str) {
+        if let Some(hosted) = self.hosted_mut(|hosted| hosted.worker.model() == id) {
+            hosted.stopping = true;
+            let name = child_name(id);
+            self.children.stop(&name);
+        }
+    }
+
+    /// Memory that another model may take.
+    fn available_bytes(&self) -> u64 {
+        let promised: u64 = self
+            .hosted
+            .iter()
+            .filter(|hosted| hosted.is_loading())
+            .map(|hosted| hosted.worker.facts().memory_estimate_bytes)
+            .sum();
+        let available = self.arguments.monitor.current().memory_available_bytes;
+        available.saturating_sub(self.arguments.memory_reserve_bytes).saturating_sub(promised)
+    }
+
+    /// Models that could be given up, least recently used first.
+    fn idle(&self) -> Vec<Idle> {
+        let mut idle: Vec<_> = self
+            .hosted
+            .iter()
+            .filter(|hosted| hosted.worker.is_idle() && !hosted.is_loading())
+            .collect();
+        idle.sort_by_key(|hosted| hosted.last_used);
+        let describe = |hosted: &Hosted| Idle {
+            id: hosted.worker.model().to_owned(),
+            bytes: hosted.worker.facts().memory_estimate_bytes,
+        };
+        idle.into_iter().map(describe).collect()
+    }
+
+    /// A worker that takes requests.
+    fn hosted_mut(&mut self, is_it: impl Fn(&Hosted) -> bool) -> Option<&mut Hosted> {
+        self.hosted.iter_mut().find(|hosted| !hosted.stopping && is_it(hosted))
+    }
+
+    fn or_default(&self, id: &str) -> String {
+        if id.is_empty() { self.arguments.models.default.clone() } else { id.to_owned() }
+    }
+
+    fn publish(&self) {
+        let workers = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
+        self.arguments.handle.publish_hosted(workers);
+    }
+
+    fn blocking(&mut self, work: impl FnOnce(&Inspector) + Send + 'static) {
+        let inspector = Arc::clone(&self.inspector);
+        self.tasks.spawn_blocking(move || work(&inspector));
+    }
+}
+
+fn child_name(id: &str) -> String {
+    format!("inference_worker {id}")
+}

@@ -1,0 +1,244 @@
+//! One question to the API: the request, and its answer as it arrives.
+
+use std::time::{Instant, SystemTime};
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, Url, redirect};
+use tandem_config::Provider as Settings;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout_at;
+
+use super::answer::{ANSWER_BYTES_MAX, Answer, Piece};
+use super::failure::{Blame, retry_after};
+use super::limits::{Limit, Limits};
+use super::outlet::Outlet;
+use super::sse;
+use crate::{Completion, Error, Result, TrackEvent};
+
+/// As much of an error page as is read.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// A request that was accepted.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// Correlation id, for logs.
+    pub(super) turn_id: String,
+    /// The JSON to post.
+    pub(super) body: Vec<u8>,
+    /// When it was accepted.
+    pub(super) accepted: Instant,
+    /// When its caller gives up.
+    pub(super) deadline: Instant,
+}
+
+/// The API and the connections to it.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    name: String,
+    settings: Settings,
+    /// Made for the first request: it holds the system's certificates, about 2 MB.
+    client: OnceCell<Client>,
+}
+
+/// How the API sends its answer.
+enum Framing {
+    Events,
+    Whole,
+}
+
+impl Endpoint {
+    /// Does not connect.
+    pub(super) fn new(name: String, settings: Settings) -> Self {
+        Self { name, settings, client: OnceCell::new() }
+    }
+
+    /// Streams an answer into `outlet`, all but its last event.
+    // Cancel-safe: dropping the future closes the connection.
+    pub(super) async fn answer(&self, ask: Ask, outlet: &Outlet) -> Result<Completion> {
+        let mut limits = Limits::new(&self.settings, ask.accepted, ask.deadline);
+        let mut blame =
+            Blame { provider: &self.name, secret: self.settings.api_key.as_ref(), key: None };
+        let key = within(limits.next(), &blame, self.key(&blame)).await??;
+        blame.key = key.as_deref();
+        let request = self.request(&blame, ask.body);
+        let response = within(limits.next(), &blame, request).await??;
+        if !response.status().is_success() {
+            return Err(within(limits.next(), &blame, refusal(response, &blame)).await?);
+        }
+        let mut answer = Answer::new(ask.accepted);
+        match framing(&response, &blame)? {
+            Framing::Events => {
+                stream(response, &mut answer, &mut limits, &blame, outlet).await?;
+            }
+            Framing::Whole => {
+                let body = within(limits.next(), &blame, whole(response, &blame)).await??;
+                let piece = answer.whole(&body, &blame, Instant::now())?;
+                deliver(piece, &limits, &blame, outlet).await?;
+            }
+        }
+        Ok(answer.completion(Instant::now()))
+    }
+
+    /// The key, read anew so that it can be changed while the daemon runs.
+    async fn key(&self, blame: &Blame<'_>) -> Result<Option<String>> {
+        let Some(secret) = self.settings.api_key.clone() else { return Ok(None) };
+        let key = spawn_blocking(move || secret.read()).await.map_err(|error| gone(&error))?;
+        key.map(Some).map_err(|error| blame.refused(error.to_string()))
+    }
+
+    /// Posts `body` and waits for the head of the answer.
+    async fn request(&self, blame: &Blame<'_>, body: Vec<u8>) -> Result<Response> {
+        let address = format!("{}/chat/completions", self.settings.base_url);
+        let url = Url::parse(&address).map_err(|error| {
+            let name = &self.name;
+            blame.refused(format!(
+                "{address:?} is no address ({error}); set providers.{name}.base_url"
+            ))
+        })?;
+        let client = self.client.get_or_try_init(|| self.build(&url, blame)).await?;
+        let mut request = client
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "text/event-stream")
+            .body(body);
+        if let Some(key) = blame.key {
+            request = request.bearer_auth(key);
+        }
+        let connect = self.settings.connect_timeout;
+        request.send().await.map_err(|error| blame.transport(&url, &error, connect))
+    }
+
+    /// Reads the system's certificates from disk, hence off the runtime.
+    async fn build(&self, url: &Url, blame: &Blame<'_>) -> Result<Client> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.settings.connect_timeout)
+            // A redirect could carry prompt and key to another host.
+            .redirect(redirect::Policy::none());
+        if is_loopback(url) {
+            builder = builder.no_proxy();
+        }
+        let client = spawn_blocking(|| builder.build()).await.map_err(|error| gone(&error))?;
+        client.map_err(|error| blame.failed(format!("cannot set up TLS ({error})")))
+    }
+}
+
+/// Reads a stream of events up to its end.
+async fn stream(
+    mut response: Response,
+    answer: &mut Answer,
+    limits: &mut Limits,
+    blame: &Blame<'_>,
+    outlet: &Outlet,
+) -> Result<()> {
+    let mut parser = sse::Parser::default();
+    while !answer.is_over() {
+        let chunk = match within(limits.next(), blame, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            // All that is missing is usage, or a formal end.
+            _ if answer.is_complete() => return Ok(()),
+            Ok(_) => return Err(blame.cut()),
+            Err(timeout) => return Err(timeout),
+        };
+        parser.push(&chunk).map_err(|fault| blame.failed(fault.to_string()))?;
+        while let Some(data) = parser.next_event() {
+            let piece = answer.chunk(&data, blame, Instant::now())?;
+            let token = piece.token;
+            deliver(piece, limits, blame, outlet).await?;
+            limits.heard(token, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+/// Passes a piece on as soon as the caller has room for it.
+async fn deliver(
+    Piece { text, logprobs, .. }: Piece,
+    limits: &Limits,
+    blame: &Blame<'_>,
+    outlet: &Outlet,
+) -> Result<()> {
+    if text.is_empty() && logprobs.is_empty() {
+        return Ok(());
+    }
+    within(limits.deadline(), blame, outlet.send(TrackEvent::Delta { text, logprobs })).await
+}
+
+/// The body of an answer that is not streamed.
+async fn whole(response: Response, blame: &Blame<'_>) -> Result<Vec<u8>> {
+    let (body, end) = read(response, ANSWER_BYTES_MAX).await;
+    match end {
+        End::Complete => Ok(body),
+        End::TooLong => {
+            Err(blame.failed(format!("its answer is longer than {} MiB", ANSWER_BYTES_MAX >> 20)))
+        }
+        End::Cut => Err(blame.cut()),
+    }
+}
+
+/// The error that an answer without success stands for.
+async fn refusal(response: Response, blame: &Blame<'_>) -> Error {
+    let status = response.status();
+    let pause = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|header| retry_after(header.to_str().ok()?, SystemTime::now()));
+    let (body, _) = read(response, ERROR_BYTES_MAX).await;
+    blame.status(status, pause, &body)
+}
+
+enum End {
+    Complete,
+    TooLong,
+    Cut,
+}
+
+/// At most `limit` bytes of a body, and why there are no more.
+async fn read(mut response: Response, limit: usize) -> (Vec<u8>, End) {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let room = limit - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return (body, End::TooLong);
+                }
+            }
+            Ok(None) => return (body, End::Complete),
+            Err(_) => return (body, End::Cut),
+        }
+    }
+}
+
+fn framing(response: &Response, blame: &Blame<'_>) -> Result<Framing> {
+    let header = response.headers().get(CONTENT_TYPE);
+    let content_type = header.and_then(|header| header.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/json") {
+        Ok(Framing::Whole)
+    } else if content_type.starts_with("text/html") {
+        let name = blame.provider;
+        Err(blame.refused(format!("it answers with a web page; check providers.{name}.base_url")))
+    } else {
+        Ok(Framing::Events)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+async fn within<T>(limit: Limit, blame: &Blame<'_>, work: impl Future<Output = T>) -> Result<T> {
+    timeout_at(limit.at.into(), work).await.map_err(|_| limit.passed(blame))
+}
+
+fn gone(error: &tokio::task::JoinError) -> Error {
+    if error.is_cancelled() {
+        Error::ShuttingDown
+    } else {
+        Error::Internal { problem: format!("a blocking task failed: {error}") }
+    }
+}

@@ -1,0 +1,219 @@
+//! What went wrong with an API, as errors that say what to do. The key is never in them.
+
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
+
+use reqwest::{StatusCode, Url};
+use serde_json::Value;
+use tandem_config::Secret;
+
+use crate::Error;
+
+/// Longest quotation of the API's words, in characters.
+const QUOTE_CHARS_MAX: usize = 300;
+
+/// Longest time that an API may keep us away.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
+/// Words errors of one provider.
+pub(super) struct Blame<'a> {
+    /// Name in the configuration.
+    pub(super) provider: &'a str,
+    /// Where the key is kept.
+    pub(super) secret: Option<&'a Secret>,
+    /// The key itself, so that it can be taken out of what the API says.
+    pub(super) key: Option<&'a str>,
+}
+
+impl Blame<'_> {
+    /// The API failed; another time it may not.
+    pub(super) fn failed(&self, problem: impl Into<String>) -> Error {
+        let (provider, problem) = (self.provider.to_owned(), problem.into());
+        Error::ProviderFailed { provider, problem, retry_after: None }
+    }
+
+    /// The API said no, and will again.
+    pub(super) fn refused(&self, problem: impl Into<String>) -> Error {
+        Error::ProviderRefused { provider: self.provider.to_owned(), problem: problem.into() }
+    }
+
+    /// The answer stopped before its end.
+    pub(super) fn cut(&self) -> Error {
+        self.failed("the connection ended in the middle of the answer")
+    }
+
+    /// An answer with a status other than success.
+    pub(super) fn status(
+        &self,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        body: &[u8],
+    ) -> Error {
+        let (name, code) = (self.provider, status.as_u16());
+        let said = serde_json::from_slice(body).map_or_else(
+            |_| self.quote(&String::from_utf8_lossy(body)),
+            |value: Value| self.message(&value),
+        );
+        match code {
+            401 | 403 => self.refused(match self.secret {
+                None => format!("it wants a key ({code}); set providers.{name}.api_key"),
+                Some(secret) => {
+                    format!("it does not accept the key {} ({code}); put a valid one there", place(secret))
+                }
+            }),
+            300..=399 => self.refused(format!(
+                "it answers with a redirect ({code}); set providers.{name}.base_url to the final address"
+            )),
+            408 | 429 | 500.. => Error::ProviderFailed {
+                provider: name.to_owned(),
+                problem: format!("it answers {status}: {said}"),
+                retry_after,
+            },
+            _ => self.refused(format!("it answers {status}: {said}")),
+        }
+    }
+
+    /// The message in an error object of the API.
+    pub(super) fn message(&self, error: &Value) -> String {
+        let error = error.get("error").unwrap_or(error);
+        let message = ["message", "detail"].iter().find_map(|key| error.get(key)?.as_str());
+        match message.or(error.as_str()) {
+            Some(message) => self.quote(message),
+            None => self.quote(&error.to_string()),
+        }
+    }
+
+    /// The API's words, bounded, on one line and without the key.
+    fn quote(&self, text: &str) -> String {
+        let text = match self.key {
+            Some(key) => text.replace(key, "***"),
+            None => text.to_owned(),
+        };
+        let mut words: String = text
+            .split(|c: char| c.is_control() || c.is_whitespace())
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        if let Some((end, _)) = words.char_indices().nth(QUOTE_CHARS_MAX) {
+            words.truncate(end);
+            words.push('…');
+        }
+        if words.is_empty() { "no explanation".to_owned() } else { words }
+    }
+
+    /// A request that was not answered at all.
+    pub(super) fn transport(&self, url: &Url, error: &reqwest::Error, connect: Duration) -> Error {
+        if !error.is_connect() {
+            return self
+                .failed(format!("the connection ended before the answer ({})", root(error)));
+        }
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
+        self.failed(if error.is_timeout() {
+            format!(
+                "cannot connect to {host}:{port} within {connect:?}; \
+                 raise providers.{}.connect_timeout or check the network",
+                self.provider
+            )
+        } else {
+            format!("cannot connect to {host}:{port} ({})", root(error))
+        })
+    }
+}
+
+/// When a `Retry-After` header asks us to come back: seconds or an HTTP date.
+pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    let pause = match header.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(header).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(pause.min(RETRY_AFTER_MAX))
+}
+
+fn place(secret: &Secret) -> String {
+    match secret {
+        Secret::Env(name) => format!("in environment variable {name}"),
+        Secret::File(path) => format!("in file {}", path.display()),
+    }
+}
+
+/// The innermost cause, which is the one that says something.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(std::error::Error::source) {
+        cause = Some(inner);
+    }
+    cause.map_or_else(|| "no reason given".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const PLAIN: Blame<'static> = Blame { provider: "far", secret: None, key: None };
+
+    fn status(blame: &Blame<'_>, code: u16, body: &str) -> Error {
+        blame.status(StatusCode::from_u16(code).unwrap(), None, body.as_bytes())
+    }
+
+    #[test]
+    fn a_refused_key_is_named_by_its_place_only() {
+        let secret = Secret::Env("FAR_KEY".into());
+        let blame = Blame { provider: "far", secret: Some(&secret), key: Some("sk-123") };
+        for code in [401, 403] {
+            let error = status(&blame, code, r#"{"error":{"message":"bad key sk-123"}}"#);
+            assert!(matches!(error, Error::ProviderRefused { .. }));
+            assert!(error.to_string().contains("environment variable FAR_KEY"), "{error}");
+            assert!(!error.to_string().contains("sk-123"), "{error}");
+        }
+        assert!(status(&PLAIN, 401, "").to_string().contains("set providers.far.api_key"));
+    }
+
+    #[test]
+    fn the_api_is_quoted_without_the_key_on_one_line_and_bounded() {
+        let blame = Blame { key: Some("sk-123"), ..PLAIN };
+        let error = status(&blame, 400, r#"{"error":{"message":"no\u0007 sk-123\r\n\nhere"}}"#);
+        let expected =
+            "provider \"far\" refused the request: it answers 400 Bad Request: no *** here";
+        assert_eq!(error.to_string(), expected);
+        let long = status(&PLAIN, 422, &"é".repeat(10_000)).to_string();
+        assert_eq!(long.matches('é').count(), QUOTE_CHARS_MAX);
+    }
+
+    #[test]
+    fn an_error_is_understood_in_every_common_form() {
+        for body in [
+            r#"{"error":{"message":"why"}}"#,
+            r#"{"error":"why"}"#,
+            r#"{"message":"why"}"#,
+            r#"{"detail":"why"}"#,
+            "why",
+        ] {
+            assert!(status(&PLAIN, 404, body).to_string().ends_with(": why"), "{body}");
+        }
+        assert!(status(&PLAIN, 404, "").to_string().ends_with(": no explanation"));
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_a_failure() {
+        for code in [408, 429, 500, 502, 503, 504, 529] {
+            assert!(matches!(status(&PLAIN, code, ""), Error::ProviderFailed { .. }), "{code}");
+        }
+        for code in [301, 307, 400, 401, 402, 403, 404, 413, 422] {
+            assert!(matches!(status(&PLAIN, code, ""), Error::ProviderRefused { .. }), "{code}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let seconds = |header| retry_after(header, now).map(|pause| pause.as_secs());
+        assert_eq!(seconds(" 7 "), Some(7));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0), "in the past");
+        assert_eq!(seconds("18446744073709551615"), Some(RETRY_AFTER_MAX.as_secs()));
+        assert_eq!(seconds("soon"), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! Admits questions, decides which track answers each, and runs their turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tandem_proto::v1::{Admission, AskEvent, AskRequest, TurnCounts};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use crate::api_escalator::ApiEscalator;
+use crate::memory_store::MemoryStore;
+use crate::model_loader::ModelLoader;
+use crate::provider::Provider;
+use crate::{Address, Error, Node, Result, sampling};
+
+mod counts;
+mod plan;
+mod queue;
+mod score;
+mod state;
+
+pub(crate) use counts::Counts;
+pub(crate) use plan::Plan;
+use state::State;
+
+/// Events of a turn besides one per token: routing, notices, ends.
+const EVENTS_BESIDE_TOKENS: usize = 64;
+/// How often waiting questions are checked for their deadlines.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a turn works with.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Conversations.
+    pub store: MemoryStore,
+    /// The fast track.
+    pub loader: ModelLoader,
+    /// The slow track.
+    pub escalator: ApiEscalator,
+    /// How contexts are built.
+    pub memory: tandem_config::Memory,
+    /// Longest answer of the fast track when the caller does not say.
+    pub max_tokens: u32,
+    /// The model that answers when the caller names none.
+    pub default_model: String,
+}
+
+/// How to start the router.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// What turns work with.
+    pub services: Services,
+    /// Where the router can be reached.
+    pub handle: Router,
+    /// Its place in the tree.
+    pub node: Node,
+}
+
+/// The events of one turn. It ends after `Done` or an error. Dropping it cancels the turn.
+pub type Answer = mpsc::Receiver<Result<AskEvent>>;
+
+/// The router, as others see it.
+#[derive(Debug, Clone)]
+pub struct Router {
+    address: Address<Message>,
+    config: tandem_config::Router,
+    prompt_bytes_max: usize,
+    /// One permit per question that runs or waits.
+    admission: Arc<Semaphore>,
+    draining: Arc<AtomicBool>,
+    /// Running and waiting questions.
+    load: Arc<watch::Sender<Load>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Load {
+    running: u32,
+    waiting: u32,
+}
+
+/// A question that was admitted.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) request: AskRequest,
+    /// Seed when the caller gave none.
+    pub(crate) seed: u64,
+    pub(crate) accepted: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) events: mpsc::Sender<Result<AskEvent>>,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+impl Router {
+    /// A router that is yet to be started. Prompts are at most `prompt_bytes_max` long.
+    #[must_use]
+    pub fn new(config: tandem_config::Router, prompt_bytes_max: usize) -> Self {
+        let places = config.running_max as usize + config.waiting_max as usize;
+        Self {
+            address: Address::new("the router"),
+            config,
+            prompt_bytes_max,
+            admission: Arc::new(Semaphore::new(places)),
+            draining: Arc::default(),
+            load: Arc::new(watch::Sender::new(Load::default())),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Admits a question. It is answered within `time` or `router.deadline`, whichever is less.
+    pub async fn ask(
+        &self,
+        request: AskRequest,
+        time: Option<Duration>,
+        services: &Services,
+    ) -> Result<Answer> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Error::ShuttingDown);
+        }
+        self.check(&request)?;
+        if !request.conversation_id.is_empty() {
+            services.store.conversation(&request.conversation_id).await?;
+        }
+        if !request.provider.is_empty() {
+            services.escalator.provider(Some(&request.provider))?;
+        }
+        let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
+            let what = format!(
+                "{} questions run and {} wait already (router.running_max, router.waiting_max)",
+                self.config.running_max, self.config.waiting_max
+            );
+            Error::Overloaded { what, retry_after: Duration::from_secs(2) }
+        })?;
+        let accepted = Instant::now();
+        let deadline = accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
+        let longest = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
+        let tokens = longest.unwrap_or_else(|| services.longest_default_answer()) as usize;
+        let (events, answer) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
+        let seed = sampling::random_seed();
+        let job = Job { request, seed, accepted, deadline, events, _permit: permit };
+        self.address.cast(Message::Submit(Box::new(job)))?;
+        Ok(answer)
+    }
+
+    /// How much is being done, and how much may be.
+    #[must_use]
+    pub fn admission(&self) -> Admission {
+        let load = *self.load.borrow();
+        Admission {
+            running: load.running,
+            running_max: self.config.running_max,
+            waiting: load.waiting,
+            waiting_max: self.config.waiting_max,
+            draining: self.draining.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Turns since start.
+    #[must_use]
+    pub fn counts(&self) -> TurnCounts {
+        self.counts.snapshot()
+    }
+
+    /// Refuses new questions, and waits until the admitted ones are answered. Those that are
+    /// not after `timeout` end with [`Error::ShuttingDown`].
+    pub async fn drain(&self, timeout: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        let idle = async {
+            let mut load = self.load.subscribe();
+            let _ = load.wait_for(|load| *load == Load::default()).await;
+        };
+        if tokio::time::timeout(timeout, idle).await.is_err() {
+            tracing::warn!(?timeout, "questions are not answered in time, ending them");
+            let _ = self.address.ask(Duration::from_secs(2), Message::EndAll).await;
+        }
+    }
+
+    fn check(&self, request: &AskRequest) -> Result<()> {
+        check_text("prompt", &request.prompt, self.prompt_bytes_max)?;
+        if request.prompt.trim().is_empty() {
+            return Err(Error::invalid("prompt", "is empty; write a question"));
+        }
+        check_text("system", request.system(), self.prompt_bytes_max)?;
+        for (field, value) in [("model", &request.model), ("provider", &request.provider)] {
+            check_text(field, value, 4096)?;
+        }
+        request.sampling.as_ref().map_or(Ok(()), sampling::validate)
+    }
+}
+
+impl Services {
+    fn longest_default_answer(&self) -> u32 {
+        let longest = self.escalator.providers().map(Provider::max_tokens).max();
+        longest.unwrap_or_default().max(self.max_tokens)
+    }
+}
+
+/// Refuses a text that is longer than `bytes_max`. `field` names it in the error.
+pub fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<()> {
+    if text.len() <= bytes_max {
+        return Ok(());
+    }
+    let problem = format!("is {} bytes long; at most {bytes_max} are allowed", text.len());
+    Err(Error::invalid(field, problem))
+}
+
+/// Messages of the router.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Submit(Box<Job>),
+    /// Ends all turns; replies when they are told.
+    EndAll(ractor::RpcReplyPort<()>),
+    /// Time to look for passed deadlines.
+    Tick,
+}
+
+/// The actor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouterActor;
+
+impl Actor for RouterActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        arguments.handle.address.publish(myself.clone());
+        drop(myself.send_after(TICK, || Message::Tick));
+        Ok(State::new(arguments))
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Submit(job) => state.submit(*job),
+            Message::EndAll(reply) => {
+                state.end_all();
+                let _ = reply.send(());
+            }
+            Message::Tick => {
+                state.expire();
+                drop(myself.send_after(TICK, || Message::Tick));
+            }
+        }
+        state.run_next(&myself).await;
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.on_turn(&event);
+        state.run_next(&myself).await;
+        Ok(())
+    }
+}

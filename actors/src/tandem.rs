@@ -1,0 +1,114 @@
+//! The whole tree, put together.
+
+use std::path::PathBuf;
+
+use ractor::concurrency::JoinHandle;
+use ractor::{Actor, ActorRef, SpawnErr};
+use tandem_config::Config;
+use tracing::info;
+
+use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
+use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
+use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
+use crate::resource_monitor::{self, ResourceMonitor, ResourceMonitorActor};
+use crate::router::{self, Router, RouterActor, Services};
+use crate::supervisor::{self, ChildSpec, Supervisor};
+use crate::{Answer, Result, Tree};
+
+/// A running tree and the handles of its actors.
+#[derive(Debug)]
+pub struct Tandem {
+    /// Conversations.
+    pub store: MemoryStore,
+    /// Local models.
+    pub loader: ModelLoader,
+    /// Remote providers.
+    pub escalator: ApiEscalator,
+    /// The machine.
+    pub monitor: ResourceMonitor,
+    /// Questions.
+    pub router: Router,
+    /// The tree as status shows it.
+    pub tree: Tree,
+    services: Services,
+    root: ActorRef<supervisor::Message>,
+}
+
+impl Tandem {
+    /// Starts all actors. The handle returned ends when the root does, which it does on its
+    /// own only when an actor fails too often.
+    ///
+    /// # Errors
+    /// When the root cannot be started; actors that cannot are retried and show in the tree.
+    pub async fn start(
+        config: &Config,
+        binary: PathBuf,
+    ) -> Result<(Self, JoinHandle<()>), SpawnErr> {
+        let tree = Tree::new();
+        let root = tree.root("tandem");
+        let monitor = ResourceMonitor::new();
+        let store = MemoryStore::new();
+        let loader = ModelLoader::new();
+        let escalator = ApiEscalator::new(&config.providers);
+        let router = Router::new(config.router.clone(), config.daemon.prompt_bytes_max);
+        let services = Services {
+            store: store.clone(),
+            loader: loader.clone(),
+            escalator: escalator.clone(),
+            memory: config.memory.clone(),
+            max_tokens: config.engine.max_tokens,
+            default_model: config.models.default.clone(),
+        };
+        // Each needs only those before it.
+        let children = vec![
+            ChildSpec::new("resource_monitor", ResourceMonitorActor, resource_monitor::Arguments {
+                sample_interval: config.resources.sample_interval,
+                monitor: monitor.clone(),
+                node: root.child("resource_monitor"),
+            }),
+            ChildSpec::new("memory_store", MemoryStoreActor, memory_store::Arguments {
+                dir: config.daemon.data_dir.join("store"),
+                store: store.clone(),
+                node: root.child("memory_store"),
+            }),
+            ChildSpec::new("model_loader", ModelLoaderActor, model_loader::Arguments {
+                engine: config.engine.clone(),
+                binary,
+                models: config.models.clone(),
+                memory_reserve_bytes: config.resources.memory_reserve_bytes,
+                store: store.clone(),
+                monitor: monitor.clone(),
+                handle: loader.clone(),
+                node: root.child("model_loader"),
+            }),
+            ChildSpec::new("api_escalator", ApiEscalatorActor, api_escalator::Arguments {
+                handle: escalator.clone(),
+                node: root.child("api_escalator"),
+            }),
+            ChildSpec::new("router", RouterActor, router::Arguments {
+                services: services.clone(),
+                handle: router.clone(),
+                node: root.child("router"),
+            }),
+        ];
+        let arguments = supervisor::Arguments { node: root, children };
+        let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
+        Ok((Self { store, loader, escalator, monitor, router, tree, services, root }, ended))
+    }
+
+    /// Asks a question; see [`Router::ask`].
+    pub async fn ask(
+        &self,
+        request: tandem_proto::v1::AskRequest,
+        time: Option<std::time::Duration>,
+    ) -> Result<Answer> {
+        self.router.ask(request, time, &self.services).await
+    }
+
+    /// Stops everything, last started first. The handle of [`Tandem::start`] ends when it is
+    /// done. Call [`Router::drain`] before, or turns in flight are lost.
+    pub fn stop(&self) {
+        info!("stopping the actors");
+        self.root.stop(None);
+    }
+}

@@ -1,0 +1,68 @@
+//! What a turn and a track say to each other, whichever track it is.
+
+use std::time::Instant;
+
+use tandem_proto::v1::{ChatMessage, FinishReason, Sampling, Timings, TokenLogprob, Usage};
+use tokio::sync::mpsc;
+
+use crate::Error;
+
+/// One generation, asked of an inference worker or of a provider.
+#[derive(Debug, Clone)]
+pub struct TrackRequest {
+    /// Correlation id of the turn, for logs.
+    pub turn_id: String,
+    /// What the model reads.
+    pub prompt: Prompt,
+    /// How it answers. A worker's request has `seed` and `max_tokens` set.
+    pub sampling: Sampling,
+    /// When the answer is of no use any more.
+    pub deadline: Instant,
+}
+
+/// What a model reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prompt {
+    /// Completed as it stands.
+    Text(String),
+    /// Rendered by the model's chat template.
+    Chat(Vec<ChatMessage>),
+}
+
+/// What a track reports, in this order: `Delta` and `Resumed` any number of times, then either
+/// `Done` or `Failed`, then nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrackEvent {
+    /// The next piece of the answer, whole UTF-8.
+    Delta {
+        /// May be empty when only log-probabilities are reported.
+        text: String,
+        /// Of the tokens behind `text`, when asked for.
+        logprobs: Vec<TokenLogprob>,
+    },
+    /// The engine died; the answer goes on.
+    Resumed {
+        /// How it died, for a person.
+        reason: String,
+    },
+    /// The answer is complete.
+    Done(Completion),
+    /// There is no (more) answer.
+    Failed(Error),
+}
+
+/// The facts about a complete answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Tokens read and written, as the track counts them.
+    pub usage: Usage,
+    /// As the track measured them.
+    pub timings: Timings,
+    /// Mean natural-log probability of the generated tokens, when the track reports it.
+    pub mean_logprob: Option<f64>,
+}
+
+/// The events of one request. Dropping it cancels the request.
+pub type TrackEvents = mpsc::Receiver<TrackEvent>;

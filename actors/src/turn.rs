@@ -1,0 +1,215 @@
+//! One question, from its admission to its committed answer. Runs the tracks of its plan,
+//! passes their events on, and writes the turn down before it says that it is done.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tandem_proto::v1::{AskEvent, NoticeKind, Track, ask_event::Event};
+use tokio::task::JoinSet;
+use tracing::{debug, info};
+
+use crate::router::{Counts, Job, Plan, Services};
+use crate::{Error, TrackEvent};
+
+mod context;
+mod machine;
+mod run;
+
+use machine::{Effect, Facts, Machine};
+use run::{Question, run};
+
+/// How to start a turn.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    pub(crate) job: Job,
+    pub(crate) plan: Plan,
+    pub(crate) services: Services,
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// Messages of a turn.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// From the track that runs, or ran.
+    Track(Track, TrackEvent),
+    /// The fast track's model is known under this name.
+    FastModel(String),
+    /// Something the caller should know.
+    Notice(NoticeKind, String),
+    /// The turn is on disk, or not.
+    Committed(Result<(), Error>),
+    /// The turn has to end.
+    Abort(Error),
+    /// Nobody listens any more.
+    CallerGone,
+}
+
+pub(crate) struct State {
+    machine: Machine,
+    job: Job,
+    question: Arc<Question>,
+    services: Services,
+    counts: Arc<Counts>,
+    next_number: u64,
+    first_delta: Option<Instant>,
+    /// Dropping them cancels the tracks.
+    tasks: JoinSet<()>,
+}
+
+/// The actor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TurnActor;
+
+impl Actor for TurnActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        Arguments { mut job, plan, services, counts }: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let turn_id = uuid::Uuid::now_v7().to_string();
+        let question = Question::new(&turn_id, &mut job, &services);
+        let facts = Facts {
+            turn_id,
+            conversation_id: question.conversation_id.clone(),
+            prompt: question.prompt.clone(),
+            fast_model: question.model.clone(),
+            slow_model: question.provider_model(&services),
+            seed: question.sampling.seed.or(Some(question.seed)),
+        };
+        debug!(turn = facts.turn_id, first = ?plan.first, reasons = ?plan.reasons, "turn begins");
+        let (machine, effects) = Machine::begin(facts, plan);
+
+        let mut tasks = JoinSet::new();
+        let (caller, turn) = (job.events.clone(), myself.clone());
+        let deadline = job.deadline;
+        tasks.spawn(async move {
+            let message = tokio::select! {
+                () = caller.closed() => Message::CallerGone,
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    let stage = "before the answer was complete".to_owned();
+                    Message::Abort(Error::DeadlineExceeded { stage })
+                }
+            };
+            let _ = turn.cast(message);
+        });
+        let mut state = State {
+            machine,
+            job,
+            question: Arc::new(question),
+            services,
+            counts,
+            next_number: 0,
+            first_delta: None,
+            tasks,
+        };
+        state.carry_out(&myself, effects);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let effects = match message {
+            Message::Track(track, event) => {
+                let event = state.observe(event);
+                state.machine.on_track(track, event)
+            }
+            Message::FastModel(name) => {
+                state.machine.on_fast_model(&name);
+                Vec::new()
+            }
+            Message::Notice(kind, message) => state.machine.on_notice(kind, message),
+            Message::Committed(result) => state.machine.on_committed(result),
+            Message::Abort(error) => state.machine.on_abort(error),
+            Message::CallerGone => {
+                let reason = "the caller went away".to_owned();
+                state.machine.on_abort(Error::Cancelled { reason })
+            }
+        };
+        state.carry_out(&myself, effects);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Counts, and measures time as the caller sees it.
+    fn observe(&mut self, mut event: TrackEvent) -> TrackEvent {
+        match &mut event {
+            TrackEvent::Delta { .. } => {
+                self.first_delta.get_or_insert_with(Instant::now);
+            }
+            TrackEvent::Resumed { .. } => self.counts.resumed(),
+            TrackEvent::Done(completion) => {
+                let since = |moment: Instant| {
+                    let elapsed = moment.duration_since(self.job.accepted);
+                    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+                };
+                completion.timings.total_us = since(Instant::now());
+                completion.timings.time_to_first_token_us = self.first_delta.map_or(0, since);
+            }
+            TrackEvent::Failed(_) => (),
+        }
+        event
+    }
+
+    fn carry_out(&mut self, myself: &ActorRef<Message>, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Emit(event) => self.emit(myself, event),
+                Effect::Run(track) => {
+                    let (question, services) = (Arc::clone(&self.question), self.services.clone());
+                    self.tasks.spawn(run(track, question, services, myself.clone()));
+                }
+                Effect::Commit(mut turn) => {
+                    turn.created = Some(SystemTime::now().into());
+                    let (store, turn_ref) = (self.services.store.clone(), myself.clone());
+                    let conversation = self.question.conversation_id.clone();
+                    self.tasks.spawn(async move {
+                        let result = store.commit_turn(&conversation, turn).await.map(drop);
+                        let _ = turn_ref.cast(Message::Committed(result));
+                    });
+                }
+                Effect::End(result) => self.end(myself, result),
+            }
+        }
+    }
+
+    fn emit(&mut self, myself: &ActorRef<Message>, event: Event) {
+        match &event {
+            Event::Done(done) => self.counts.answered(done.track()),
+            Event::Notice(notice) if notice.kind() == NoticeKind::FellBack => {
+                self.counts.fell_back();
+            }
+            _ => (),
+        }
+        let event = AskEvent { number: self.next_number, event: Some(event) };
+        self.next_number += 1;
+        // The channel holds a whole answer; only a caller that stopped reading fills it.
+        if let Err(tokio::sync::mpsc::error::TrySendError::Full(_)) = self.job.events.try_send(Ok(event)) {
+            let reason = "the caller stopped reading the answer".to_owned();
+            let _ = myself.cast(Message::Abort(Error::Cancelled { reason }));
+        }
+    }
+
+    fn end(&mut self, myself: &ActorRef<Message>, result: Result<(), Error>) {
+        if let Err(error) = result {
+            if matches!(error, Error::Cancelled { .. }) {
+                self.counts.cancelled();
+            } else {
+                self.counts.failed();
+            }
+            info!(turn = self.question.turn_id, %error, "turn ended without an answer");
+            let _ = self.job.events.try_send(Err(error));
+        }
+        self.tasks.abort_all();
+        myself.stop(None);
+    }
+}

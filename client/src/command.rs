@@ -1,0 +1,103 @@
+//! The command line: what can be asked of `tandem`, and who answers it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    context::{Context, Global},
+    failure::Failure,
+};
+
+mod ask;
+mod chat;
+mod config;
+mod conversation;
+mod model;
+mod service;
+mod status;
+mod turn;
+
+const EXAMPLES: &str = "\
+Examples:
+  tandem ask \"Why is the sky blue?\"           one question, answered as it is thought
+  git diff | tandem ask Review this change    a question about what comes through a pipe
+  tandem chat                                 a conversation that is kept
+  tandem model list                           which models there are
+  tandem status                               what the daemon is doing
+
+The daemon is started when it does not run. Answers go to standard output, all else to standard
+error.
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 daemon not reachable, 4 not allowed,
+5 overloaded or timed out, 130 cancelled with Ctrl-C.";
+
+/// An assistant for this machine: a fast local model, and remote ones that think longer
+#[derive(Debug, Parser)]
+#[command(name = "tandem", version, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ask one question
+    Ask(ask::Ask),
+    /// Talk, with a memory of what was said
+    Chat(chat::Chat),
+    /// Show, load and unload models
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Show and delete stored conversations
+    #[command(subcommand, alias = "conversations")]
+    Conversation(conversation::Conversation),
+    /// Show what the daemon is doing
+    Status(status::Status),
+    /// Check and show the settings
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Start and stop the daemon
+    #[command(subcommand)]
+    Service(service::Service),
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Ask(ask) => ask.run(context).await?,
+            Self::Chat(chat) => chat.run(context).await?,
+            Self::Model(model) => model.run(context).await?,
+            Self::Conversation(conversation) => conversation.run(context).await?,
+            Self::Status(status) => status.run(context).await?,
+            Self::Config(config) => config.run(context)?,
+            Self::Service(service) => return service.run(context).await,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_are_taken_before_and_behind_the_command() {
+        for line in ["tandem --json status", "tandem status --json"] {
+            assert!(Arguments::try_parse_from(line.split(' ')).unwrap().global.json, "{line}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `tandem conversation`: what was said and stored.
+
+use clap::Subcommand;
+use serde::Serialize;
+use tandem_client::{Client, v1};
+
+use crate::{
+    context::Context,
+    failure::Failure,
+    report::conversation::{self as report, Conversation as Report, Transcript},
+};
+
+/// Most conversations that one call to the daemon returns.
+const PAGE_MAX: u32 = 1000;
+
+/// What to do with conversations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Conversation {
+    /// Begin a conversation and print its id
+    Create {
+        /// Title [default: named after the first question]
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        title: String,
+    },
+    /// List the conversations, newest first
+    List {
+        /// List at most this many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Print a conversation
+    Show {
+        /// Id from `tandem conversation list`
+        id: String,
+    },
+    /// Delete conversations
+    Delete {
+        /// Ids from `tandem conversation list`
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct List {
+    conversations: Vec<Report>,
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: Vec<String>,
+}
+
+impl Conversation {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.connect().await?;
+        let terminal = context.terminal;
+        match self {
+            Self::Create { title } => {
+                let request = v1::CreateConversationRequest { title };
+                let created = client.conversations().create(request).await?.into_inner();
+                terminal.result(&Report::from(created), |created| format!("{}\n", created.id))
+            }
+            Self::List { limit } => {
+                let conversations = newest(&client, limit).await?;
+                terminal.result(&List { conversations }, |list| report::list(&list.conversations))
+            }
+            Self::Show { id } => {
+                let request = v1::GetConversationRequest { id };
+                let response = client.conversations().get(request).await?.into_inner();
+                terminal.result(&Transcript::from(response), Transcript::text)
+            }
+            Self::Delete { ids } => {
+                for id in &ids {
+                    let request = v1::DeleteConversationRequest { id: id.clone() };
+                    client.conversations().delete(request).await?;
+                }
+                terminal.result(&Deleted { deleted: ids }, |outcome| {
+                    format!("deleted {}\n", outcome.deleted.join(", "))
+                })
+            }
+        }
+    }
+}
+
+async fn newest(client: &Client, limit: u32) -> Result<Vec<Report>, Failure> {
+    let mut conversations = Vec::new();
+    let mut missing = limit;
+    let mut page_token = String::new();
+    while missing > 0 {
+        let request = v1::ListConversationsRequest { page_size: missing.min(PAGE_MAX), page_token };
+        let page = client.conversations().list(request).await?.into_inner();
+        let got = u32::try_from(page.conversations.len()).unwrap_or(u32::MAX);
+        conversations.extend(page.conversations.into_iter().map(Report::from));
+        page_token = page.next_page_token;
+        if page_token.is_empty() || got == 0 {
+            break;
+        }
+        missing = missing.saturating_sub(got);
+    }
+    Ok(conversations)
+}

@@ -1,0 +1,113 @@
+//! `tandem model`: the models that the daemon knows.
+
+use clap::Subcommand;
+use serde::Serialize;
+use tandem_client::{
+    Client, Error,
+    v1::{self, load_model_event::Event},
+};
+
+use crate::{
+    context::Context,
+    failure::Failure,
+    report::model::{self as report, Model as Report},
+    terminal::Terminal,
+};
+
+/// Steps of the bar that shows how far a model is loaded.
+const BAR_STEPS: u16 = 1000;
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// List the models
+    List,
+    /// Show all that is known about a model
+    Info {
+        /// Id from `tandem model list`, or the path of a GGUF file
+        id: String,
+    },
+    /// Load a model before it is needed
+    Load {
+        /// Id from `tandem model list`, or the path of a GGUF file
+        id: String,
+    },
+    /// End a model's engine and give its memory back
+    Unload {
+        /// Id from `tandem model list`
+        id: String,
+    },
+}
+
+#[derive(Serialize)]
+struct List {
+    models: Vec<Report>,
+}
+
+#[derive(Serialize)]
+struct Unloaded {
+    id: String,
+    unloaded: bool,
+}
+
+impl Model {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.connect().await?;
+        let terminal = context.terminal;
+        match self {
+            Self::List => {
+                let response = client.models().list(v1::ListModelsRequest {}).await?.into_inner();
+                let models = response.models.into_iter().map(Report::from).collect();
+                terminal.result(&List { models }, |list| report::list(&list.models))
+            }
+            Self::Info { id } => {
+                let model = client.models().info(v1::ModelInfoRequest { id }).await?.into_inner();
+                terminal.result(&Report::from(model), Report::details)
+            }
+            Self::Load { id } => {
+                let model = load(terminal, &client, id).await?;
+                terminal.result(&model, |model| {
+                    let engine = model.engine.as_ref();
+                    let engine = engine.map(|engine| format!(" · {}", engine.summary()));
+                    format!("{} is loaded{}\n", model.id, engine.unwrap_or_default())
+                })
+            }
+            Self::Unload { id } => {
+                let request = v1::UnloadModelRequest { id: id.clone() };
+                let unloaded = client.models().unload(request).await?.into_inner().unloaded;
+                terminal.result(&Unloaded { id, unloaded }, |outcome| {
+                    let what = if outcome.unloaded { "is unloaded" } else { "was not loaded" };
+                    format!("{} {what}\n", outcome.id)
+                })
+            }
+        }
+    }
+}
+
+async fn load(terminal: Terminal, client: &Client, id: String) -> Result<Report, Failure> {
+    let bar = terminal.bar(BAR_STEPS.into());
+    let outcome = async {
+        let mut events = client.models().load(v1::LoadModelRequest { id }).await?.into_inner();
+        let mut loaded = None;
+        while let Some(event) = events.message().await? {
+            match event.event {
+                Some(Event::Progress(progress)) => {
+                    bar.set_position(steps(progress.fraction));
+                    bar.set_message(progress.stage);
+                }
+                Some(Event::Loaded(model)) => loaded = Some(Report::from(model)),
+                None => {}
+            }
+        }
+        let message = "the daemon stopped reporting before the model was loaded".into();
+        loaded.ok_or_else(|| Error::NotReachable { message }.into())
+    };
+    let outcome = outcome.await;
+    bar.finish_and_clear();
+    outcome
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bar")]
+fn steps(fraction: f32) -> u64 {
+    (fraction.clamp(0.0, 1.0) * f32::from(BAR_STEPS)) as u64
+}

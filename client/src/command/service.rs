@@ -1,0 +1,109 @@
+//! `tandem service`: starting and stopping the daemon.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use clap::Subcommand;
+use serde::Serialize;
+use tandem_client::{Client, Error, v1};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    context::{self, Context},
+    failure::Failure,
+};
+
+/// How long the daemon may take to finish what it accepted. Its own `daemon.drain_timeout` is
+/// shorter unless somebody raised it.
+const STOP_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Pause between two looks at the socket.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What to do with the daemon.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// Start the daemon in the background and wait until it serves
+    Start,
+    /// Let the daemon finish what it accepted, and wait until it has ended
+    Stop,
+    /// Say whether the daemon runs; the exit code is 3 when it does not
+    Status,
+}
+
+/// The daemon after the command.
+#[derive(Serialize)]
+struct State {
+    running: bool,
+    /// Whether this command started or stopped it.
+    changed: bool,
+    socket: String,
+    pid: Option<u32>,
+    version: Option<String>,
+    uptime_ms: Option<u64>,
+}
+
+impl Service {
+    pub(crate) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let socket = context.socket()?;
+        let running = match Client::connect(&socket).await {
+            Ok(client) => Some(client),
+            Err(Error::NotReachable { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let (client, changed) = match (&self, running) {
+            (Self::Start, None) => (Some(context.start().await?), true),
+            (Self::Stop, Some(client)) => {
+                stop(context, &client, &socket).await?;
+                (None, true)
+            }
+            (_, running) => (running, false),
+        };
+        let status = match &client {
+            Some(client) => Some(context::status(client).await?),
+            None => None,
+        };
+        let state = State {
+            running: status.is_some(),
+            changed,
+            socket: socket.display().to_string(),
+            pid: status.as_ref().map(|status| status.pid),
+            uptime_ms: status.as_ref().map(|status| status.uptime_ms),
+            version: status.map(|status| status.version),
+        };
+        context.terminal.result(&state, State::text)?;
+        let asked_and_not_running = matches!(self, Self::Status) && !state.running;
+        Ok(if asked_and_not_running { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    }
+}
+
+impl State {
+    fn text(&self) -> String {
+        let Self { socket, changed, .. } = self;
+        match (self.pid, changed) {
+            (Some(pid), true) => format!("tandemd started, pid {pid}, at {socket}\n"),
+            (Some(pid), false) => format!("tandemd runs, pid {pid}, at {socket}\n"),
+            (None, true) => format!("tandemd stopped, nobody listens at {socket}\n"),
+            (None, false) => format!("tandemd does not run, nobody listens at {socket}\n"),
+        }
+    }
+}
+
+/// Asks the daemon to end and waits until its socket refuses connections.
+async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), Failure> {
+    let waiting = context.terminal.spinner("waiting for the daemon to finish its work");
+    match client.admin().drain(v1::DrainRequest {}).await.map_err(Error::from) {
+        // A daemon may be gone before its answer is here.
+        Ok(_) | Err(Error::NotReachable { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let deadline = Instant::now() + STOP_DEADLINE;
+    while Instant::now() < deadline {
+        if let Err(Error::NotReachable { .. }) = Client::connect(socket).await {
+            waiting.finish_and_clear();
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+    let message = format!("the daemon did not end within {} s", STOP_DEADLINE.as_secs());
+    Err(Error::TimedOut { message }.into())
+}

@@ -1,0 +1,319 @@
+//! One question to the daemon: its options, its stream of events, what is shown of them.
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use tandem_client::{
+    Client, Error,
+    v1::{self, ask_event::Event},
+};
+
+use crate::{
+    context::unless_interrupted,
+    failure::Failure,
+    report::answer::{Answer, Draft},
+    terminal::Terminal,
+};
+
+/// How a question shall be answered.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// Which track answers [default: `router.policy` of the settings]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(crate) policy: Option<Policy>,
+
+    /// Model of the fast track [default: `models.default` of the settings]
+    #[arg(long, value_name = "ID")]
+    model: Option<String>,
+
+    /// Provider of the slow track [default: the daemon chooses]
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+
+    /// Use this system prompt
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+
+    /// Say which track answers, and why
+    #[arg(long)]
+    explain: bool,
+
+    #[command(flatten)]
+    sampling: Sampling,
+}
+
+/// How the next token is chosen; what is not set is the model's choice.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sampling")]
+struct Sampling {
+    /// Longest answer, in tokens
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+
+    /// End the answer before this text; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+
+    /// Same seed, same answer
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// 0 always takes the likeliest token; 0 to 5
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+
+    /// Keep the likeliest tokens that reach this probability together; above 0, to 1
+    #[arg(long, value_name = "P")]
+    top_p: Option<f32>,
+
+    /// Keep the K likeliest tokens; 0 keeps all
+    #[arg(long, value_name = "K")]
+    top_k: Option<u32>,
+
+    /// Drop tokens less likely than this times the likeliest; 0 to 1
+    #[arg(long, value_name = "P")]
+    min_p: Option<f32>,
+
+    /// Locally typical sampling; above 0, to 1, which is off
+    #[arg(long, value_name = "P")]
+    typical_p: Option<f32>,
+
+    /// Make recent tokens less likely by this factor; 0.1 to 10, 1 is off
+    #[arg(long, value_name = "R")]
+    repeat_penalty: Option<f32>,
+
+    /// Make tokens less likely that were there already; -10 to 10
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    presence_penalty: Option<f32>,
+
+    /// Make tokens less likely each time they were there already; -10 to 10
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    frequency_penalty: Option<f32>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// The router decides; either track covers for the other
+    Auto,
+    /// The local model
+    Fast,
+    /// A remote provider
+    Slow,
+    /// The local model, and nothing leaves this machine
+    Private,
+}
+
+impl From<Policy> for v1::Policy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Auto => Self::Auto,
+            Policy::Fast => Self::Fast,
+            Policy::Slow => Self::Slow,
+            Policy::Private => Self::Private,
+        }
+    }
+}
+
+impl Options {
+    fn request(
+        &self,
+        prompt: String,
+        conversation_id: String,
+        person_waits: bool,
+    ) -> v1::AskRequest {
+        let priority = if person_waits { v1::Priority::High } else { v1::Priority::Normal };
+        v1::AskRequest {
+            prompt,
+            conversation_id,
+            policy: self.policy.map_or(v1::Policy::Unspecified, v1::Policy::from).into(),
+            model: self.model.clone().unwrap_or_default(),
+            provider: self.provider.clone().unwrap_or_default(),
+            sampling: Some(self.sampling.request()),
+            system: self.system.clone(),
+            priority: priority.into(),
+        }
+    }
+}
+
+impl Sampling {
+    fn request(&self) -> v1::Sampling {
+        v1::Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            typical_p: self.typical_p,
+            repeat_penalty: self.repeat_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            seed: self.seed,
+            max_tokens: self.max_tokens,
+            stop: self.stop.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+/// Asks, and shows the answer as it comes. Ctrl-C drops the stream, which cancels the turn.
+pub(crate) async fn ask(
+    terminal: Terminal,
+    client: &Client,
+    options: &Options,
+    prompt: String,
+    conversation: String,
+) -> Result<(), Failure> {
+    let request = options.request(prompt, conversation, terminal.is_watched());
+    let mut view = View::new(terminal, options.explain);
+    let outcome = unless_interrupted(stream(client, request, &mut view)).await;
+    view.end().await?;
+    let answer = outcome?;
+    if terminal.json() {
+        return terminal.result(&answer, |_| String::new());
+    }
+    terminal.aside(&answer.summary());
+    Ok(())
+}
+
+async fn stream(
+    client: &Client,
+    request: v1::AskRequest,
+    view: &mut View,
+) -> Result<Answer, Failure> {
+    let mut events = client.assistant().ask(request).await?.into_inner();
+    let mut draft = Draft::default();
+    while let Some(event) = events.message().await? {
+        // An event that a newer daemon added.
+        let Some(event) = event.event else { continue };
+        view.show(&event).await?;
+        if let Some(answer) = draft.record(event) {
+            // Dropping the stream now would look like a cancellation.
+            let _ = events.trailers().await;
+            return Ok(answer);
+        }
+    }
+    Err(Error::NotReachable { message: "the daemon ended the answer without finishing it".into() }
+        .into())
+}
+
+/// What a person sees of the events.
+struct View {
+    terminal: Terminal,
+    explain: bool,
+    spinner: ProgressBar,
+    /// Track of the text shown so far.
+    track: Option<v1::Track>,
+    in_line: bool,
+}
+
+impl View {
+    fn new(terminal: Terminal, explain: bool) -> Self {
+        let spinner = terminal.spinner("thinking");
+        Self { terminal, explain, spinner, track: None, in_line: false }
+    }
+
+    async fn show(&mut self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Routed(routed) if self.explain => {
+                self.spinner.suspend(|| self.terminal.explain(&explanation(routed)));
+            }
+            Event::Notice(notice) => {
+                self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
+            }
+            Event::Delta(delta) if !self.terminal.json() && !delta.text.is_empty() => {
+                self.spinner.finish_and_clear();
+                if self.track.is_some_and(|track| track != delta.track()) {
+                    // The other track begins its answer anew.
+                    self.end_line().await?;
+                }
+                self.track = Some(delta.track());
+                self.in_line = !delta.text.ends_with('\n');
+                self.terminal.answer(delta.text.clone()).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Leaves standard output at the begin of a line, however the answer ended.
+    async fn end(&mut self) -> Result<(), Failure> {
+        self.spinner.finish_and_clear();
+        self.end_line().await
+    }
+
+    async fn end_line(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.in_line) {
+            self.terminal.answer("\n".into()).await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn explanation(routed: &v1::Routed) -> String {
+    let track = match routed.track() {
+        v1::Track::Slow => "slow",
+        _ => "fast",
+    };
+    let first = format!("{track} track, {}, score {:.2}", routed.model, routed.score);
+    routed.reasons.iter().fold(first, |text, reason| format!("{text}\n  - {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn request(arguments: &str) -> v1::AskRequest {
+        let line = format!("x {arguments}");
+        let line = Line::try_parse_from(line.split_whitespace()).unwrap();
+        line.options.request("why".into(), "c".into(), false)
+    }
+
+    #[test]
+    fn options_reach_the_daemon() {
+        let request = request(
+            "--policy private --model m --provider p --system s --seed 7 --temperature 0.5 \
+             --presence-penalty -1 --max-tokens 9 --stop A --stop B",
+        );
+        assert_eq!(request.policy(), v1::Policy::Private);
+        assert_eq!((request.prompt.as_str(), request.conversation_id.as_str()), ("why", "c"));
+        assert_eq!((request.model.as_str(), request.provider.as_str()), ("m", "p"));
+        assert_eq!(request.system.as_deref(), Some("s"));
+        let sampling = request.sampling.unwrap();
+        assert_eq!((sampling.seed, sampling.max_tokens), (Some(7), Some(9)));
+        assert_eq!((sampling.temperature, sampling.presence_penalty), (Some(0.5), Some(-1.0)));
+        assert_eq!(sampling.stop, ["A", "B"]);
+    }
+
+    #[test]
+    fn what_is_not_given_is_left_to_the_daemon() {
+        let request = request("");
+        assert_eq!(request.policy(), v1::Policy::Unspecified);
+        assert_eq!(request.system, None);
+        assert_eq!(request.sampling, Some(v1::Sampling::default()));
+    }
+
+    #[test]
+    fn an_explanation_lists_the_reasons() {
+        let routed = v1::Routed {
+            track: v1::Track::Slow.into(),
+            score: 0.75,
+            reasons: vec!["it is long".into(), "it asks for proof".into()],
+            model: "big".into(),
+            ..Default::default()
+        };
+        assert_eq!(
+            explanation(&routed),
+            "slow track, big, score 0.75\n  - it is long\n  - it asks for proof"
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! What every command needs: the terminal, the settings and the way to the daemon.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use tandem_client::{Autostart, Client, Error, v1};
+use tandem_config::{Config, Overrides};
+use tokio::{select, signal, time::timeout};
+
+use crate::{failure::Failure, terminal::Terminal};
+
+/// How long the daemon may take to say how it is; it does no work for that.
+const STATUS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Socket of the daemon [env: `TANDEM_SOCKET`]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// Settings file [default: tandem.toml in the user's configuration directory]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Do not start the daemon when it does not run
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_autostart: bool,
+
+    /// Print JSON, errors included
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+
+    /// Print nothing but results and errors
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(crate) quiet: bool,
+}
+
+/// The surroundings of one command.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) terminal: Terminal,
+    pub(crate) overrides: Overrides,
+    settings: Result<Config, tandem_config::Error>,
+    autostart: bool,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global, terminal: Terminal) -> Self {
+        let overrides =
+            Overrides { config_file: global.config.clone(), socket: global.socket.clone() };
+        Self {
+            terminal,
+            settings: Config::load(&overrides),
+            overrides,
+            autostart: !global.no_autostart,
+        }
+    }
+
+    /// Where the daemon listens.
+    pub(crate) fn socket(&self) -> Result<PathBuf, Failure> {
+        match &self.settings {
+            Ok(config) => Ok(config.daemon.socket.clone()),
+            Err(error) if self.overrides.config_file.is_some() => Err(unusable(error)),
+            // A daemon that runs already can be reached although its file was broken since.
+            Err(_) => {
+                let socket = self.overrides.socket.clone();
+                Ok(socket.unwrap_or_else(tandem_config::default_socket))
+            }
+        }
+    }
+
+    /// Where tandem keeps its files, when the settings say so.
+    pub(crate) fn data_dir(&self) -> Option<&Path> {
+        self.settings.as_ref().ok().map(|config| config.daemon.data_dir.as_path())
+    }
+
+    /// A connection to a daemon that runs.
+    pub(crate) async fn connect_only(&self) -> Result<Client, Failure> {
+        Ok(Client::connect(&self.socket()?).await?)
+    }
+
+    /// A connection to the daemon, which is started when it does not run.
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        match self.connect_only().await {
+            Err(Failure::Daemon(Error::NotReachable { .. })) if self.autostart => {
+                self.start().await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub(crate) async fn start(&self) -> Result<Client, Failure> {
+        let config = self.settings.as_ref().map_err(unusable)?;
+        let waiting = self.terminal.spinner("starting the daemon");
+        let autostart = Autostart {
+            socket: config.daemon.socket.clone(),
+            config: self.overrides.config_file.clone(),
+            data_dir: config.daemon.data_dir.clone(),
+        };
+        let outcome = autostart.start().await;
+        waiting.finish_and_clear();
+        Ok(outcome?)
+    }
+}
+
+/// How the daemon is. One that hangs is reported instead of waited for.
+pub(crate) async fn status(client: &Client) -> Result<v1::StatusResponse, Failure> {
+    let mut admin = client.admin();
+    let answer = timeout(STATUS_DEADLINE, admin.status(v1::StatusRequest {})).await;
+    let answer = answer.map_err(|_| {
+        let seconds = STATUS_DEADLINE.as_secs();
+        let message = format!("the daemon accepts calls and did not answer within {seconds} s");
+        Error::TimedOut { message }
+    })?;
+    Ok(answer?.into_inner())
+}
+
+/// Does the work, or drops it at Ctrl-C.
+pub(crate) async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    select! {
+        biased;
+        Ok(()) = signal::ctrl_c() => Err(Failure::Cancelled),
+        outcome = work => outcome,
+    }
+}
+
+/// Settings that cannot be used, in words.
+pub(crate) fn unusable(error: &tandem_config::Error) -> Failure {
+    Failure::Settings(error.to_string())
+}

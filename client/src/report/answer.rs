@@ -1,0 +1,216 @@
+//! One answered question, put together from the events of its stream.
+
+use serde::Serialize;
+use tandem_client::v1::{self, ask_event::Event};
+
+use super::{Tokens, duration, filled, finish_reason, name, track};
+
+/// An answer with all that is known about it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Answer {
+    #[serde(rename = "answer")]
+    pub(crate) text: String,
+    pub(crate) track: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) score: Option<f64>,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) time_to_first_token_ms: Option<f64>,
+    pub(crate) tokens_per_second: Option<f64>,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) turn_id: Option<String>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) stored: bool,
+}
+
+/// Something the user should know that is not part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Notice {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+}
+
+impl From<v1::Notice> for Notice {
+    fn from(notice: v1::Notice) -> Self {
+        Self { kind: name(notice.kind().as_str_name(), "NOTICE_KIND_"), message: notice.message }
+    }
+}
+
+/// An answer while its events arrive.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    answer: Answer,
+    /// What each track has said; the last event tells which of them counts.
+    texts: Vec<(v1::Track, String)>,
+    results: Vec<v1::TrackDone>,
+}
+
+impl Draft {
+    /// Takes the next event; the last one makes the answer.
+    pub(crate) fn record(&mut self, event: Event) -> Option<Answer> {
+        match event {
+            Event::Routed(routed) => {
+                self.answer.track = track(routed.track());
+                self.answer.model = filled(routed.model);
+                self.answer.score = Some(routed.score);
+                self.answer.reasons = routed.reasons;
+                self.answer.turn_id = filled(routed.turn_id);
+                self.answer.conversation_id = filled(routed.conversation_id);
+            }
+            Event::Delta(delta) => match self.texts.iter_mut().find(|(of, _)| *of == delta.track())
+            {
+                Some((_, text)) => text.push_str(&delta.text),
+                None => self.texts.push((delta.track(), delta.text)),
+            },
+            Event::Notice(notice) => self.answer.notices.push(notice.into()),
+            Event::TrackDone(done) => self.results.push(done),
+            Event::Done(done) => return Some(self.finish(done)),
+        }
+        None
+    }
+
+    fn finish(&mut self, done: v1::Done) -> Answer {
+        let counts = done.track();
+        let mut answer = std::mem::take(&mut self.answer);
+        for (of, text) in self.texts.drain(..) {
+            if of == counts {
+                answer.text = text;
+            }
+        }
+        if let Some(result) = self.results.drain(..).rfind(|result| result.track() == counts) {
+            answer.finish_reason = finish_reason(result.finish_reason());
+            answer.tokens = result.usage.map(Tokens::from);
+            if let Some(timings) = result.timings {
+                answer.time_to_first_token_ms = Some(milliseconds(timings.time_to_first_token_us));
+                answer.tokens_per_second = Some(timings.tokens_per_second);
+            }
+            answer.model = filled(result.model).or(answer.model);
+        }
+        answer.track = track(counts).or(answer.track);
+        answer.turn_id = filled(done.turn_id).or(answer.turn_id);
+        answer.conversation_id = filled(done.conversation_id).or(answer.conversation_id);
+        answer.seed = done.seed;
+        answer.stored = done.stored;
+        answer
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact for the first 285 years")]
+fn milliseconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1000.0
+}
+
+impl Answer {
+    /// One line about the answer: `fast · smollm2 · 42 tokens · 80.1 tokens/s · first after 120 ms`.
+    pub(crate) fn summary(&self) -> String {
+        let mut parts: Vec<String> =
+            [&self.track, &self.model].into_iter().flatten().cloned().collect();
+        if let Some(tokens) = self.tokens {
+            parts.push(format!("{} tokens", tokens.completion));
+        }
+        if let Some(speed) = self.tokens_per_second.filter(|speed| *speed > 0.0) {
+            parts.push(format!("{speed:.1} tokens/s"));
+        }
+        if let Some(wait) = self.time_to_first_token_ms {
+            let wait = std::time::Duration::from_secs_f64(wait.max(0.0) / 1000.0);
+            parts.push(format!("first after {}", duration(wait)));
+        }
+        if self.finish_reason.as_deref() == Some("length") {
+            parts.push("cut off at the length limit".into());
+        }
+        parts.join(" · ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn delta(track: v1::Track, text: &str) -> Event {
+        Event::Delta(v1::Delta { track: track.into(), text: text.into(), logprobs: Vec::new() })
+    }
+
+    fn fast_answer() -> Answer {
+        let mut draft = Draft::default();
+        let events = [
+            Event::Routed(v1::Routed {
+                track: v1::Track::Fast.into(),
+                score: 0.25,
+                reasons: vec!["the question is short".into()],
+                turn_id: "turn".into(),
+                conversation_id: String::new(),
+                model: "small".into(),
+            }),
+            Event::Notice(v1::Notice {
+                kind: v1::NoticeKind::FellBack.into(),
+                message: "took over".into(),
+            }),
+            delta(v1::Track::Fast, "Hel"),
+            delta(v1::Track::Fast, "lo"),
+            Event::TrackDone(v1::TrackDone {
+                track: v1::Track::Fast.into(),
+                model: "small".into(),
+                finish_reason: v1::FinishReason::Stop.into(),
+                usage: Some(v1::Usage { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 2 }),
+                timings: Some(v1::Timings {
+                    time_to_first_token_us: 1500,
+                    tokens_per_second: 80.5,
+                    ..Default::default()
+                }),
+                mean_logprob: None,
+            }),
+        ];
+        for event in events {
+            assert_eq!(draft.record(event), None);
+        }
+        let done = v1::Done {
+            track: v1::Track::Fast.into(),
+            turn_id: "turn".into(),
+            conversation_id: String::new(),
+            seed: Some(7),
+            stored: false,
+        };
+        draft.record(Event::Done(done)).unwrap()
+    }
+
+    #[test]
+    fn the_json_of_an_answer_has_these_keys_and_no_others() {
+        let expected = serde_json::json!({
+            "answer": "Hello",
+            "track": "fast",
+            "model": "small",
+            "reasons": ["the question is short"],
+            "score": 0.25,
+            "tokens": {"prompt": 9, "cached": 4, "completion": 2},
+            "time_to_first_token_ms": 1.5,
+            "tokens_per_second": 80.5,
+            "finish_reason": "stop",
+            "conversation_id": null,
+            "turn_id": "turn",
+            "seed": 7,
+            "notices": [{"kind": "fell_back", "message": "took over"}],
+            "stored": false,
+        });
+        assert_eq!(serde_json::to_value(fast_answer()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_summary_is_one_line() {
+        let summary = fast_answer().summary();
+        assert_eq!(summary, "fast · small · 2 tokens · 80.5 tokens/s · first after 1 ms");
+    }
+
+    #[test]
+    fn only_the_track_that_counts_is_the_answer() {
+        let mut draft = Draft::default();
+        draft.record(delta(v1::Track::Fast, "half a sen"));
+        draft.record(delta(v1::Track::Slow, "A whole one."));
+        let done = v1::Done { track: v1::Track::Slow.into(), ..Default::default() };
+        let answer = draft.record(Event::Done(done)).unwrap();
+        assert_eq!((answer.text.as_str(), answer.track.as_deref()), ("A whole one.", Some("slow")));
+    }
+}

@@ -1,0 +1,226 @@
+//! Models and the engines that host them.
+
+use std::fmt::Write as _;
+
+use indicatif::HumanBytes;
+use serde::Serialize;
+use tandem_client::v1;
+
+use super::{filled, name, table};
+
+/// A known model.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Model {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) path: Option<String>,
+    pub(crate) state: String,
+    pub(crate) problem: Option<String>,
+    pub(crate) architecture: Option<String>,
+    pub(crate) quantization: Option<String>,
+    pub(crate) parameters: u64,
+    pub(crate) size_bytes: u64,
+    pub(crate) context_trained: u32,
+    pub(crate) memory_estimate_bytes: u64,
+    pub(crate) license: Option<String>,
+    pub(crate) is_default: bool,
+    pub(crate) engine: Option<Engine>,
+}
+
+/// The engine process of a loaded model.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Engine {
+    pub(crate) pid: u32,
+    pub(crate) restarts: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) context_tokens: u32,
+    pub(crate) sequences_max: u32,
+    pub(crate) sequences_active: u32,
+    pub(crate) sequences_waiting: u32,
+    pub(crate) threads: u32,
+    pub(crate) settings: String,
+    pub(crate) settings_reason: Option<String>,
+    pub(crate) system_info: Option<String>,
+}
+
+impl From<v1::Model> for Model {
+    fn from(model: v1::Model) -> Self {
+        Self {
+            state: name(model.state().as_str_name(), "MODEL_STATE_"),
+            id: model.id,
+            name: model.name,
+            path: filled(model.path),
+            problem: filled(model.problem),
+            architecture: filled(model.architecture),
+            quantization: filled(model.quantization),
+            parameters: model.parameters,
+            size_bytes: model.size_bytes,
+            context_trained: model.context_trained,
+            memory_estimate_bytes: model.memory_estimate_bytes,
+            license: filled(model.license),
+            is_default: model.is_default,
+            engine: model.engine.map(Engine::from),
+        }
+    }
+}
+
+impl From<v1::EngineStatus> for Engine {
+    fn from(engine: v1::EngineStatus) -> Self {
+        Self {
+            pid: engine.pid,
+            restarts: engine.restarts,
+            memory_bytes: engine.memory_bytes,
+            context_tokens: engine.context_tokens,
+            sequences_max: engine.sequences_max,
+            sequences_active: engine.sequences_active,
+            sequences_waiting: engine.sequences_waiting,
+            threads: engine.threads,
+            settings: engine.settings,
+            settings_reason: filled(engine.settings_reason),
+            system_info: filled(engine.system_info),
+        }
+    }
+}
+
+/// The models below headings; the default one is marked with a star.
+pub(crate) fn list(models: &[Model]) -> String {
+    if models.is_empty() {
+        return "no models are known; put a GGUF file into the models directory\n".into();
+    }
+    let rows: Vec<_> = models
+        .iter()
+        .map(|model| {
+            [
+                if model.is_default { format!("{} *", model.id) } else { model.id.clone() },
+                model.state.clone(),
+                size(model.size_bytes),
+                size(model.memory_estimate_bytes),
+                model.quantization.clone().unwrap_or_default(),
+                count(model.parameters),
+                model.context_trained.to_string(),
+            ]
+        })
+        .collect();
+    table(["ID", "STATE", "SIZE", "MEMORY", "TYPE", "PARAMETERS", "CONTEXT"], &rows)
+}
+
+impl Model {
+    /// All that is known about the model, one fact a line.
+    pub(crate) fn details(&self) -> String {
+        let mut facts = vec![
+            ("id", self.id.clone()),
+            ("name", self.name.clone()),
+            ("state", self.state.clone()),
+            ("problem", self.problem.clone().unwrap_or_default()),
+            ("default", if self.is_default { "yes".into() } else { String::new() }),
+            ("path", self.path.clone().unwrap_or_default()),
+            ("architecture", self.architecture.clone().unwrap_or_default()),
+            ("type", self.quantization.clone().unwrap_or_default()),
+            ("parameters", count(self.parameters)),
+            ("size", size(self.size_bytes)),
+            ("context", format!("{} tokens", self.context_trained)),
+            ("memory", format!("{} (estimate)", size(self.memory_estimate_bytes))),
+            ("license", self.license.clone().unwrap_or_default()),
+        ];
+        if let Some(engine) = &self.engine {
+            facts.extend([
+                ("engine", engine.summary()),
+                ("settings", engine.explained_settings()),
+                ("system", engine.system_info.clone().unwrap_or_default()),
+            ]);
+        }
+        facts.iter().filter(|(_, value)| !value.is_empty()).fold(String::new(), |mut text, fact| {
+            let _ = writeln!(text, "{:<12}  {}", fact.0, fact.1);
+            text
+        })
+    }
+}
+
+impl Engine {
+    /// What the engine is doing, on one line.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!(
+            "pid {} · {} · {} of {} sequences · {} threads · context {}",
+            self.pid,
+            size(self.memory_bytes),
+            self.sequences_active,
+            self.sequences_max,
+            self.threads,
+            self.context_tokens,
+        );
+        if self.sequences_waiting > 0 {
+            let _ = write!(text, " · {} waiting", self.sequences_waiting);
+        }
+        if self.restarts > 0 {
+            let _ = write!(text, " · restarts {}", self.restarts);
+        }
+        text
+    }
+
+    /// The settings, and why they are not the defaults.
+    pub(crate) fn explained_settings(&self) -> String {
+        match &self.settings_reason {
+            Some(reason) => format!("{} (because {reason})", self.settings),
+            None => self.settings.clone(),
+        }
+    }
+}
+
+/// Bytes for a person; a dash for none.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes == 0 { "-".into() } else { HumanBytes(bytes).to_string() }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn count(number: u64) -> String {
+    let shown = number as f64;
+    match number {
+        0 => "-".into(),
+        1..1_000_000 => number.to_string(),
+        1_000_000..1_000_000_000 => format!("{:.1} M", shown / 1e6),
+        _ => format!("{:.1} G", shown / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> v1::Model {
+        v1::Model {
+            id: "small".into(),
+            name: "Small".into(),
+            state: v1::ModelState::Loaded.into(),
+            quantization: "Q4_1".into(),
+            parameters: 134_515_008,
+            size_bytes: 98 << 20,
+            is_default: true,
+            engine: Some(v1::EngineStatus {
+                pid: 77,
+                sequences_active: 2,
+                sequences_max: 8,
+                settings: "without extra buffer types".into(),
+                settings_reason: "the self test ended with signal 4".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_list_marks_the_default_model() {
+        let text = list(&[model().into()]);
+        let row = text.lines().nth(1).unwrap_or_default();
+        assert!(row.starts_with("small *  loaded  98.00 MiB"), "{text}");
+        assert!(row.contains("Q4_1") && row.contains("134.5 M"), "{text}");
+    }
+
+    #[test]
+    fn the_details_say_why_an_engine_runs_with_other_settings() {
+        let text = Model::from(model()).details();
+        let settings =
+            "settings      without extra buffer types (because the self test ended with signal 4)";
+        assert!(text.lines().any(|line| line == settings), "{text}");
+        assert!(!text.contains("license"), "unknown facts are left out: {text}");
+    }
+}

@@ -1,0 +1,176 @@
+//! The daemon's status: the supervision tree, models, providers, the machine.
+
+use serde::Serialize;
+use tandem_client::v1;
+
+use super::{filled, model::Model, name};
+
+mod text;
+
+/// What the daemon is doing.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    pub(crate) uptime_ms: u64,
+    pub(crate) socket: String,
+    pub(crate) data_dir: String,
+    pub(crate) startup_ms: u64,
+    pub(crate) tree: Option<Actor>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) resources: Option<Resources>,
+    pub(crate) admission: Option<Admission>,
+    pub(crate) turns: Option<Turns>,
+}
+
+/// One actor and those it supervises.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) health: String,
+    pub(crate) restarts: u32,
+    pub(crate) last_exit: Option<String>,
+    pub(crate) queue: u32,
+    pub(crate) uptime_ms: u64,
+    pub(crate) children: Vec<Actor>,
+}
+
+/// One remote API.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) base_url: String,
+    pub(crate) model: String,
+    pub(crate) health: String,
+    pub(crate) in_flight: u32,
+    pub(crate) requests: u64,
+    pub(crate) failures: u64,
+    pub(crate) last_error: Option<String>,
+}
+
+/// The machine. Shares are 0 to 1, null where the kernel does not say.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Resources {
+    pub(crate) memory_total_bytes: u64,
+    pub(crate) memory_available_bytes: u64,
+    pub(crate) daemon_memory_bytes: u64,
+    pub(crate) cpu_used: f64,
+    pub(crate) cores: u32,
+    pub(crate) cpu_stalled: Option<f64>,
+    pub(crate) memory_stalled: Option<f64>,
+    pub(crate) io_stalled: Option<f64>,
+    pub(crate) pressure: String,
+}
+
+/// How much work is accepted.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Admission {
+    pub(crate) running: u32,
+    pub(crate) running_max: u32,
+    pub(crate) waiting: u32,
+    pub(crate) waiting_max: u32,
+    pub(crate) draining: bool,
+}
+
+/// Turns since the daemon started.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Turns {
+    pub(crate) started: u64,
+    pub(crate) answered_fast: u64,
+    pub(crate) answered_slow: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) resumed: u64,
+    pub(crate) fell_back: u64,
+}
+
+impl From<v1::StatusResponse> for Status {
+    fn from(status: v1::StatusResponse) -> Self {
+        Self {
+            version: status.version,
+            pid: status.pid,
+            uptime_ms: status.uptime_ms,
+            socket: status.socket,
+            data_dir: status.data_dir,
+            startup_ms: status.startup_ms,
+            tree: status.tree.map(Actor::from),
+            models: status.models.into_iter().map(Model::from).collect(),
+            providers: status.providers.into_iter().map(Provider::from).collect(),
+            resources: status.resources.map(Resources::from),
+            admission: status.admission.map(Admission::from),
+            turns: status.turns.map(Turns::from),
+        }
+    }
+}
+
+impl From<v1::ActorStatus> for Actor {
+    fn from(actor: v1::ActorStatus) -> Self {
+        Self {
+            health: name(actor.health().as_str_name(), "HEALTH_"),
+            name: actor.name,
+            restarts: actor.restarts,
+            last_exit: filled(actor.last_exit),
+            queue: actor.queue,
+            uptime_ms: actor.uptime_ms,
+            children: actor.children.into_iter().map(Self::from).collect(),
+        }
+    }
+}
+
+impl From<v1::ProviderStatus> for Provider {
+    fn from(provider: v1::ProviderStatus) -> Self {
+        Self {
+            health: name(provider.health().as_str_name(), "HEALTH_"),
+            name: provider.name,
+            base_url: provider.base_url,
+            model: provider.model,
+            in_flight: provider.in_flight,
+            requests: provider.requests,
+            failures: provider.failures,
+            last_error: filled(provider.last_error),
+        }
+    }
+}
+
+impl From<v1::ResourceStatus> for Resources {
+    fn from(resources: v1::ResourceStatus) -> Self {
+        Self {
+            pressure: name(resources.pressure().as_str_name(), "PRESSURE_"),
+            memory_total_bytes: resources.memory_total_bytes,
+            memory_available_bytes: resources.memory_available_bytes,
+            daemon_memory_bytes: resources.daemon_memory_bytes,
+            cpu_used: resources.cpu_used,
+            cores: resources.cores,
+            cpu_stalled: resources.cpu_stalled,
+            memory_stalled: resources.memory_stalled,
+            io_stalled: resources.io_stalled,
+        }
+    }
+}
+
+impl From<v1::Admission> for Admission {
+    fn from(admission: v1::Admission) -> Self {
+        Self {
+            running: admission.running,
+            running_max: admission.running_max,
+            waiting: admission.waiting,
+            waiting_max: admission.waiting_max,
+            draining: admission.draining,
+        }
+    }
+}
+
+impl From<v1::TurnCounts> for Turns {
+    fn from(turns: v1::TurnCounts) -> Self {
+        Self {
+            started: turns.started,
+            answered_fast: turns.answered_fast,
+            answered_slow: turns.answered_slow,
+            failed: turns.failed,
+            cancelled: turns.cancelled,
+            resumed: turns.resumed,
+            fell_back: turns.fell_back,
+        }
+    }
+}

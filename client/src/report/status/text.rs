@@ -1,0 +1,243 @@
+//! The status as a person reads it.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{Actor, Admission, Provider, Resources, Status, Turns};
+use crate::report::{duration, model::size};
+
+impl Status {
+    /// The whole status for a person.
+    pub(crate) fn text(&self) -> String {
+        let up = duration(Duration::from_millis(self.uptime_ms));
+        let mut text = format!(
+            "tandemd {} · pid {} · up {up} · ready after {} ms\nsocket     {}\ndata       {}\n",
+            self.version, self.pid, self.startup_ms, self.socket, self.data_dir,
+        );
+        if let Some(resources) = &self.resources {
+            text += &resources.text();
+        }
+        if let Some(admission) = &self.admission {
+            text += &admission.text();
+        }
+        if let Some(turns) = &self.turns {
+            text += &turns.text();
+        }
+        if let Some(root) = &self.tree {
+            text += "\nactors\n";
+            root.write(&mut text, "", "", "");
+        }
+        text += "\nmodels\n";
+        if self.models.is_empty() {
+            text += "  none loaded; the first question loads one\n";
+        }
+        for model in &self.models {
+            let engine = model.engine.as_ref();
+            let summary =
+                engine.map(|engine| format!(" · {}", engine.summary())).unwrap_or_default();
+            let _ = writeln!(text, "  {}  {}{summary}", model.id, model.state);
+            if let Some(engine) = engine {
+                let _ = writeln!(text, "    settings: {}", engine.explained_settings());
+            }
+            if let Some(problem) = &model.problem {
+                let _ = writeln!(text, "    problem: {problem}");
+            }
+        }
+        text += "\nproviders\n";
+        if self.providers.is_empty() {
+            text += "  none configured; every answer comes from the fast track\n";
+        }
+        for provider in &self.providers {
+            text += &provider.text();
+        }
+        text
+    }
+}
+
+impl Actor {
+    /// Appends this actor's line behind `branch`, then those below it behind `trunk`.
+    fn write(&self, text: &mut String, trunk: &str, branch: &str, below: &str) {
+        let _ = write!(text, "{trunk}{branch}{} {}", mark(&self.health), self.name);
+        if self.health != "serving" {
+            let _ = write!(text, " · {}", self.health);
+        }
+        if self.uptime_ms > 0 {
+            let _ = write!(text, " · {}", duration(Duration::from_millis(self.uptime_ms)));
+        }
+        if self.queue > 0 {
+            let _ = write!(text, " · queue {}", self.queue);
+        }
+        if self.restarts > 0 {
+            let _ = write!(text, " · restarts {}", self.restarts);
+        }
+        if let Some(exit) = &self.last_exit {
+            let _ = write!(text, " · last exit: {}", exit.replace('\n', " "));
+        }
+        text.push('\n');
+        let trunk = format!("{trunk}{below}");
+        let last = self.children.len().saturating_sub(1);
+        for (position, child) in self.children.iter().enumerate() {
+            let (branch, below) =
+                if position == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            child.write(text, &trunk, branch, below);
+        }
+    }
+}
+
+impl Provider {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "  {} {}  {} at {} · {} in flight · {} requests · {} failed\n",
+            mark(&self.health),
+            self.name,
+            self.model,
+            self.base_url,
+            self.in_flight,
+            self.requests,
+            self.failures,
+        );
+        if let Some(error) = &self.last_error {
+            let _ = writeln!(text, "    last error: {error}");
+        }
+        text
+    }
+}
+
+impl Resources {
+    fn text(&self) -> String {
+        let stalls =
+            [("cpu", self.cpu_stalled), ("memory", self.memory_stalled), ("io", self.io_stalled)];
+        let stalls: Vec<_> = stalls
+            .into_iter()
+            .filter_map(|(what, share)| Some(format!("{what} {:.0} %", share? * 100.0)))
+            .collect();
+        let stalled = if stalls.is_empty() {
+            String::new()
+        } else {
+            format!(" · stalled: {}", stalls.join(", "))
+        };
+        format!(
+            "memory     {} of {} available · daemon {}\ncpu        {:.0} % of {} cores\npressure   {}{stalled}\n",
+            size(self.memory_available_bytes),
+            size(self.memory_total_bytes),
+            size(self.daemon_memory_bytes),
+            self.cpu_used * 100.0,
+            self.cores,
+            self.pressure,
+        )
+    }
+}
+
+impl Admission {
+    fn text(&self) -> String {
+        format!(
+            "admission  {} of {} running · {} of {} waiting{}\n",
+            self.running,
+            self.running_max,
+            self.waiting,
+            self.waiting_max,
+            if self.draining { " · draining: nothing new is accepted" } else { "" },
+        )
+    }
+}
+
+impl Turns {
+    fn text(&self) -> String {
+        format!(
+            "turns      {} started · {} fast · {} slow · {} failed · {} cancelled · {} resumed · {} fell back\n",
+            self.started,
+            self.answered_fast,
+            self.answered_slow,
+            self.failed,
+            self.cancelled,
+            self.resumed,
+            self.fell_back,
+        )
+    }
+}
+
+fn mark(health: &str) -> char {
+    match health {
+        "serving" => '●',
+        "starting" => '○',
+        "degraded" => '◐',
+        "restarting" => '↻',
+        "down" => '✗',
+        _ => '?',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tandem_client::v1;
+
+    use super::*;
+
+    fn actor(name: &str, health: v1::Health, children: Vec<v1::ActorStatus>) -> v1::ActorStatus {
+        v1::ActorStatus { name: name.into(), health: health.into(), children, ..Default::default() }
+    }
+
+    fn status() -> v1::StatusResponse {
+        let mut worker = actor("inference_worker", v1::Health::Restarting, Vec::new());
+        worker.restarts = 3;
+        worker.last_exit = "signal 9".into();
+        let mut router = actor("router", v1::Health::Serving, Vec::new());
+        router.queue = 2;
+        router.uptime_ms = 61_000;
+        let loader = actor("model_loader", v1::Health::Degraded, vec![worker]);
+        v1::StatusResponse {
+            version: "0.1.0".into(),
+            pid: 42,
+            uptime_ms: 3_600_000,
+            socket: "/run/s".into(),
+            data_dir: "/data".into(),
+            startup_ms: 45,
+            tree: Some(actor("root", v1::Health::Serving, vec![loader, router])),
+            resources: Some(v1::ResourceStatus {
+                memory_total_bytes: 8 << 30,
+                memory_available_bytes: 2 << 30,
+                daemon_memory_bytes: 40 << 20,
+                cpu_used: 0.425,
+                cores: 2,
+                cpu_stalled: Some(0.031),
+                pressure: v1::Pressure::High.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_tree_shows_who_supervises_whom_and_who_is_in_trouble() {
+        let text = Status::from(status()).text();
+        let tree = "actors\n\
+                    ● root\n\
+                    ├─ ◐ model_loader · degraded\n\
+                    │  └─ ↻ inference_worker · restarting · restarts 3 · last exit: signal 9\n\
+                    └─ ● router · 1 min 1 s · queue 2\n";
+        assert!(text.contains(tree), "{text}");
+    }
+
+    #[test]
+    fn the_machine_is_shown_in_units_for_people() {
+        let text = Status::from(status()).text();
+        assert!(text.starts_with("tandemd 0.1.0 · pid 42 · up 1 h 0 min · ready after 45 ms\n"));
+        assert!(text.contains("memory     2.00 GiB of 8.00 GiB available · daemon 40.00 MiB\n"));
+        assert!(
+            text.contains("cpu        42 % of 2 cores\npressure   high · stalled: cpu 3 %\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_json_keeps_the_names_of_the_contract() {
+        let json = serde_json::to_value(Status::from(status())).unwrap();
+        assert_eq!(json["pid"], 42);
+        assert_eq!(json["tree"]["children"][0]["health"], "degraded");
+        assert_eq!(json["tree"]["children"][0]["children"][0]["last_exit"], "signal 9");
+        assert_eq!(json["resources"]["pressure"], "high");
+        assert_eq!(json["resources"]["io_stalled"], serde_json::Value::Null);
+        assert_eq!(json["models"], serde_json::json!([]));
+    }
+}

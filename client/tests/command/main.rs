@@ -1,0 +1,382 @@
+//! Runs the real `tandem` command against a scripted daemon on a unix socket.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::unix::pipe,
+    process::Command,
+    time::timeout,
+};
+
+mod server;
+
+use server::Server;
+
+/// Far more than any test needs; ends one that hangs.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What a command left behind.
+struct Outcome {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Outcome {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| unreachable!("{}", self.stdout))
+    }
+}
+
+/// `tandem` with a home of its own, which speaks to `server`.
+fn tandem(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", server.home())
+        .env("TANDEM_HOME", server.home())
+        .env("TANDEM_SOCKET", server.socket())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(server: &Server, arguments: &[&str]) -> Outcome {
+    run_with_input(server, arguments, "").await
+}
+
+async fn run_with_input(server: &Server, arguments: &[&str], input: &str) -> Outcome {
+    let mut child = tandem(server, arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that reads no input may be gone already.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_goes_to_stdout_and_notices_to_stderr() {
+    let server = Server::start();
+    let outcome = run(&server, &["ask", "--explain", "hello", "there"]).await;
+    assert_eq!(outcome.stdout, "You said: hello there\n");
+    assert_eq!(
+        outcome.stderr,
+        "fast track, scripted, score 0.25\n  - the question is short\nnote: the model was loaded\n"
+    );
+    assert_eq!(outcome.code, 0);
+}
+
+#[tokio::test]
+async fn quiet_leaves_only_the_answer() {
+    let server = Server::start();
+    let outcome = run(&server, &["-q", "ask", "hello"]).await;
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("You said: hello\n", ""));
+}
+
+#[tokio::test]
+async fn an_answer_is_streamed_to_a_pipe_piece_by_piece() {
+    let server = Server::start();
+    let mut child = tandem(&server, &["ask", "gated"]).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = [0; 5];
+    timeout(DEADLINE, stdout.read_exact(&mut first)).await.unwrap().unwrap();
+    assert_eq!(&first, b"first");
+
+    server.open_gate();
+    let mut rest = String::new();
+    timeout(DEADLINE, stdout.read_to_string(&mut rest)).await.unwrap().unwrap();
+    assert_eq!(rest, " second\n");
+    assert_eq!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_is_no_failure() {
+    let server = Server::start();
+    let mut child = tandem(&server, &["ask", "gated"]).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = [0; 5];
+    timeout(DEADLINE, stdout.read_exact(&mut first)).await.unwrap().unwrap();
+    drop(stdout);
+
+    server.open_gate();
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[tokio::test]
+async fn the_json_of_an_answer_is_one_object() {
+    let server = Server::start();
+    let outcome = run(&server, &["ask", "--json", "--explain", "--seed", "7", "hello"]).await;
+    let expected = json!({
+        "answer": "You said: hello",
+        "track": "fast",
+        "model": "scripted",
+        "reasons": ["the question is short"],
+        "score": 0.25,
+        "tokens": {"prompt": 12, "cached": 3, "completion": 4},
+        "time_to_first_token_ms": 20.0,
+        "tokens_per_second": 50.0,
+        "finish_reason": "stop",
+        "conversation_id": null,
+        "turn_id": "turn-1",
+        "seed": 7,
+        "notices": [{"kind": "waiting", "message": "the model was loaded"}],
+        "stored": false,
+    });
+    assert_eq!(outcome.json(), expected);
+    assert_eq!((outcome.stderr.as_str(), outcome.code), ("", 0));
+}
+
+#[tokio::test]
+async fn the_question_can_come_through_a_pipe() {
+    let server = Server::start();
+    let alone = run_with_input(&server, &["ask"], "from a pipe\n").await;
+    assert_eq!(alone.stdout, "You said: from a pipe\n");
+    let both = run_with_input(&server, &["ask", "review", "this"], "fn main() {}\n").await;
+    assert_eq!(both.stdout, "You said: review this\n\nfn main() {}\n");
+}
+
+#[tokio::test]
+async fn a_missing_question_is_a_usage_error() {
+    let server = Server::start();
+    let outcome = run(&server, &["ask"]).await;
+    assert!(
+        outcome.stderr.starts_with("error: there is no question\nhint: "),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.code, 2);
+}
+
+#[tokio::test]
+async fn every_class_of_failure_has_its_exit_code_and_hint() {
+    let server = Server::start();
+    for (prompt, code, error, hint) in [
+        ("fail: PROVIDER_FAILED", 1, "scripted PROVIDER_FAILED", "--policy fast"),
+        ("fail: INVALID_ARGUMENT", 2, "scripted INVALID_ARGUMENT", ""),
+        ("fail: PROMPT_TOO_LONG", 2, "scripted PROMPT_TOO_LONG", "shorten the prompt"),
+        ("fail: SHUTTING_DOWN", 3, "scripted SHUTTING_DOWN", "tandem service start"),
+        ("refuse", 4, "not yours", "as the user who runs the daemon"),
+        ("fail: OVERLOADED", 5, "scripted OVERLOADED", "try again in 3 s"),
+        ("fail: DEADLINE_EXCEEDED", 5, "scripted DEADLINE_EXCEEDED", "router.deadline"),
+    ] {
+        let outcome = run(&server, &["ask", prompt]).await;
+        assert_eq!(outcome.code, code, "{prompt}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(&format!("error: {error}\n")), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(hint), "{prompt}: {}", outcome.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_failure() {
+    let server = Server::start();
+    let outcome = run(&server, &["ask", "break off"]).await;
+    assert_eq!(outcome.stdout, "half a\n");
+    assert!(outcome.stderr.contains("error: scripted ENGINE_CRASHED\nhint: try again in 3 s"));
+    assert_eq!(outcome.code, 1);
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_while_it_answers_is_not_reachable() {
+    let mut server = Server::start();
+    let mut child = tandem(&server, &["ask", "gated"]).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = [0; 5];
+    timeout(DEADLINE, stdout.read_exact(&mut first)).await.unwrap().unwrap();
+
+    server.kill();
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("error: the connection to the daemon broke\nhint: "), "{stderr}");
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn failures_are_json_when_results_are() {
+    let server = Server::start();
+    let outcome = run(&server, &["--json", "ask", "fail: OVERLOADED"]).await;
+    let error: Value = serde_json::from_str(&outcome.stderr).unwrap();
+    let expected = json!({"error": {
+        "reason": "OVERLOADED", "message": "scripted OVERLOADED", "hint": "try again in 3 s",
+    }});
+    assert_eq!((error, outcome.stdout.as_str(), outcome.code), (expected, "", 5));
+
+    let outcome = run(&server, &["--json", "model", "lst"]).await;
+    let error: Value = serde_json::from_str(&outcome.stderr).unwrap();
+    assert_eq!((&error["error"]["reason"], outcome.code), (&json!("USAGE"), 2));
+}
+
+#[tokio::test]
+async fn ctrl_c_cancels_the_turn_and_exits_with_130() {
+    let mut server = Server::start();
+    let mut child = tandem(&server, &["ask", "gated"]).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = [0; 5];
+    timeout(DEADLINE, stdout.read_exact(&mut first)).await.unwrap().unwrap();
+
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: cancelled\n");
+    timeout(DEADLINE, server.answer_dropped()).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_daemon_the_exit_code_is_3_and_the_hint_says_how_to_start_it() {
+    let mut server = Server::start();
+    server.kill();
+    for arguments in [&["--no-autostart", "ask", "hello"][..], &["status"]] {
+        let outcome = run(&server, arguments).await;
+        assert!(outcome.stderr.starts_with("error: no daemon listens at "), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("hint: start the daemon with `tandem service start`"));
+        assert_eq!((outcome.stdout.as_str(), outcome.code), ("", 3));
+    }
+    let outcome = run(&server, &["--json", "service", "status"]).await;
+    assert_eq!((&outcome.json()["running"], outcome.code), (&json!(false), 3));
+}
+
+#[tokio::test]
+async fn a_daemon_that_ends_at_once_is_reported_with_its_last_words() {
+    let mut server = Server::start();
+    server.kill();
+    let program = server.home().join("tandemd");
+    fs::write(&program, "#!/bin/sh\necho \"args: $@\"\necho 'settings are wrong' >&2\nexit 64\n")
+        .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let mut command = tandem(&server, &["ask", "hello"]);
+    let output = command.env("TANDEMD", &program).output();
+    let output = timeout(DEADLINE, output).await.unwrap().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let socket = server.socket();
+    let expected = format!(
+        "error: the daemon ended at once (exit status: 64)\n  args: --socket {}\n  settings are wrong\n",
+        socket.display(),
+    );
+    assert!(stderr.starts_with(&expected), "{stderr}");
+    assert!(stderr.contains("hint: `tandem config check`"), "{stderr}");
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_run_is_started_and_awaited() {
+    let mut server = Server::start();
+    server.kill();
+    // Says through one pipe that it was started, and stays until the other one is closed.
+    let (started, hold) = (server.home().join("started"), server.home().join("hold"));
+    assert!(Command::new("mkfifo").args([&started, &hold]).status().await.unwrap().success());
+    let mut pipe = pipe::OpenOptions::new();
+    pipe.read_write(true);
+    let mut starts = pipe.open_receiver(&started).unwrap();
+    let holds = pipe.open_sender(&hold).unwrap();
+    let program = server.home().join("tandemd");
+    let script =
+        format!("#!/bin/sh\necho >'{}'\nexec cat '{}'\n", started.display(), hold.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let mut command = tandem(&server, &["ask", "hello"]);
+    let child = command.env("TANDEMD", &program).spawn().unwrap();
+    timeout(DEADLINE, starts.read_u8()).await.unwrap().unwrap();
+    server.revive();
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "You said: hello\n");
+    assert_eq!(output.status.code(), Some(0));
+    drop(holds);
+}
+
+#[tokio::test]
+async fn a_chat_from_a_pipe_asks_line_by_line_in_one_conversation() {
+    let server = Server::start();
+    let input = "one\n\n/policy private\ntwo\n/quit\nthree\n";
+    let outcome = run_with_input(&server, &["chat"], input).await;
+    assert_eq!(outcome.stdout, "You said: one\nYou said: two\n");
+    assert!(outcome.stderr.starts_with("conversation conversation-1\n"), "{}", outcome.stderr);
+    assert_eq!(outcome.code, 0);
+    let asked: Vec<_> =
+        server.asked().into_iter().map(|ask| (ask.conversation_id, ask.policy)).collect();
+    assert_eq!(asked, [("conversation-1".into(), 0), ("conversation-1".into(), 4)]);
+}
+
+#[tokio::test]
+async fn a_chat_from_a_pipe_ends_at_the_first_failure() {
+    let server = Server::start();
+    let outcome = run_with_input(&server, &["chat"], "/polcy fast\nhello\n").await;
+    assert_eq!((outcome.stdout.as_str(), outcome.code), ("", 2));
+}
+
+#[tokio::test]
+async fn models_are_listed_and_loaded() {
+    let server = Server::start();
+    let list = run(&server, &["model", "list", "--json"]).await.json();
+    assert_eq!(list["models"][0]["id"], "scripted");
+    assert_eq!(list["models"][0]["state"], "available");
+    let loaded = run(&server, &["model", "load", "scripted"]).await;
+    assert!(loaded.stdout.starts_with("scripted is loaded · pid 7 · "), "{}", loaded.stdout);
+    assert_eq!((loaded.stderr.as_str(), loaded.code), ("", 0), "a pipe gets no progress bar");
+    let missing = run(&server, &["model", "info", "absent"]).await;
+    assert!(missing.stderr.contains("hint: `tandem model list`"), "{}", missing.stderr);
+    assert_eq!(missing.code, 1);
+}
+
+#[tokio::test]
+async fn conversations_are_listed_over_all_pages() {
+    let server = Server::start();
+    let list = run(&server, &["conversation", "list", "--json"]).await.json();
+    let ids: Vec<_> = list["conversations"].as_array().unwrap().iter().map(|c| &c["id"]).collect();
+    assert_eq!(ids, ["c3", "c2", "c1"]);
+    let created = run(&server, &["conversation", "create", "--title", "Tea"]).await;
+    assert_eq!(created.stdout, "conversation-1\n");
+}
+
+#[tokio::test]
+async fn the_status_can_be_read_and_watched() {
+    let server = Server::start();
+    let status = run(&server, &["status"]).await;
+    assert!(status.stdout.contains("actors\n● root\n└─ ● router · queue 1\n"), "{}", status.stdout);
+    let watched = run(&server, &["status", "--watch", "--json"]).await;
+    let pids: Vec<_> = watched
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["pid"].clone())
+        .collect();
+    assert_eq!(pids, [1, 2]);
+}
+
+#[tokio::test]
+async fn stopping_waits_until_nobody_listens() {
+    let server = Server::start();
+    let running = run(&server, &["service", "start"]).await;
+    assert!(running.stdout.starts_with("tandemd runs, pid 1, at "), "{}", running.stdout);
+    let stopped = run(&server, &["service", "stop", "--json"]).await;
+    assert_eq!(stopped.json()["changed"], true, "{}", stopped.stderr);
+    let again = run(&server, &["service", "stop", "--json"]).await;
+    assert_eq!((&again.json()["changed"], again.code), (&json!(false), 0));
+}
+
+#[tokio::test]
+async fn wrong_settings_are_refused_with_exit_code_2() {
+    let server = Server::start();
+    let file = server.home().join("wrong.toml");
+    fs::write(&file, "[router]\npolicy = \"fastest\"\n").unwrap();
+    let outcome = run(&server, &["config", "check", file.to_str().unwrap()]).await;
+    assert!(outcome.stderr.contains("router.policy"), "{}", outcome.stderr);
+    assert_eq!(outcome.code, 2);
+    let shown = run(&server, &["config", "show", "--json"]).await;
+    assert_eq!(shown.json()["daemon"]["socket"], json!(server.socket()));
+}

@@ -1,0 +1,367 @@
+//! A daemon that answers by script: the prompt says what it shall do.
+
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use tandem_client::v1::{
+    self, admin_server, ask_event::Event, assistant_server, conversations_server, load_model_event,
+    models_server,
+};
+use tempfile::TempDir;
+use tokio::{
+    net::UnixListener,
+    runtime::{Builder, Runtime},
+    sync::{Notify, mpsc},
+};
+use tokio_stream::{Stream, iter, wrappers::UnixListenerStream};
+use tonic::{Code, Request, Response, Status, transport};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The daemon, on a runtime of its own so that it can be killed with all of its connections.
+pub(crate) struct Server {
+    home: TempDir,
+    runtime: Option<Runtime>,
+    script: Script,
+    dropped: mpsc::Receiver<()>,
+}
+
+#[derive(Clone)]
+struct Script {
+    gate: Arc<Notify>,
+    drained: Arc<Notify>,
+    asked: Arc<Mutex<Vec<v1::AskRequest>>>,
+    dropped: mpsc::Sender<()>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let (sender, dropped) = mpsc::channel(8);
+        let script = Script {
+            gate: Arc::default(),
+            drained: Arc::default(),
+            asked: Arc::default(),
+            dropped: sender,
+        };
+        let mut server = Self { home: TempDir::new().unwrap(), runtime: None, script, dropped };
+        server.revive();
+        server
+    }
+
+    /// Listens again after [`Self::kill`].
+    pub(crate) fn revive(&mut self) {
+        let _ = std::fs::remove_file(self.socket());
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let guard = runtime.enter();
+        let listener = UnixListener::bind(self.socket()).unwrap();
+        drop(guard);
+        let script = self.script.clone();
+        runtime.spawn(async move {
+            let (health, health_service) = tonic_health::server::health_reporter();
+            health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+            let drained = script.drained.clone();
+            transport::Server::builder()
+                .add_service(health_service)
+                .add_service(assistant_server::AssistantServer::new(script.clone()))
+                .add_service(conversations_server::ConversationsServer::new(script.clone()))
+                .add_service(models_server::ModelsServer::new(script.clone()))
+                .add_service(admin_server::AdminServer::new(script))
+                .serve_with_incoming_shutdown(UnixListenerStream::new(listener), drained.notified())
+                .await
+                .unwrap();
+        });
+        self.runtime = Some(runtime);
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home().join("tandem.sock")
+    }
+
+    /// Lets a `gated` answer go on.
+    pub(crate) fn open_gate(&self) {
+        self.script.gate.notify_one();
+    }
+
+    /// Every question so far.
+    pub(crate) fn asked(&self) -> Vec<v1::AskRequest> {
+        self.script.asked.lock().unwrap().clone()
+    }
+
+    /// Waits until the client has dropped an answer before its end.
+    pub(crate) async fn answer_dropped(&mut self) {
+        self.dropped.recv().await.unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn failure(reason: &str) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, "tandem", []);
+    details.set_retry_info(Some(std::time::Duration::from_secs(3)));
+    Status::with_error_details(Code::Unknown, format!("scripted {reason}"), details)
+}
+
+fn delta(text: &str) -> Event {
+    Event::Delta(v1::Delta {
+        track: v1::Track::Fast.into(),
+        text: text.into(),
+        logprobs: Vec::new(),
+    })
+}
+
+fn routed() -> Event {
+    Event::Routed(v1::Routed {
+        track: v1::Track::Fast.into(),
+        score: 0.25,
+        reasons: vec!["the question is short".into()],
+        turn_id: "turn-1".into(),
+        conversation_id: String::new(),
+        model: "scripted".into(),
+    })
+}
+
+fn done(request: &v1::AskRequest) -> Event {
+    Event::Done(v1::Done {
+        track: v1::Track::Fast.into(),
+        turn_id: "turn-1".into(),
+        conversation_id: request.conversation_id.clone(),
+        seed: request.sampling.as_ref().and_then(|sampling| sampling.seed),
+        stored: false,
+    })
+}
+
+fn echo(request: &v1::AskRequest) -> Vec<Event> {
+    let notice =
+        v1::Notice { kind: v1::NoticeKind::Waiting.into(), message: "the model was loaded".into() };
+    let track_done = v1::TrackDone {
+        track: v1::Track::Fast.into(),
+        model: "scripted".into(),
+        finish_reason: v1::FinishReason::Stop.into(),
+        usage: Some(v1::Usage { prompt_tokens: 12, cached_tokens: 3, completion_tokens: 4 }),
+        timings: Some(v1::Timings {
+            time_to_first_token_us: 20_000,
+            tokens_per_second: 50.0,
+            ..Default::default()
+        }),
+        mean_logprob: None,
+    };
+    vec![
+        routed(),
+        Event::Notice(notice),
+        delta("You said: "),
+        delta(&request.prompt),
+        Event::TrackDone(track_done),
+        done(request),
+    ]
+}
+
+/// Tells the test when the client drops the answer.
+struct DropGuard(Option<mpsc::Sender<()>>);
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        if let Some(dropped) = self.0.take() {
+            let _ = dropped.try_send(());
+        }
+    }
+}
+
+/// Sends one piece, waits for the gate, sends the rest.
+fn gated(script: &Script, request: v1::AskRequest) -> Answers<v1::AskEvent> {
+    let (sender, receiver) = mpsc::channel(8);
+    let (gate, dropped) = (script.gate.clone(), script.dropped.clone());
+    tokio::spawn(async move {
+        let mut guard = DropGuard(Some(dropped));
+        let event = |event| Ok(v1::AskEvent { number: 0, event: Some(event) });
+        for first in [routed(), delta("first")] {
+            sender.send(event(first)).await.unwrap();
+        }
+        tokio::select! {
+            () = sender.closed() => return,
+            () = gate.notified() => guard.0 = None,
+        }
+        for last in [delta(" second"), done(&request)] {
+            // The client may be gone; that is for the test to judge.
+            let _ = sender.send(event(last)).await;
+        }
+    });
+    Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))
+}
+
+#[tonic::async_trait]
+impl assistant_server::Assistant for Script {
+    type AskStream = Answers<v1::AskEvent>;
+
+    async fn ask(
+        &self,
+        request: Request<v1::AskRequest>,
+    ) -> Result<Response<Self::AskStream>, Status> {
+        let request = request.into_inner();
+        self.asked.lock().unwrap().push(request.clone());
+        let mut ends_with = None;
+        let events = match request.prompt.as_str() {
+            "gated" => return Ok(Response::new(gated(self, request))),
+            "refuse" => return Err(Status::permission_denied("not yours")),
+            "break off" => {
+                ends_with = Some(Err(failure("ENGINE_CRASHED")));
+                vec![routed(), delta("half a")]
+            }
+            prompt => match prompt.strip_prefix("fail: ") {
+                Some(reason) => return Err(failure(reason)),
+                None => echo(&request),
+            },
+        };
+        let numbered = (0..).zip(events);
+        let events =
+            numbered.map(|(number, event)| Ok(v1::AskEvent { number, event: Some(event) }));
+        let events: Vec<_> = events.chain(ends_with).collect();
+        Ok(Response::new(Box::pin(iter(events))))
+    }
+}
+
+fn conversation(id: &str) -> v1::Conversation {
+    v1::Conversation { id: id.into(), ..Default::default() }
+}
+
+#[tonic::async_trait]
+impl conversations_server::Conversations for Script {
+    async fn create(
+        &self,
+        _: Request<v1::CreateConversationRequest>,
+    ) -> Result<Response<v1::Conversation>, Status> {
+        Ok(Response::new(conversation("conversation-1")))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListConversationsRequest>,
+    ) -> Result<Response<v1::ListConversationsResponse>, Status> {
+        let (ids, next) = match request.into_inner().page_token.as_str() {
+            "" => (&["c3", "c2"][..], "rest"),
+            _ => (&["c1"][..], ""),
+        };
+        let conversations = ids.iter().map(|id| conversation(id)).collect();
+        Ok(Response::new(v1::ListConversationsResponse {
+            conversations,
+            next_page_token: next.into(),
+        }))
+    }
+
+    async fn get(
+        &self,
+        _: Request<v1::GetConversationRequest>,
+    ) -> Result<Response<v1::GetConversationResponse>, Status> {
+        Err(failure("CONVERSATION_NOT_FOUND"))
+    }
+
+    async fn delete(
+        &self,
+        _: Request<v1::DeleteConversationRequest>,
+    ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
+        Ok(Response::new(v1::DeleteConversationResponse {}))
+    }
+}
+
+fn model(state: v1::ModelState) -> v1::Model {
+    let engine = (state == v1::ModelState::Loaded)
+        .then(|| v1::EngineStatus { pid: 7, ..Default::default() });
+    v1::Model { id: "scripted".into(), state: state.into(), engine, ..Default::default() }
+}
+
+#[tonic::async_trait]
+impl models_server::Models for Script {
+    type LoadStream = Answers<v1::LoadModelEvent>;
+
+    async fn list(
+        &self,
+        _: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let models = vec![model(v1::ModelState::Available)];
+        Ok(Response::new(v1::ListModelsResponse { models }))
+    }
+
+    async fn info(&self, _: Request<v1::ModelInfoRequest>) -> Result<Response<v1::Model>, Status> {
+        Err(failure("MODEL_NOT_FOUND"))
+    }
+
+    async fn load(
+        &self,
+        _: Request<v1::LoadModelRequest>,
+    ) -> Result<Response<Self::LoadStream>, Status> {
+        let progress = v1::LoadModelProgress { fraction: 0.5, stage: "reading weights".into() };
+        let events = [
+            load_model_event::Event::Progress(progress),
+            load_model_event::Event::Loaded(model(v1::ModelState::Loaded)),
+        ];
+        let events = events.map(|event| Ok(v1::LoadModelEvent { event: Some(event) }));
+        Ok(Response::new(Box::pin(iter(events))))
+    }
+
+    async fn unload(
+        &self,
+        _: Request<v1::UnloadModelRequest>,
+    ) -> Result<Response<v1::UnloadModelResponse>, Status> {
+        Ok(Response::new(v1::UnloadModelResponse { unloaded: true }))
+    }
+}
+
+fn status(pid: u32) -> v1::StatusResponse {
+    let actor = |name: &str, queue, children| v1::ActorStatus {
+        name: name.into(),
+        health: v1::Health::Serving.into(),
+        queue,
+        children,
+        ..Default::default()
+    };
+    v1::StatusResponse {
+        pid,
+        tree: Some(actor("root", 0, vec![actor("router", 1, Vec::new())])),
+        ..Default::default()
+    }
+}
+
+#[tonic::async_trait]
+impl admin_server::Admin for Script {
+    type WatchStream = Answers<v1::StatusResponse>;
+
+    async fn status(
+        &self,
+        _: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        Ok(Response::new(status(1)))
+    }
+
+    async fn watch(
+        &self,
+        _: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(Box::pin(iter([Ok(status(1)), Ok(status(2))]))))
+    }
+
+    async fn drain(
+        &self,
+        _: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainResponse>, Status> {
+        self.drained.notify_one();
+        Ok(Response::new(v1::DrainResponse {}))
+    }
+}

@@ -1,0 +1,60 @@
+//! Where things are when nobody says otherwise.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf, absolute},
+};
+
+/// What the process was started with; passed in, so that tests need no process of their own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    /// All environment variables.
+    pub(crate) variables: BTreeMap<OsString, OsString>,
+    /// The user's home directory.
+    pub(crate) home: PathBuf,
+}
+
+impl Environment {
+    /// That of this process. A user without a home gets `/`, where writing fails with a clear error.
+    pub(crate) fn of_process() -> Self {
+        Self {
+            variables: env::vars_os().collect(),
+            home: env::home_dir().unwrap_or_else(|| "/".into()),
+        }
+    }
+
+    /// `$TANDEM_HOME`, else `$XDG_DATA_HOME/tandem`, else `~/.local/share/tandem`.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.own_path("TANDEM_HOME").unwrap_or_else(|| {
+            self.xdg_dir("XDG_DATA_HOME").unwrap_or_else(|| self.home.join(".local/share/tandem"))
+        })
+    }
+
+    /// `tandem.toml` in `$TANDEM_HOME`, else in `$XDG_CONFIG_HOME/tandem`, else in `~/.config/tandem`.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.own_path("TANDEM_HOME")
+            .or_else(|| self.xdg_dir("XDG_CONFIG_HOME"))
+            .unwrap_or_else(|| self.home.join(".config/tandem"))
+            .join("tandem.toml")
+    }
+
+    /// `$XDG_RUNTIME_DIR/tandem/tandem.sock`, else `tandem.sock` in the data directory, which only
+    /// its user can enter.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.xdg_dir("XDG_RUNTIME_DIR").unwrap_or_else(|| self.data_dir()).join("tandem.sock")
+    }
+
+    /// A path in a variable of tandem's own; a relative one counts from the current directory.
+    pub(crate) fn own_path(&self, name: &str) -> Option<PathBuf> {
+        let path = Path::new(self.variables.get(&OsString::from(name))?);
+        (!path.as_os_str().is_empty()).then(|| absolute(path).unwrap_or_else(|_| path.into()))
+    }
+
+    /// The folder `tandem` in a directory of the XDG standard, which ignores relative paths.
+    fn xdg_dir(&self, name: &str) -> Option<PathBuf> {
+        let directory = Path::new(self.variables.get(&OsString::from(name))?);
+        directory.is_absolute().then(|| directory.join("tandem"))
+    }
+}

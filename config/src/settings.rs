@@ -1,0 +1,272 @@
+//! The settings, typed, with their defaults. What each may be is written in [`crate::schema`].
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use crate::Secret;
+
+/// Everything that can be set. One value is made at start-up and handed out from there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The process `tandemd`.
+    pub daemon: Daemon,
+    /// The processes `tandem-engine`, one per loaded model.
+    pub engine: Engine,
+    /// Which models there are and how long they stay loaded.
+    pub models: Models,
+    /// How a question finds its track.
+    pub router: Router,
+    /// The slow track: remote APIs by the name that the user gave them.
+    pub providers: BTreeMap<String, Provider>,
+    /// What a model is told of the conversation so far.
+    pub memory: Memory,
+    /// How much of the machine may be used.
+    pub resources: Resources,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+impl Config {
+    /// Every default, for a daemon that keeps its data in `data_dir` and listens on `socket`.
+    pub fn defaults(data_dir: PathBuf, socket: PathBuf) -> Self {
+        Self {
+            models: Models {
+                default: "smollm2-135m-instruct".into(),
+                dir: data_dir.join("models"),
+                keep_alive: Duration::from_mins(5),
+            },
+            daemon: Daemon {
+                socket,
+                data_dir,
+                drain_timeout: Duration::from_secs(8),
+                prompt_bytes_max: 1 << 20,
+            },
+            engine: Engine::default(),
+            router: Router::default(),
+            providers: BTreeMap::new(),
+            memory: Memory::default(),
+            resources: Resources::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+/// The process `tandemd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    /// Unix socket that clients connect to.
+    pub socket: PathBuf,
+    /// Folder of everything the daemon keeps. It follows from the environment, not from the file.
+    pub data_dir: PathBuf,
+    /// How long accepted work may go on after the order to stop.
+    pub drain_timeout: Duration,
+    /// Longest question in bytes.
+    pub prompt_bytes_max: usize,
+}
+
+/// The processes that host llama.cpp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// The program; when absent, `tandem-engine` beside `tandemd`.
+    pub binary: Option<PathBuf>,
+    /// Tokens of context that all sequences of an engine share.
+    pub context_tokens: u32,
+    /// Sequences that one engine works on together.
+    pub sequences_max: u32,
+    /// Tokens computed in one step.
+    pub batch_tokens: u32,
+    /// Threads that compute; 0 lets the engine decide.
+    pub threads: u32,
+    /// Length of an answer in tokens when the request does not say.
+    pub max_tokens: u32,
+    /// Longest time without progress while a model loads.
+    pub load_timeout: Duration,
+    /// Longest time without a heartbeat while an engine works.
+    pub step_timeout: Duration,
+    /// Restarts within `restart_window` after which an engine is given up.
+    pub restarts_max: u32,
+    /// The time over which restarts are counted.
+    pub restart_window: Duration,
+    /// Whether llama.cpp may repack weights for this CPU: faster, for more memory.
+    pub use_extra_bufts: bool,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            binary: None,
+            context_tokens: 8192,
+            sequences_max: 8,
+            batch_tokens: 512,
+            threads: 0,
+            max_tokens: 1024,
+            load_timeout: Duration::from_mins(5),
+            step_timeout: Duration::from_secs(30),
+            restarts_max: 5,
+            restart_window: Duration::from_mins(1),
+            use_extra_bufts: true,
+        }
+    }
+}
+
+/// Which models there are and how long they stay loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Models {
+    /// Model of the fast track when the request names none: a catalog id or a path.
+    pub default: String,
+    /// Folder of the model files.
+    pub dir: PathBuf,
+    /// How long an unused model stays loaded; zero means for ever.
+    pub keep_alive: Duration,
+}
+
+/// How a question finds its track, and how many may be under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Router {
+    /// Policy of a question that names none.
+    pub policy: Policy,
+    /// Turns that run together.
+    pub running_max: u32,
+    /// Turns that wait behind them; the next one is refused.
+    pub waiting_max: u32,
+    /// Longest time from question to answer when the request has no deadline.
+    pub deadline: Duration,
+    /// Score from which a question goes to the slow track, 0 to 1.
+    pub slow_threshold: f64,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            policy: Policy::Auto,
+            running_max: 8,
+            waiting_max: 64,
+            deadline: Duration::from_mins(5),
+            slow_threshold: 0.6,
+        }
+    }
+}
+
+/// How a turn picks its track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// The router scores the question.
+    Auto,
+    /// The local model first.
+    Fast,
+    /// The remote API first.
+    Slow,
+    /// The local model only: nothing leaves the machine.
+    Private,
+}
+
+/// One remote API that speaks the `OpenAI` protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// Address below which `/chat/completions` is found, such as `https://host/v1`; no slash at the end.
+    pub base_url: String,
+    /// The model's name at that API.
+    pub model: String,
+    /// Where the key is kept; absent when the API needs none.
+    pub api_key: Option<Secret>,
+    /// Longest time to connect.
+    pub connect_timeout: Duration,
+    /// Longest time from the request to the first token.
+    pub first_token_timeout: Duration,
+    /// Longest time between two tokens.
+    pub idle_timeout: Duration,
+    /// Longest time for one answer.
+    pub total_timeout: Duration,
+    /// Context of the remote model in tokens.
+    pub context_tokens: u32,
+    /// Longest answer in tokens.
+    pub max_tokens: u32,
+    /// Requests under way together.
+    pub concurrency_max: u32,
+}
+
+impl Provider {
+    /// Every default for the model `model` of the API at `base_url`.
+    pub fn new(base_url: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            model: model.into(),
+            api_key: None,
+            connect_timeout: Duration::from_secs(5),
+            first_token_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_mins(5),
+            context_tokens: 8192,
+            max_tokens: 2048,
+            concurrency_max: 8,
+        }
+    }
+}
+
+/// What a model is told of the conversation so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Tokens of the context built for a question, at most. A model with a smaller context gets less.
+    pub context_tokens: u32,
+    /// First message of every context.
+    pub system_prompt: String,
+    /// Most recent turns that are considered for a context.
+    pub turns_max: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            context_tokens: 4096,
+            system_prompt: "You are a helpful assistant. Answer briefly and truthfully.".into(),
+            turns_max: 64,
+        }
+    }
+}
+
+/// How much of the machine may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources {
+    /// Bytes of memory that stay free when a model is loaded.
+    pub memory_reserve_bytes: u64,
+    /// Time between two looks at the machine.
+    pub sample_interval: Duration,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { memory_reserve_bytes: 512 << 20, sample_interval: Duration::from_secs(1) }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    /// What is logged, as a `tracing` filter such as `info,tandem_actors=debug`.
+    pub log: String,
+    /// How a log line looks.
+    pub log_format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".into(), log_format: LogFormat::Text }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What the command line sets; it wins over everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The settings file. It must exist; the default one need not.
+    pub config_file: Option<PathBuf>,
+    /// Unix socket that clients connect to.
+    pub socket: Option<PathBuf>,
+}

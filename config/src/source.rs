@@ -1,0 +1,196 @@
+//! Settings as they were written, in the file and in the environment, merged into one tree.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{Error, Origin};
+
+/// Longest settings file in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Deepest key: `providers.NAME.api_key.env`.
+const KEY_PARTS_MAX: usize = 4;
+
+/// A value or a table, as it was written.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Value(Value, Origin),
+    Table(Table),
+}
+
+/// A table, as it was written.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) entries: BTreeMap<String, Node>,
+    pub(crate) origin: Origin,
+}
+
+/// One value, as it was written.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// An environment variable, which has whatever type is wanted.
+    Untyped(String),
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// Something that no setting is; the name of its type.
+    Other(&'static str),
+}
+
+impl Node {
+    pub(crate) fn origin(&self) -> &Origin {
+        match self {
+            Self::Value(_, origin) | Self::Table(Table { origin, .. }) => origin,
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Value(Value::Text(text) | Value::Untyped(text), _) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Value(Value::Integer(number), _) => Some(*number),
+            Self::Value(Value::Untyped(text), _) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn float(&self) -> Option<f64> {
+        match self {
+            Self::Value(Value::Float(number), _) => Some(*number),
+            Self::Value(Value::Integer(number), _) => i32::try_from(*number).ok().map(f64::from),
+            Self::Value(Value::Untyped(text), _) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Value(Value::Boolean(value), _) => Some(*value),
+            Self::Value(Value::Untyped(text), _) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_CHARS_MAX: usize = 60;
+        match self {
+            Self::Value(Value::Text(text) | Value::Untyped(text), _) => {
+                match text.char_indices().nth(SHOWN_CHARS_MAX) {
+                    Some((end, _)) => write!(f, "{:?}…", text.get(..end).unwrap_or_default()),
+                    None => write!(f, "{text:?}"),
+                }
+            }
+            Self::Value(Value::Integer(number), _) => number.fmt(f),
+            Self::Value(Value::Float(number), _) => write!(f, "{number:?}"),
+            Self::Value(Value::Boolean(value), _) => value.fmt(f),
+            Self::Value(Value::Other(kind), _) => write!(f, "({kind})"),
+            Self::Table(_) => f.write_str("(table)"),
+        }
+    }
+}
+
+/// Reads the settings file. `None` when there is none.
+pub(crate) fn read_file(path: &Path) -> Result<Option<Table>, Error> {
+    let refuse = |source| Error::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    match File::open(path) {
+        Ok(file) => file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(refuse)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refuse(error)),
+    };
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(refuse(io::Error::other("it is longer than 1 MiB")));
+    }
+
+    let origin = |offset: usize| {
+        let line = text.get(..offset).unwrap_or_default().split('\n').count();
+        Origin::File(path.to_owned(), line)
+    };
+    // The parser's own message quotes the line, which could hold a secret.
+    let document = DeTable::parse(&text).map_err(|error| Error::Syntax {
+        origin: origin(error.span().map_or(0, |span| span.start)),
+        message: error.message().to_owned(),
+    })?;
+    Ok(Some(table(document.get_ref(), origin(0), &origin)))
+}
+
+fn table(entries: &DeTable<'_>, at: Origin, origin: &impl Fn(usize) -> Origin) -> Table {
+    let entries = entries
+        .iter()
+        .map(|(key, value)| {
+            (key.get_ref().to_string(), node(value, origin(key.span().start), origin))
+        })
+        .collect();
+    Table { entries, origin: at }
+}
+
+fn node(value: &Spanned<DeValue<'_>>, at: Origin, origin: &impl Fn(usize) -> Origin) -> Node {
+    let value = match value.get_ref() {
+        DeValue::Table(entries) => return Node::Table(table(entries, at, origin)),
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Other("integer of more than 64 bits"), Value::Integer),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Value::Other("float"), Value::Float)
+        }
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::Datetime(_) => Value::Other("date"),
+        DeValue::Array(_) => Value::Other("array"),
+    };
+    Node::Value(value, at)
+}
+
+/// Lays the environment over `settings`: `TANDEM_ROUTER__POLICY` is `router.policy`. Variables without
+/// a double underscore are not settings.
+pub(crate) fn overlay(settings: &mut Table, variables: &BTreeMap<OsString, OsString>) {
+    for (name, value) in variables {
+        let Some(name) = name.to_str() else { continue };
+        let Some(key) = name.strip_prefix("TANDEM_").filter(|key| key.contains("__")) else {
+            continue;
+        };
+        let value = match value.to_str() {
+            Some(text) => Value::Untyped(text.to_owned()),
+            None => Value::Other("not UTF-8"),
+        };
+        let origin = Origin::Variable(name.to_owned());
+        insert(settings, &key.to_lowercase(), value, origin);
+    }
+}
+
+fn insert(mut table: &mut Table, key: &str, value: Value, origin: Origin) {
+    let mut parts = key.splitn(KEY_PARTS_MAX, "__").peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            table.entries.insert(part.to_owned(), Node::Value(value, origin));
+            return;
+        }
+        let fresh = || Node::Table(Table { entries: BTreeMap::new(), origin: origin.clone() });
+        let node = table.entries.entry(part.to_owned()).or_insert_with(fresh);
+        if let Node::Value(..) = node {
+            *node = fresh();
+        }
+        match node {
+            Node::Table(inner) => table = inner,
+            Node::Value(..) => return,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Settings from text and variables, without a process of their own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+
+use tempfile::TempDir;
+
+use crate::{Config, Error, LogFormat, Overrides, Policy, Secret, paths::Environment};
+
+/// A user's home with a settings file, and the environment of a process there.
+struct Home {
+    directory: TempDir,
+    environment: Environment,
+}
+
+impl Home {
+    fn new(settings: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("tandem.toml");
+        fs::write(&file, settings).unwrap();
+        let home = directory.path().to_owned();
+        let variables = BTreeMap::from([("TANDEM_HOME".into(), home.clone().into())]);
+        Self { directory, environment: Environment { variables, home } }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.variables.insert(name.into(), value.into());
+        self
+    }
+
+    fn load(&self) -> Result<Config, Error> {
+        Config::load_in(&self.environment, &Overrides::default())
+    }
+
+    /// The lines of the error, with `HOME` for the home.
+    fn problems(&self) -> Vec<String> {
+        let text = self.load().unwrap_err().to_string();
+        let text = text.replace(self.directory.path().to_str().unwrap(), "HOME");
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
+
+/// An environment without a home directory on disk.
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    Environment {
+        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        home: "/home/ada".into(),
+    }
+}
+
+#[test]
+fn an_empty_file_is_valid_and_means_the_defaults() {
+    let home = Home::new("");
+    let data = home.directory.path().to_owned();
+    let config = home.load().unwrap();
+    assert_eq!(config, Config::defaults(data.clone(), data.join("tandem.sock")));
+    assert_eq!(config.models.dir, data.join("models"));
+}
+
+#[test]
+fn a_missing_file_is_valid_unless_it_was_named() {
+    let home = Home::new("");
+    fs::remove_file(home.directory.path().join("tandem.toml")).unwrap();
+    home.load().unwrap();
+
+    let named = Overrides { config_file: Some("/does/not/exist.toml".into()), socket: None };
+    let error = Config::load_in(&home.environment, &named).unwrap_err();
+    assert!(matches!(error, Error::Read { .. }));
+    assert!(error.to_string().contains("/does/not/exist.toml"), "{error}");
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let home = Home::new(
+        "[daemon]\nsocket = '/file.sock'\n[router]\npolicy = 'slow'\nrunning_max = 3\nwaiting_max = 5\n",
+    )
+    .with("TANDEM_ROUTER__POLICY", "fast")
+    .with("TANDEM_ROUTER__SLOW_THRESHOLD", "1")
+    .with("TANDEM_ROUTER__RUNNING_MAX", "4")
+    .with("TANDEM_ENGINE__USE_EXTRA_BUFTS", "false")
+    .with("TANDEM_DAEMON__DRAIN_TIMEOUT", "250ms")
+    .with("TANDEM_SOCKET", "/variable.sock");
+
+    let config = home.load().unwrap();
+    assert_eq!(config.router.policy, Policy::Fast);
+    assert_eq!((config.router.running_max, config.router.waiting_max), (4, 5));
+    assert!((config.router.slow_threshold - 1.0).abs() < f64::EPSILON);
+    assert!(!config.engine.use_extra_bufts);
+    assert_eq!(config.daemon.drain_timeout, Duration::from_millis(250));
+    assert_eq!(config.daemon.socket, PathBuf::from("/variable.sock"));
+
+    let flags = Overrides { config_file: None, socket: Some("/flag.sock".into()) };
+    let config = Config::load_in(&home.environment, &flags).unwrap();
+    assert_eq!(config.daemon.socket, PathBuf::from("/flag.sock"));
+}
+
+#[test]
+fn values_may_be_written_for_people_or_as_numbers() {
+    let config = Home::new(
+        "[router]\ndeadline = 90\n[models]\nkeep_alive = '2h'\n[daemon]\nprompt_bytes_max = '2MiB'\n\
+         [resources]\nmemory_reserve_bytes = 0x400\n[telemetry]\nlog_format = 'json'\n",
+    )
+    .load()
+    .unwrap();
+    assert_eq!(config.router.deadline, Duration::from_secs(90));
+    assert_eq!(config.models.keep_alive, Duration::from_hours(2));
+    assert_eq!(config.daemon.prompt_bytes_max, 2 << 20);
+    assert_eq!(config.resources.memory_reserve_bytes, 1024);
+    assert_eq!(config.telemetry.log_format, LogFormat::Json);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+    assert_eq!(
+        Home::new("[router]\npolcy = 'fast'\n").problems(),
+        ["HOME/tandem.toml:2: router.polcy is not a setting; did you mean router.policy?"]
+    );
+    assert_eq!(
+        Home::new("").with("TANDEM_ROUTR__POLICY", "fast").problems(),
+        ["environment variable TANDEM_ROUTR__POLICY: routr is not a setting; did you mean router?"]
+    );
+    assert_eq!(
+        Home::new("\n[telemetry]\ncolour = 1\n").problems(),
+        ["HOME/tandem.toml:3: telemetry.colour is not a setting; here it may be log, log_format"]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_or_range_is_refused_with_what_is_allowed() {
+    for (settings, message) in [
+        (
+            "router.policy = 'quick'",
+            "router.policy = \"quick\" is not allowed; write one of \"auto\", \"fast\", \"slow\", \"private\"",
+        ),
+        ("router.policy = 3", "router.policy = 3 is not allowed; write one of"),
+        ("router = 3", "router = 3 is not allowed; write a table, [router]"),
+        (
+            "router.deadline = {}",
+            "router.deadline = (table) is not allowed; write a time from 10ms to 1d",
+        ),
+        ("router.deadline = '5 parsecs'", "= \"5 parsecs\" is not allowed"),
+        ("router.deadline = '99999999999999999999s'", "is not allowed; write a time"),
+        ("router.deadline = -1", "= -1 is not allowed"),
+        ("router.slow_threshold = 1.5", "= 1.5 is not allowed; write a number from 0 to 1"),
+        ("router.slow_threshold = nan", "= NaN is not allowed"),
+        ("engine.threads = 513", "= 513 is not allowed; write a whole number from 0 to 512"),
+        ("engine.threads = 2.5", "= 2.5 is not allowed"),
+        ("engine.threads = '2'", "= \"2\" is not allowed"),
+        (
+            "engine.context_tokens = 9999999999999999999999",
+            "= (integer of more than 64 bits) is not allowed",
+        ),
+        ("engine.use_extra_bufts = 1", "= 1 is not allowed; write true or false"),
+        ("daemon.prompt_bytes_max = '9GiB'", "write a size from 1KiB to 8MiB"),
+        ("models.dir = 'models'", "= \"models\" is not allowed; write a path that begins with /"),
+        ("models.default = ['a']", "= (array) is not allowed; write text of 1 to 4096 bytes"),
+        ("providers.UPPER = {}", "providers.UPPER is not a name for a provider"),
+        ("providers.x = {}", "providers.x.base_url is missing; write an address"),
+        ("providers.x = {}", "providers.x.model is missing; write text"),
+        ("providers.x.base_url = 'ftp://host'", "= \"ftp://host\" is not allowed"),
+        ("providers.x.base_url = 'https://'", "= \"https://\" is not allowed"),
+    ] {
+        let problems = Home::new(settings).problems().join("\n");
+        assert!(problems.contains(message), "{settings}: {problems}");
+        assert!(problems.contains("HOME/tandem.toml:1: "), "{settings}: {problems}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_reported_at_once() {
+    let problems = Home::new("nonsense = 1\n[engine]\nthreads = -1\n[router]\nrunning_max = 0\n")
+        .with("TANDEM_ROUTER__POLICY", "quick")
+        .problems();
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+    assert_eq!(problems[0], "4 settings cannot be used:");
+    for start in [
+        "HOME/tandem.toml:1: nonsense ",
+        "HOME/tandem.toml:3: engine.threads ",
+        "HOME/tandem.toml:5: router.running_max ",
+        "environment variable TANDEM_ROUTER__POLICY: router.policy ",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(start)),
+            "{start}: {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_each_other_are_refused_and_defaults_give_way() {
+    let config = Home::new("engine.context_tokens = 256").load().unwrap();
+    assert_eq!((config.engine.batch_tokens, config.engine.max_tokens), (256, 128));
+
+    assert_eq!(
+        Home::new("[engine]\ncontext_tokens = 256\nbatch_tokens = 512\nmax_tokens = 256")
+            .problems(),
+        [
+            "2 settings cannot be used:",
+            "HOME/tandem.toml:3: engine.batch_tokens = 512 does not fit in engine.context_tokens = 256; write at most 256",
+            "HOME/tandem.toml:4: engine.max_tokens = 256 does not fit in engine.context_tokens = 256; write at most 255",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_refused_with_its_line_and_without_its_text() {
+    let error = Home::new("\n[providers.x]\napi_key = sk-secret\n").load().unwrap_err();
+    assert!(matches!(error, Error::Syntax { .. }));
+    let text = error.to_string();
+    assert!(text.contains("tandem.toml:3: "), "{text}");
+    assert!(!text.contains("sk-secret") && !format!("{error:?}").contains("sk-secret"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_too_long_or_not_utf_8_is_refused() {
+    let home = Home::new(&"#".repeat((1 << 20) + 1));
+    assert!(home.load().unwrap_err().to_string().contains("longer than 1 MiB"));
+    fs::write(home.directory.path().join("tandem.toml"), [0xff, 0xfe]).unwrap();
+    assert!(matches!(home.load(), Err(Error::Read { .. })));
+}
+
+const PROVIDER: &str = "[providers.cloud]\nbase_url = 'https://host/v1/'\nmodel = 'large'\n";
+
+#[test]
+fn a_key_in_the_settings_is_refused_and_never_repeated() {
+    for settings in [
+        format!("{PROVIDER}api_key = 'sk-secret'"),
+        format!("{PROVIDER}api_key = {{ value = 'sk-secret' }}"),
+        format!("{PROVIDER}api_kye = 'sk-secret'"),
+        "[providers.cloud]\nmodel = 'large'\nbase_url = 'https://me:sk-secret@host/v1'".into(),
+        "[providers.cloud]\nmodel = 'large'\nbase_url = 'https://host/v1?key=sk-secret'".into(),
+    ] {
+        let error = Home::new(&settings).load().unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("sk-secret"), "{text}");
+    }
+    let problem = Home::new(&format!("{PROVIDER}api_key = 'sk-secret'")).problems().join("");
+    assert!(problem.contains("tandem.toml:4: providers.cloud.api_key = (not shown)"), "{problem}");
+    assert!(problem.contains("{ env = \"NAME\" } or { file = \"/path\" }"), "{problem}");
+    assert!(
+        Home::new(PROVIDER).with("TANDEM_PROVIDERS__CLOUD__API_KEY", "sk-secret").load().is_err()
+    );
+}
+
+#[test]
+fn a_secret_is_read_when_asked_for_and_never_shown() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("key");
+    fs::write(&file, " sk-secret\n").unwrap();
+    let home = Home::new(&format!("{PROVIDER}api_key = {{ file = {:?} }}", file.to_str().unwrap()));
+    let config = home.load().unwrap();
+    assert_eq!(config.providers["cloud"].base_url, "https://host/v1");
+    let secret = config.providers["cloud"].api_key.clone().unwrap();
+    assert_eq!(secret.read().unwrap(), "sk-secret");
+    assert!(!format!("{config:?}{}", config.to_toml()).contains("sk-secret"));
+
+    for content in ["", "\n", "sk-secret\nsk-secret", "sk-\u{e9}"] {
+        fs::write(&file, content).unwrap();
+        let text = secret.read().unwrap_err().to_string();
+        assert!(text.contains(file.to_str().unwrap()) && !text.contains("sk-"), "{text}");
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(secret.read().unwrap_err().to_string().contains("write the key, alone, to this file"));
+    let unset = Secret::Env("TANDEM_NO_SUCH_VARIABLE".into()).read().unwrap_err().to_string();
+    assert!(unset.contains("TANDEM_NO_SUCH_VARIABLE: it is not set"), "{unset}");
+}
+
+#[test]
+fn a_variable_may_name_a_secret() {
+    let home = Home::new(PROVIDER).with("TANDEM_PROVIDERS__CLOUD__API_KEY__ENV", "CLOUD_KEY");
+    let provider = &home.load().unwrap().providers["cloud"];
+    assert_eq!(provider.api_key, Some(Secret::Env("CLOUD_KEY".into())));
+}
+
+#[test]
+fn what_is_shown_loads_to_the_same() {
+    let config = Home::new(&format!(
+        "{PROVIDER}api_key = {{ env = 'CLOUD_KEY' }}\nidle_timeout = '1500ms'\n\
+         [providers.near]\nbase_url = 'http://[::1]:8080'\nmodel = 'small'\n\
+         [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\n\
+         [models]\nkeep_alive = 0\n\
+         [memory]\nsystem_prompt = \"Say \\\"hi\\\".\\nThen \\t stop. \\\\ ''' \\u00e9\"\n\
+         [router]\nslow_threshold = 0.1\npolicy = 'private'\n",
+    ))
+    .load()
+    .unwrap();
+    let shown = Home::new(&config.to_toml());
+    let mut again = shown.load().unwrap();
+    again.daemon.data_dir.clone_from(&config.daemon.data_dir);
+    assert_eq!(again, config, "{}", config.to_toml());
+
+    let defaults = Home::new("").load().unwrap();
+    assert_eq!(Home::new(&defaults.to_toml()).load().unwrap().engine, defaults.engine);
+}
+
+#[test]
+fn data_is_in_tandem_home_else_where_xdg_says_else_in_the_home_directory() {
+    for (variables, data, file) in [
+        (
+            &[("TANDEM_HOME", "/srv/t"), ("XDG_DATA_HOME", "/d"), ("XDG_CONFIG_HOME", "/c")][..],
+            "/srv/t",
+            "/srv/t/tandem.toml",
+        ),
+        (
+            &[("TANDEM_HOME", ""), ("XDG_DATA_HOME", "/d"), ("XDG_CONFIG_HOME", "/c")],
+            "/d/tandem",
+            "/c/tandem/tandem.toml",
+        ),
+        (
+            &[("XDG_DATA_HOME", "relative")],
+            "/home/ada/.local/share/tandem",
+            "/home/ada/.config/tandem/tandem.toml",
+        ),
+    ] {
+        let environment = environment(variables);
+        assert_eq!(environment.config_file(), PathBuf::from(file));
+        let config = Config::load_in(&environment, &Overrides::default()).unwrap();
+        assert_eq!(config.daemon.data_dir, PathBuf::from(data));
+        assert_eq!(config.models.dir, PathBuf::from(data).join("models"));
+    }
+}
+
+#[test]
+fn the_socket_is_where_it_is_asked_for_else_in_the_runtime_directory_else_beside_the_data() {
+    for (variables, socket) in [
+        (&[("TANDEM_SOCKET", "/s.sock"), ("XDG_RUNTIME_DIR", "/run/user/7")][..], "/s.sock"),
+        (
+            &[("XDG_RUNTIME_DIR", "/run/user/7"), ("TANDEM_HOME", "/srv/t")],
+            "/run/user/7/tandem/tandem.sock",
+        ),
+        (&[("TANDEM_HOME", "/srv/t")], "/srv/t/tandem.sock"),
+        (&[], "/home/ada/.local/share/tandem/tandem.sock"),
+    ] {
+        let config = Config::load_in(&environment(variables), &Overrides::default()).unwrap();
+        assert_eq!(config.daemon.socket, PathBuf::from(socket));
+    }
+}
+
+#[test]
+fn a_socket_path_that_the_system_cannot_bind_is_refused() {
+    let fits = format!("/{}", "s".repeat(106));
+    let config = Home::new("").with("TANDEM_SOCKET", &fits).load().unwrap();
+    assert_eq!(config.daemon.socket, PathBuf::from(&fits));
+
+    let problem = Home::new("").with("TANDEM_SOCKET", &format!("{fits}s")).problems().join("");
+    assert!(
+        problem.starts_with("environment variable TANDEM_SOCKET: daemon.socket = "),
+        "{problem}"
+    );
+    assert!(problem.contains("108 bytes") && problem.contains("107"), "{problem}");
+}

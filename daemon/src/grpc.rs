@@ -1,0 +1,71 @@
+//! The gRPC services: each a thin translation between a request and the actors' handles.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tandem_actors::Tandem;
+use tandem_config::Config;
+use tandem_proto::v1::admin_server::AdminServer;
+use tandem_proto::v1::assistant_server::AssistantServer;
+use tandem_proto::v1::conversations_server::ConversationsServer;
+use tandem_proto::v1::inference_server::InferenceServer;
+use tandem_proto::v1::models_server::ModelsServer;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+
+mod admin;
+mod assistant;
+mod conversations;
+mod deadline;
+mod health;
+mod inference;
+mod models;
+mod status;
+
+/// Largest request that is read at all. Larger than any that is allowed, so that the refusal
+/// can say what is.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// Calls that one connection may have open.
+const STREAMS_MAX: u32 = 1024;
+
+/// What the services work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Daemon {
+    pub(crate) tandem: Arc<Tandem>,
+    pub(crate) config: Arc<Config>,
+    /// Cancelled when the daemon is about to end.
+    pub(crate) draining: CancellationToken,
+    pub(crate) started: Instant,
+    /// From start to the first moment calls were accepted.
+    pub(crate) startup: Duration,
+}
+
+/// Serves until `closing`.
+pub(crate) async fn serve(
+    daemon: Daemon,
+    listener: UnixListener,
+    closing: CancellationToken,
+) -> anyhow::Result<()> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tandem_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let health = health::service(&daemon);
+    let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(
+            AssistantServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            InferenceServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(ModelsServer::new(daemon.clone()))
+        .add_service(ConversationsServer::new(daemon.clone()))
+        .add_service(AdminServer::new(daemon));
+    let incoming = UnixListenerStream::new(listener);
+    server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Errors as gRPC statuses: the only place that chooses codes, reasons and details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tandem_actors::Error;
+use tandem_proto::error as reason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Suggested pause before an actor that is being restarted is asked again.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+
+/// The status of an error, with `ErrorInfo` and, where they help, `RetryInfo` and `BadRequest`.
+pub(crate) fn of(error: Error) -> Status {
+    let (code, reason, retry_after) = classify(&error);
+    let mut details =
+        ErrorDetails::with_error_info(reason, tandem_proto::error::DOMAIN, HashMap::new());
+    if let Some(pause) = retry_after {
+        details.set_retry_info(Some(pause));
+    }
+    if let Error::Invalid { field, problem } = &error {
+        details.add_bad_request_violation(field.clone(), problem.clone());
+    }
+    if let Error::Internal { problem } = &error {
+        tracing::error!(problem, "internal error");
+    }
+    Status::with_error_details(code, error.to_string(), details)
+}
+
+fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
+    match error {
+        Error::Invalid { .. } => (Code::InvalidArgument, reason::INVALID_ARGUMENT, None),
+        Error::PromptTooLong { .. } => (Code::InvalidArgument, reason::PROMPT_TOO_LONG, None),
+        Error::ModelNotFound { .. } | Error::ModelAbsent { .. } => {
+            (Code::NotFound, reason::MODEL_NOT_FOUND, None)
+        }
+        Error::ModelInvalid { .. } => (Code::FailedPrecondition, reason::MODEL_INVALID, None),
+        Error::ModelTooLarge { .. } => (Code::ResourceExhausted, reason::MODEL_TOO_LARGE, None),
+        Error::EngineCrashed { .. } => {
+            (Code::Unavailable, reason::ENGINE_CRASHED, Some(RESTART_PAUSE))
+        }
+        Error::EngineUnavailable { retry_after, .. } => {
+            (Code::Unavailable, reason::ENGINE_UNAVAILABLE, Some(*retry_after))
+        }
+        Error::Overloaded { retry_after, .. } => {
+            (Code::ResourceExhausted, reason::OVERLOADED, Some(*retry_after))
+        }
+        Error::DeadlineExceeded { .. } => {
+            (Code::DeadlineExceeded, reason::DEADLINE_EXCEEDED, None)
+        }
+        Error::Cancelled { .. } => (Code::Cancelled, reason::CANCELLED, None),
+        Error::ConversationNotFound { .. } => {
+            (Code::NotFound, reason::CONVERSATION_NOT_FOUND, None)
+        }
+        Error::ProviderNotConfigured { .. } => {
+            (Code::FailedPrecondition, reason::PROVIDER_NOT_CONFIGURED, None)
+        }
+        Error::ProviderFailed { retry_after, .. } => {
+            (Code::Unavailable, reason::PROVIDER_FAILED, Some(retry_after.unwrap_or(RESTART_PAUSE)))
+        }
+        Error::ProviderRefused { .. } => {
+            (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None)
+        }
+        Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
+        Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
+        Error::Restarting { .. } => (Code::Unavailable, reason::RESTARTING, Some(RESTART_PAUSE)),
+        Error::Internal { .. } => (Code::Internal, reason::INTERNAL, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_invalid_field_is_named_in_the_details() {
+        let status = of(Error::invalid("sampling.top_p", "is 2; allowed are 0 to 1"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_ARGUMENT", "tandem"));
+        let violation = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!(violation.field, "sampling.top_p");
+    }
+
+    #[test]
+    fn what_may_be_retried_says_when() {
+        let crashed = Error::EngineCrashed { model: "m".to_owned(), reason: "SIGKILL".to_owned() };
+        let overloaded =
+            Error::Overloaded { what: "x".to_owned(), retry_after: Duration::from_secs(2) };
+        for (error, code) in [
+            (crashed, Code::Unavailable),
+            (overloaded, Code::ResourceExhausted),
+            (Error::ShuttingDown, Code::Unavailable),
+        ] {
+            let status = of(error);
+            assert_eq!(status.code(), code);
+            let retry = status.get_error_details().retry_info().unwrap().retry_delay;
+            assert!(retry.unwrap() > Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn what_cannot_succeed_is_not_called_retryable() {
+        for error in [
+            Error::ModelInvalid { id: "m".to_owned(), problem: "truncated".to_owned() },
+            Error::ConversationNotFound { id: "c".to_owned() },
+            Error::PromptTooLong { problem: "long".to_owned() },
+        ] {
+            let status = of(error);
+            assert!(status.get_error_details().retry_info().is_none());
+            assert_ne!(status.code(), Code::Unavailable);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `tandemd`: runs in the foreground, logs to stderr, answers on a unix socket.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser;
+use tandem_config::{Config, Overrides};
+
+mod grpc;
+mod logging;
+mod run;
+mod socket;
+
+/// An actor failed too often; a service manager should start the daemon again.
+const EXIT_GIVEN_UP: u8 = 70;
+/// The configuration or the command line is wrong; starting again will not help.
+const EXIT_USAGE: u8 = 2;
+
+/// The tandem daemon: local and remote language models behind one unix socket.
+///
+/// Runs in the foreground until SIGTERM or Ctrl-C, then finishes accepted work and ends.
+/// A second signal ends it at once. Exit codes: 0 done, 1 failed, 2 wrong configuration,
+/// 70 gave up on an actor that fails too often.
+#[derive(Debug, Parser)]
+#[command(name = "tandemd", version)]
+struct Arguments {
+    /// Settings file; without it, $XDG_CONFIG_HOME/tandem/tandem.toml if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Socket to listen on.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let Arguments { config, socket } = Arguments::parse();
+    let config = match Config::load(&Overrides { config_file: config, socket }) {
+        Ok(config) => config,
+        Err(error) => {
+            logging::complain(&error);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if let Err(error) = logging::start(&config.telemetry) {
+        logging::complain(&error);
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run::run(config, started)));
+    match ended {
+        Ok(run::End::Asked) => ExitCode::SUCCESS,
+        Ok(run::End::GivenUp) => ExitCode::from(EXIT_GIVEN_UP),
+        Err(error) => {
+            logging::complain(format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

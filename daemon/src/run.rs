@@ -1,0 +1,109 @@
+//! From a configuration to a serving daemon, and its orderly end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tandem_actors::Tandem;
+use tandem_config::Config;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::grpc::{self, Daemon};
+use crate::socket::{Claim, Socket, create_private_dir};
+
+/// Longest wait for connections to close once their answers are sent.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A signal or a caller asked for it.
+    Asked,
+    /// An actor failed too often.
+    GivenUp,
+}
+
+/// Serves until asked to end, then finishes accepted work.
+pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End> {
+    let data_dir = config.daemon.data_dir.clone();
+    create_private_dir(&data_dir)?;
+    create_private_dir(&config.models.dir)?;
+    let _data = Claim::take(&data_dir.join("daemon.lock"), &data_dir.display().to_string())?;
+    let (socket, listener) = Socket::bind(&config.daemon.socket)?;
+    listener.set_nonblocking(true).context("cannot prepare the socket")?;
+    let listener = UnixListener::from_std(listener).context("cannot prepare the socket")?;
+
+    let (tandem, mut root) = Tandem::start(&config, engine_binary(&config)?)
+        .await
+        .context("cannot start the actors")?;
+    let tandem = Arc::new(tandem);
+    // Cancelled to begin the end; `closing` follows when the accepted work is done.
+    let draining = CancellationToken::new();
+    let closing = CancellationToken::new();
+    let daemon = Daemon {
+        tandem: Arc::clone(&tandem),
+        config: Arc::new(config),
+        draining: draining.clone(),
+        started,
+        startup: started.elapsed(),
+    };
+    let drain_timeout = daemon.config.daemon.drain_timeout;
+    let mut server = tokio::spawn(grpc::serve(daemon, listener, closing.clone()));
+    info!(socket = %socket.path().display(), startup = ?started.elapsed(), "ready");
+
+    let end = tokio::select! {
+        signal = stop_signal() => {
+            info!(signal = signal?, "asked to stop");
+            End::Asked
+        }
+        () = draining.cancelled() => {
+            info!("asked to stop by a caller");
+            End::Asked
+        }
+        _ = &mut root => {
+            error!("the root supervisor gave up");
+            return Ok(End::GivenUp);
+        }
+        ended = &mut server => {
+            ended.context("the server panicked")?.context("the server failed")?;
+            anyhow::bail!("the server ended on its own");
+        }
+    };
+    draining.cancel();
+    let orderly = async {
+        tandem.router.drain(drain_timeout).await;
+        closing.cancel();
+        if tokio::time::timeout(CLOSE_TIMEOUT, &mut server).await.is_err() {
+            server.abort();
+        }
+        tandem.stop();
+        let _ = root.await;
+    };
+    tokio::select! {
+        () = orderly => info!("stopped"),
+        signal = stop_signal() => warn!(signal = signal?, "stopping at once"),
+    }
+    Ok(end)
+}
+
+async fn stop_signal() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+/// The engine named in the settings, or the one beside this program.
+fn engine_binary(config: &Config) -> anyhow::Result<PathBuf> {
+    if let Some(binary) = &config.engine.binary {
+        return Ok(binary.clone());
+    }
+    let daemon = std::env::current_exe().context("cannot find out where tandemd lies")?;
+    Ok(daemon.with_file_name("tandem-engine"))
+}

@@ -1,0 +1,29 @@
+//! What this engine was built from.
+
+use crate::llama;
+
+/// Engine version, llama.cpp version and commit, and a fingerprint of the CPU features in use.
+/// Settings that work for one build need not for another.
+pub fn name() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let features = fingerprint(llama::system_info().as_bytes());
+    format!("{version} {} features {features:016x}", llama::build_info())
+}
+
+/// FNV-1a: the same on every machine and in every build, which the standard hasher does not promise.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_is_fnv_1a() {
+        assert_eq!(fingerprint(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fingerprint(b"a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}

@@ -1,0 +1,133 @@
+//! Chat messages to prompt text, through the Jinja template that the model file brings along.
+
+mod clock;
+mod guard;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
+use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja_contrib::pycompat;
+use tandem_proto::v1::{ChatMessage, Role};
+
+pub use guard::Guard;
+
+/// For models without a template of their own.
+const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' \
+    + message['content'] + '<|im_end|>\\n' }}{% endfor %}\
+    {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+/// Instructions that a template may execute: thousands of messages' worth.
+const FUEL: u64 = 10_000_000;
+
+const NAME: &str = "chat";
+
+/// Why messages could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// A message without a role, numbered from 0.
+    #[error("messages[{0}].role: unset or unknown; use system, user or assistant")]
+    Role(usize),
+    /// The template refused the messages, in its own words, or is itself broken.
+    #[error("the model's chat template refuses these messages: {0}")]
+    Template(String),
+}
+
+impl From<Error> for ChatError {
+    fn from(error: Error) -> Self {
+        Self::Template(error.detail().map_or_else(|| error.to_string(), str::to_owned))
+    }
+}
+
+/// A compiled chat template and what is needed to fill it in safely.
+#[derive(Debug)]
+pub struct Chat {
+    environment: Environment<'static>,
+    /// Why the template does not compile. Prompts without messages are served all the same.
+    broken: Option<String>,
+    guard: Guard,
+    begin_text: String,
+    end_text: String,
+}
+
+impl Chat {
+    /// Compiles `template`, `ChatML` if there is none.
+    pub fn new(
+        template: Option<String>,
+        guard: Guard,
+        begin_text: String,
+        end_text: String,
+    ) -> Self {
+        let mut environment = Environment::new();
+        // As Hugging Face's library, for which templates are written, sets up Jinja.
+        if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+            environment.set_syntax(syntax);
+        }
+        environment.set_unknown_method_callback(pycompat::unknown_method_callback);
+        environment.set_fuel(Some(FUEL));
+        environment.add_filter("tojson", to_json);
+        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_function("strftime_now", |format: String| clock::now(&format));
+        let template = template.unwrap_or_else(|| CHATML.to_owned());
+        let compiled = environment.add_template_owned(NAME, template);
+        let broken = compiled.err().map(|error| error.to_string());
+        Self { environment, broken, guard, begin_text, end_text }
+    }
+
+    /// The prompt, in pieces that are to be tokenized one by one with control tokens read as
+    /// such: no text of a message makes one.
+    pub fn render(&self, messages: &[ChatMessage]) -> Result<Vec<String>, ChatError> {
+        if let Some(broken) = &self.broken {
+            return Err(ChatError::Template(broken.clone()));
+        }
+        let messages: Vec<Value> = messages
+            .iter()
+            .enumerate()
+            .map(|(index, message)| {
+                let role = match message.role() {
+                    Role::System => "system",
+                    Role::User => "user",
+                    Role::Assistant => "assistant",
+                    Role::Unspecified => return Err(ChatError::Role(index)),
+                };
+                let content = self.guard.protect(&message.content);
+                Ok(context! { role => role, content => content })
+            })
+            .collect::<Result<_, _>>()?;
+        let rendered = self.environment.get_template(NAME)?.render(context! {
+            messages => messages,
+            add_generation_prompt => true,
+            bos_token => self.begin_text.as_str(),
+            eos_token => self.end_text.as_str(),
+        })?;
+        Ok(guard::split(&rendered).map(str::to_owned).collect())
+    }
+}
+
+/// Jinja's `tojson` without the escapes that make JSON safe inside HTML, as in prompts nobody
+/// expects them.
+fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<String, Error> {
+    let escaped = minijinja::filters::tojson(value, indent, options)?.to_string();
+    let mut json = String::with_capacity(escaped.len());
+    let mut rest = escaped.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        json.push_str(before);
+        let html = [("\\u003c", '<'), ("\\u003e", '>'), ("\\u0026", '&'), ("\\u0027", '\'')];
+        if let Some((code, plain)) = html.iter().find(|(code, _)| escape.starts_with(code)) {
+            json.push(*plain);
+            rest = &escape[code.len()..];
+        } else {
+            // A backslash and what it escapes, which is one ASCII character.
+            let (pair, after) = escape.split_at_checked(2).unwrap_or((escape, ""));
+            json.push_str(pair);
+            rest = after;
+        }
+    }
+    json.push_str(rest);
+    Ok(json)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! A context: the KV cache of all sequences, and decoding.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use llama_cpp_sys_2 as sys;
+
+use super::Model;
+use crate::vocabulary::Vocabulary;
+
+/// Most tokens that go through the network at once; a longer batch is split by llama.cpp.
+const PHYSICAL_BATCH_MAX: u32 = 512;
+
+/// How to create a [`Context`].
+#[derive(Debug, Clone, Copy)]
+pub struct ContextSettings {
+    /// KV cells shared by all sequences.
+    pub tokens: u32,
+    /// Sequences `0..sequences` can be used.
+    pub sequences: u32,
+    /// Most tokens in one [`Context::decode`].
+    pub batch: u32,
+    /// Threads that compute.
+    pub threads: u32,
+    /// Use flash attention where the model allows it.
+    pub flash_attention: bool,
+}
+
+/// llama.cpp could not create the context, as a rule for want of memory.
+#[derive(Debug, thiserror::Error)]
+#[error("llama.cpp cannot create a context; ask for fewer tokens of context or free memory")]
+pub struct ContextError;
+
+/// Why a batch was not decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The KV cache has no room; nothing was changed.
+    #[error("the KV cache has no room for the batch")]
+    NoRoom,
+    /// llama.cpp's state can no longer be trusted.
+    #[error("llama_decode returned {0}")]
+    Failed(i32),
+    /// A batch that llama.cpp would answer with an abort.
+    #[error("a batch of {0} tokens is longer than the context takes, or names an unknown sequence")]
+    Invalid(usize),
+}
+
+/// Tokens to decode together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    tokens: Vec<sys::llama_token>,
+    positions: Vec<sys::llama_pos>,
+    sequences: Vec<sys::llama_seq_id>,
+    outputs: Vec<i8>,
+}
+
+impl Batch {
+    /// Empties the batch, keeping its memory.
+    pub fn clear(&mut self) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.sequences.clear();
+        self.outputs.clear();
+    }
+
+    /// Adds a token and returns its row, under which its logits are found if `output` is set.
+    pub fn push(&mut self, token: u32, position: u32, sequence: u32, output: bool) -> usize {
+        self.tokens.push(token.cast_signed());
+        self.positions.push(position.cast_signed());
+        self.sequences.push(sequence.cast_signed());
+        self.outputs.push(i8::from(output));
+        self.tokens.len() - 1
+    }
+}
+
+/// KV cache and compute buffers of one model. Used by one thread at a time.
+#[derive(Debug)]
+pub struct Context {
+    handle: NonNull<sys::llama_context>,
+    /// Keeps the weights alive, on which the context works.
+    model: Arc<Model>,
+    tokens: u32,
+    sequences: u32,
+    batch: u32,
+}
+
+// SAFETY: llama.cpp ties a context to no thread; `&mut self` on decoding keeps it to one at a time.
+unsafe impl Send for Context {}
+
+impl Context {
+    /// Creates a context with one KV cache for all sequences.
+    pub fn new(model: Arc<Model>, settings: ContextSettings) -> Result<Self, ContextError> {
+        let threads = i32::try_from(settings.threads).unwrap_or(i32::MAX);
+        // SAFETY: returns a plain structure.
+        let mut parameters = unsafe { sys::llama_context_default_params() };
+        parameters.n_ctx = settings.tokens;
+        parameters.n_batch = settings.batch;
+        parameters.n_ubatch = settings.batch.min(PHYSICAL_BATCH_MAX);
+        parameters.n_seq_max = settings.sequences;
+        // One row of logits a sequence is all that the scheduler asks for.
+        parameters.n_outputs_max = settings.sequences;
+        parameters.n_threads = threads;
+        parameters.n_threads_batch = threads;
+        parameters.flash_attn_type = if settings.flash_attention {
+            sys::LLAMA_FLASH_ATTN_TYPE_AUTO
+        } else {
+            sys::LLAMA_FLASH_ATTN_TYPE_DISABLED
+        };
+        parameters.kv_unified = true;
+        parameters.no_perf = true;
+        // SAFETY: the model is live and is kept alive by the context; null results are handled.
+        let handle = unsafe { sys::llama_init_from_model(model.handle.as_ptr(), parameters) };
+        let handle = NonNull::new(handle).ok_or(ContextError)?;
+        // SAFETY: the handle is a live context.
+        let (tokens, batch) =
+            unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
+        Ok(Self { handle, model, tokens, sequences: settings.sequences, batch })
+    }
+
+    /// KV cells, which llama.cpp may have rounded up.
+    pub fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    /// Most tokens in one batch.
+    pub fn batch_max(&self) -> u32 {
+        self.batch
+    }
+
+    /// Whether the context has a KV cache; without one there is nothing to generate from.
+    pub fn has_memory(&self) -> bool {
+        // SAFETY: the handle is live.
+        !unsafe { sys::llama_get_memory(self.handle.as_ptr()) }.is_null()
+    }
+
+    /// Runs `batch` through the model.
+    pub fn decode(&mut self, batch: &mut Batch) -> Result<(), DecodeError> {
+        let length = batch.tokens.len();
+        let known = 0..self.sequences.cast_signed();
+        if length == 0
+            || length > self.batch as usize
+            || !batch.sequences.iter().all(|sequence| known.contains(sequence))
+        {
+            return Err(DecodeError::Invalid(length));
+        }
+        let mut counts = vec![1_i32; length];
+        let mut sequences: Vec<*mut sys::llama_seq_id> =
+            batch.sequences.iter_mut().map(std::ptr::from_mut).collect();
+        let raw = sys::llama_batch {
+            n_tokens: i32::try_from(length).map_err(|_| DecodeError::Invalid(length))?,
+            token: batch.tokens.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: batch.positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: sequences.as_mut_ptr(),
+            logits: batch.outputs.as_mut_ptr(),
+        };
+        // SAFETY: the handle is live; every array has `n_tokens` entries and outlives the call;
+        // length and sequences were checked above, tokens are checked by llama.cpp.
+        match unsafe { sys::llama_decode(self.handle.as_ptr(), raw) } {
+            0 => Ok(()),
+            1 => Err(DecodeError::NoRoom),
+            code => Err(DecodeError::Failed(code)),
+        }
+    }
+
+    /// Logits of a row of the last batch that was pushed with `output`.
+    pub fn logits(&self, row: usize) -> Option<&[f32]> {
+        let row = i32::try_from(row).ok()?;
+        // SAFETY: the handle is live; an unknown row gives null.
+        let logits = unsafe { sys::llama_get_logits_ith(self.handle.as_ptr(), row) };
+        let logits = NonNull::new(logits)?;
+        // SAFETY: a row holds one logit a token of the vocabulary and stays unchanged until the
+        // next decode, which needs `&mut self`.
+        Some(unsafe { std::slice::from_raw_parts(logits.as_ptr(), self.model.size() as usize) })
+    }
+
+    /// Frees all cells of a sequence.
+    pub fn free_sequence(&mut self, sequence: u32) {
+        // SAFETY: handle and its memory are live; -1 stands for the ends of the sequence.
+        unsafe {
+            let memory = sys::llama_get_memory(self.handle.as_ptr());
+            sys::llama_memory_seq_rm(memory, sequence.cast_signed(), -1, -1);
+        }
+    }
+
+    /// Frees all cells of all sequences.
+    pub fn clear(&mut self) {
+        // SAFETY: handle and its memory are live.
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.handle.as_ptr()), false) };
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from llama.cpp; its model is dropped after it.
+        unsafe { sys::llama_free(self.handle.as_ptr()) }
+    }
+}

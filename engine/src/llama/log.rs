@@ -1,0 +1,117 @@
+//! llama.cpp's log: the last lines are kept for error reports, warnings and errors also go to
+//! stderr, and the message of a failed assertion goes there before the process aborts.
+
+use std::collections::VecDeque;
+use std::os::raw::{c_char, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use llama_cpp_sys_2 as sys;
+
+use super::text;
+use crate::log;
+
+/// Lines kept for error reports.
+const LINES_KEPT: usize = 20;
+
+/// Longest line kept, in bytes; a model file can put anything into the log.
+const LINE_BYTES_MAX: usize = 500;
+
+static RECENT: Mutex<Recent> =
+    Mutex::new(Recent { lines: VecDeque::new(), open: String::new(), level: 0 });
+
+struct Recent {
+    lines: VecDeque<String>,
+    /// A line that llama.cpp has not ended yet.
+    open: String,
+    level: sys::ggml_log_level,
+}
+
+impl Recent {
+    fn append(&mut self, level: sys::ggml_log_level, text: &str) {
+        if level != sys::GGML_LOG_LEVEL_CONT {
+            self.level = level;
+        }
+        for piece in text.split_inclusive('\n') {
+            let ended = piece.ends_with('\n');
+            self.open.extend(piece.trim_end_matches('\n').chars().take(LINE_BYTES_MAX));
+            if ended || self.open.len() >= LINE_BYTES_MAX {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.open);
+        // llama.cpp shows progress with lines of dots.
+        if line.trim_matches('.').trim().is_empty() {
+            return;
+        }
+        if matches!(self.level, sys::GGML_LOG_LEVEL_WARN | sys::GGML_LOG_LEVEL_ERROR) {
+            log::line(format_args!("llama.cpp: {line}"));
+        }
+        if self.lines.len() == LINES_KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
+
+/// llama.cpp's last log lines, oldest first.
+pub fn recent() -> Vec<String> {
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
+}
+
+/// Takes over llama.cpp's log and its abort message.
+pub(super) fn capture() {
+    // SAFETY: both callbacks live as long as the program, use no user data and do not unwind.
+    unsafe {
+        sys::llama_log_set(Some(on_log), std::ptr::null_mut());
+        // In place of the default, which would start a debugger to print a backtrace.
+        sys::ggml_set_abort_callback(Some(on_abort));
+    }
+}
+
+unsafe extern "C" fn on_log(level: sys::ggml_log_level, line: *const c_char, _: *mut c_void) {
+    // SAFETY: llama.cpp passes a NUL-terminated string that lives during the call.
+    let line = unsafe { text(line) };
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner).append(level, &line);
+}
+
+unsafe extern "C" fn on_abort(message: *const c_char) {
+    // SAFETY: ggml passes a NUL-terminated string that lives during the call.
+    let message = unsafe { text(message) };
+    log::line(format_args!("llama.cpp gave up: {message}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> Recent {
+        Recent { lines: VecDeque::new(), open: String::new(), level: 0 }
+    }
+
+    #[test]
+    fn a_line_in_pieces_is_kept_as_one() {
+        let mut recent = empty();
+        recent.append(sys::GGML_LOG_LEVEL_INFO, "loading ");
+        recent.append(sys::GGML_LOG_LEVEL_CONT, "weights\nnext");
+        assert_eq!(recent.lines, ["loading weights"]);
+        recent.append(sys::GGML_LOG_LEVEL_CONT, "\n....\n\n");
+        assert_eq!(recent.lines, ["loading weights", "next"]);
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept_and_none_grows_without_bound() {
+        let mut recent = empty();
+        for number in 0..LINES_KEPT + 5 {
+            recent.append(sys::GGML_LOG_LEVEL_INFO, &format!("line {number}\n"));
+        }
+        assert_eq!(recent.lines.len(), LINES_KEPT);
+        assert_eq!(recent.lines[0], "line 5");
+        for _ in 0..100 {
+            recent.append(sys::GGML_LOG_LEVEL_CONT, &"x".repeat(100));
+        }
+        assert!(recent.open.len() <= 2 * LINE_BYTES_MAX);
+    }
+}

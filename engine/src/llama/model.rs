@@ -1,0 +1,148 @@
+//! A loaded model: weights, vocabulary and metadata, all read-only.
+
+use std::ffi::CString;
+use std::os::raw::{c_char, c_void};
+use std::path::Path;
+use std::ptr::NonNull;
+
+use llama_cpp_sys_2 as sys;
+
+use super::text;
+
+/// Longest metadata value read, in bytes.
+const METADATA_BYTES_MAX: usize = 256;
+
+/// Why a model could not be loaded. llama.cpp's log says more.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The path cannot be given to C.
+    #[error("the model's path contains a NUL byte; rename the file")]
+    Path,
+    /// llama.cpp refused the file.
+    #[error("llama.cpp cannot load the model")]
+    Refused,
+}
+
+/// A model in memory. Shared between threads.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) handle: NonNull<sys::llama_model>,
+    pub(super) vocabulary: NonNull<sys::llama_vocab>,
+}
+
+// SAFETY: after loading, the functions used here only read the model and its vocabulary, and
+// llama.h declares tokenization thread-safe.
+unsafe impl Send for Model {}
+// SAFETY: as above.
+unsafe impl Sync for Model {}
+
+impl Model {
+    /// Loads a GGUF file, calling `progress` with a fraction from 0 to 1. `use_extra_bufts`
+    /// turns on repacked weights and the matrix kernels that need them.
+    pub fn load(
+        path: &Path,
+        use_extra_bufts: bool,
+        mut progress: impl FnMut(f32),
+    ) -> Result<Self, LoadError> {
+        let path = path.as_os_str().as_encoded_bytes();
+        let path = CString::new(path).map_err(|_| LoadError::Path)?;
+        let mut progress: &mut dyn FnMut(f32) = &mut progress;
+        // SAFETY: returns a plain structure.
+        let mut settings = unsafe { sys::llama_model_default_params() };
+        settings.use_extra_bufts = use_extra_bufts;
+        settings.load_mode = sys::LLAMA_LOAD_MODE_MMAP;
+        settings.progress_callback = Some(on_progress);
+        settings.progress_callback_user_data = (&raw mut progress).cast();
+        // SAFETY: path and callback data outlive the call, the only one that uses them.
+        let model = unsafe { sys::llama_model_load_from_file(path.as_ptr(), settings) };
+        let handle = NonNull::new(model).ok_or(LoadError::Refused)?;
+        // SAFETY: the handle is a loaded model; its vocabulary lives as long as it does.
+        let vocabulary = unsafe { sys::llama_model_get_vocab(handle.as_ptr()) };
+        match NonNull::new(vocabulary.cast_mut()) {
+            Some(vocabulary) => Ok(Self { handle, vocabulary }),
+            None => Err(LoadError::Refused),
+        }
+    }
+
+    /// The architecture's name, such as `llama`.
+    pub fn architecture(&self) -> String {
+        self.metadata(c"general.architecture")
+    }
+
+    /// One line for people: architecture, size, quantization.
+    pub fn description(&self) -> String {
+        // SAFETY: the handle is live; the call writes at most `length` bytes.
+        read_text(|buffer, length| unsafe {
+            sys::llama_model_desc(self.handle.as_ptr(), buffer, length)
+        })
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> u64 {
+        // SAFETY: the handle is live.
+        unsafe { sys::llama_model_n_params(self.handle.as_ptr()) }
+    }
+
+    /// Bytes of all tensors.
+    pub fn size_bytes(&self) -> u64 {
+        // SAFETY: the handle is live.
+        unsafe { sys::llama_model_size(self.handle.as_ptr()) }
+    }
+
+    /// Tokens of context that the model was trained with; 0 when the file does not say.
+    pub fn context_trained(&self) -> u32 {
+        // SAFETY: the handle is live.
+        let tokens = unsafe { sys::llama_model_n_ctx_train(self.handle.as_ptr()) };
+        u32::try_from(tokens).unwrap_or(0)
+    }
+
+    /// Whether the model writes text one token after the other. Encoders do not.
+    pub fn generates(&self) -> bool {
+        // SAFETY: the handle is live.
+        unsafe {
+            let model = self.handle.as_ptr();
+            sys::llama_model_has_decoder(model)
+                && !sys::llama_model_has_encoder(model)
+                && !sys::llama_model_is_diffusion(model)
+        }
+    }
+
+    /// The Jinja chat template of the file.
+    pub fn chat_template(&self) -> Option<String> {
+        // SAFETY: the handle is live; the result is null or a NUL-terminated string in the model.
+        let template =
+            unsafe { text(sys::llama_model_chat_template(self.handle.as_ptr(), std::ptr::null())) };
+        Some(template).filter(|template| !template.is_empty())
+    }
+
+    fn metadata(&self, key: &std::ffi::CStr) -> String {
+        // SAFETY: handle and key are live; the call writes at most `length` bytes.
+        read_text(|buffer, length| unsafe {
+            sys::llama_model_meta_val_str(self.handle.as_ptr(), key.as_ptr(), buffer, length)
+        })
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from llama.cpp, and contexts keep the model alive.
+        unsafe { sys::llama_model_free(self.handle.as_ptr()) }
+    }
+}
+
+/// Calls a C function that writes a string into a buffer and returns its length or -1.
+fn read_text(read: impl FnOnce(*mut c_char, usize) -> i32) -> String {
+    let mut buffer = [0_u8; METADATA_BYTES_MAX];
+    let length = read(buffer.as_mut_ptr().cast(), buffer.len());
+    // The length can be that of a string which did not fit; one byte is the NUL.
+    let length = usize::try_from(length).unwrap_or(0).min(buffer.len() - 1);
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+unsafe extern "C" fn on_progress(fraction: f32, data: *mut c_void) -> bool {
+    // SAFETY: `data` is the `&mut dyn FnMut` that `load` keeps alive, and llama.cpp calls back
+    // on the loading thread only.
+    let progress = unsafe { &mut *data.cast::<&mut dyn FnMut(f32)>() };
+    progress(fraction);
+    true
+}

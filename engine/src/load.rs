@@ -1,0 +1,274 @@
+//! Loading: from the daemon's request to a context that is known to work.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use tandem_proto::engine::from_engine::Message;
+use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded};
+
+use crate::connection::Writer;
+use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
+use crate::scheduler::IDLE_HEARTBEAT;
+use crate::vocabulary::Vocabulary;
+
+/// Prompt of the self test: more than the widest block of rows that a kernel treats apart.
+const SELF_TEST_PROMPT: u32 = 64;
+
+/// Sequences that the self test decodes together.
+const SELF_TEST_SEQUENCES: u32 = 4;
+
+/// The first bytes of every model file.
+const GGUF_MAGIC: [u8; 4] = *b"GGUF";
+
+/// A model and a context that work.
+#[derive(Debug)]
+pub struct Engine {
+    /// Shared with the text thread.
+    pub model: Arc<Model>,
+    /// For the scheduler.
+    pub context: Context,
+    /// Sequences of the context.
+    pub sequences: u32,
+    /// Tokens that one sequence can have: no more than the model was trained with, as positions
+    /// beyond make nonsense.
+    pub sequence_tokens: u32,
+    /// What the daemon is told.
+    pub loaded: Loaded,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The daemon's request is wrong.
+    #[error("{0}")]
+    Request(String),
+    /// The file is no model that can generate.
+    #[error("{0}")]
+    Model(String),
+    /// There is not enough memory.
+    #[error("{0}")]
+    Memory(String),
+    /// The model does not compute numbers.
+    #[error("the self test failed: {0}")]
+    SelfTest(String),
+}
+
+impl LoadError {
+    /// The frame that says so, with llama.cpp's last log lines.
+    pub fn into_message(self) -> Message {
+        let failure = match &self {
+            Self::Request(_) => LoadFailure::Request,
+            Self::Model(_) => LoadFailure::Model,
+            Self::Memory(_) => LoadFailure::Memory,
+            Self::SelfTest(_) => LoadFailure::SelfTest,
+        };
+        let mut message = self.to_string();
+        for line in llama::recent_log() {
+            message.push('\n');
+            message.push_str(&line);
+        }
+        Message::LoadFailed(LoadFailed { failure: failure.into(), message })
+    }
+}
+
+/// Loads what `request` asks for, reporting progress and sending heartbeats meanwhile.
+pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
+    let started = Instant::now();
+    let _heart = Heart::start(Arc::clone(writer));
+    check(request)?;
+    let mut progress = Progress { writer, stage: "weights", percent: 0 };
+    let path = Path::new(&request.path);
+    let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
+    let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
+    if !model.generates() || model.size() == 0 {
+        let message = "the model does not generate text; load one that does";
+        return Err(LoadError::Model(message.to_owned()));
+    }
+    stage(writer, "context");
+    let settings = ContextSettings {
+        tokens: request.context_tokens,
+        sequences: request.sequences_max,
+        // Every sequence must fit into a step with one token.
+        batch: request.batch_tokens.max(request.sequences_max),
+        threads: threads(request.threads),
+        flash_attention: request.flash_attention,
+    };
+    let context = Context::new(Arc::clone(&model), settings);
+    let mut context = context.map_err(|error| LoadError::Memory(error.to_string()))?;
+    if !context.has_memory() {
+        let message = "the model keeps no context, so it cannot generate text";
+        return Err(LoadError::Model(message.to_owned()));
+    }
+    if request.self_test {
+        stage(writer, "self test");
+        self_test(&mut context, model.size(), settings)?;
+    }
+    let trained = model.context_trained();
+    let loaded = Loaded {
+        architecture: model.architecture(),
+        description: model.description(),
+        parameters: model.parameters(),
+        size_bytes: model.size_bytes(),
+        context_trained: trained,
+        context_tokens: context.tokens(),
+        sequences_max: settings.sequences,
+        vocab_size: model.size(),
+        threads: settings.threads,
+        has_chat_template: model.chat_template().is_some(),
+        load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+    };
+    let cells = context.tokens();
+    let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
+    Ok(Engine { model, context, sequences: settings.sequences, sequence_tokens, loaded })
+}
+
+/// Finds what is wrong with a request before llama.cpp does, whose parser is not for strangers.
+fn check(request: &Load) -> Result<(), LoadError> {
+    let sequences_max = llama::sequences_max();
+    if request.context_tokens == 0 || i32::try_from(request.context_tokens).is_err() {
+        let message = format!("context_tokens: {}; use 1 to 2^31 - 1", request.context_tokens);
+        return Err(LoadError::Request(message));
+    }
+    if request.sequences_max == 0 || request.sequences_max > sequences_max {
+        let found = request.sequences_max;
+        let message = format!("sequences_max: {found}; use 1 to {sequences_max}");
+        return Err(LoadError::Request(message));
+    }
+    if request.batch_tokens == 0 || i32::try_from(request.batch_tokens).is_err() {
+        let message = format!("batch_tokens: {}; use 1 to 2^31 - 1", request.batch_tokens);
+        return Err(LoadError::Request(message));
+    }
+    if request.threads > 1024 {
+        let message = format!("threads: {}; use 0 to 1024", request.threads);
+        return Err(LoadError::Request(message));
+    }
+    let unreadable = |error: std::io::Error| {
+        LoadError::Request(format!("path: cannot read {}: {error}", request.path))
+    };
+    // Not opened before it is known to be a file: a pipe would block.
+    if !std::fs::metadata(&request.path).map_err(unreadable)?.is_file() {
+        return Err(LoadError::Request(format!("path: {} is not a file", request.path)));
+    }
+    let mut magic = Vec::new();
+    let start = File::open(&request.path).map_err(unreadable)?.take(4);
+    { start }.read_to_end(&mut magic).map_err(unreadable)?;
+    if magic != GGUF_MAGIC {
+        let message = format!("{} is not a GGUF file; download it again", request.path);
+        return Err(LoadError::Model(message));
+    }
+    Ok(())
+}
+
+/// llama.cpp returns nothing but null; its log tells a lack of memory from a bad file.
+fn refused(message: &str) -> LoadError {
+    let signs = ["failed to allocate", "unable to allocate", "Cannot allocate memory", "bad_alloc"];
+    let memory =
+        llama::recent_log().iter().any(|line| signs.iter().any(|sign| line.contains(sign)));
+    if memory {
+        LoadError::Memory("there is not enough memory for the model".to_owned())
+    } else {
+        LoadError::Model(message.to_owned())
+    }
+}
+
+/// Threads to compute with: those asked for, else one for each core that this process may use.
+/// Where cores share two hardware threads, the daemon, which knows the machine, asks for fewer.
+fn threads(requested: u32) -> u32 {
+    if requested > 0 {
+        return requested;
+    }
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(available).unwrap_or(1)
+}
+
+/// Computes a prompt, single tokens and several sequences at once: each takes other kernels.
+fn self_test(
+    context: &mut Context,
+    vocabulary: u32,
+    settings: ContextSettings,
+) -> Result<(), LoadError> {
+    let prompt = SELF_TEST_PROMPT.min(settings.batch).min(settings.tokens / 2).max(1);
+    // Tokens from all over the vocabulary.
+    let token = |n: u32| n.wrapping_mul(97) % vocabulary;
+    let mut batch = Batch::default();
+    let last = (0..prompt).map(|n| batch.push(token(n), n, 0, n + 1 == prompt)).last();
+    compute(context, &mut batch, last)?;
+    if settings.tokens >= prompt + SELF_TEST_SEQUENCES + 2 {
+        batch.clear();
+        let row = batch.push(token(prompt), prompt, 0, true);
+        compute(context, &mut batch, Some(row))?;
+        batch.clear();
+        let mut rows = vec![batch.push(token(1), prompt + 1, 0, true)];
+        let others = 1..SELF_TEST_SEQUENCES.min(settings.sequences);
+        rows.extend(others.map(|sequence| batch.push(token(2), 0, sequence, true)));
+        compute(context, &mut batch, rows)?;
+    }
+    context.clear();
+    Ok(())
+}
+
+fn compute(
+    context: &mut Context,
+    batch: &mut Batch,
+    rows: impl IntoIterator<Item = usize>,
+) -> Result<(), LoadError> {
+    context.decode(batch).map_err(|error: DecodeError| LoadError::SelfTest(error.to_string()))?;
+    for row in rows {
+        let logits = context.logits(row).unwrap_or_default();
+        if logits.is_empty() || !logits.iter().all(|logit| logit.is_finite()) {
+            let message = "the model computes logits that are not numbers";
+            return Err(LoadError::SelfTest(message.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Reports each percent once.
+struct Progress<'a> {
+    writer: &'a Writer,
+    stage: &'static str,
+    percent: u32,
+}
+
+impl Progress<'_> {
+    fn report(&mut self, fraction: f32) {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 0 to 100"
+        )]
+        let percent = (fraction * 100.0).clamp(0.0, 100.0) as u32;
+        if percent > self.percent {
+            self.percent = percent;
+            let stage = self.stage.to_owned();
+            self.writer.send(Message::LoadProgress(LoadProgress { fraction, stage }));
+        }
+    }
+}
+
+fn stage(writer: &Writer, stage: &str) {
+    let stage = stage.to_owned();
+    writer.send(Message::LoadProgress(LoadProgress { fraction: 1.0, stage }));
+}
+
+/// Sends heartbeats from a thread of its own until dropped: a large model takes minutes to load.
+struct Heart {
+    _stop: Sender<()>,
+}
+
+impl Heart {
+    fn start(writer: Arc<Writer>) -> Self {
+        let (stop, stopped) = channel();
+        thread::spawn(move || {
+            while stopped.recv_timeout(IDLE_HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+                writer.send(Message::Heartbeat(Heartbeat::default()));
+            }
+        });
+        Self { _stop: stop }
+    }
+}

@@ -1,0 +1,188 @@
+//! `tandem-engine` hosts one llama.cpp model for tandemd.
+//!
+//! It is a process of its own so that nothing a model file or a request does to llama.cpp
+//! reaches the daemon. tandemd starts it with one end of a socketpair as stdin; the protocol is
+//! `tandem/engine/v1/engine.proto`. It ends with the socket.
+//!
+//! Threads: the main thread reads the socket, the text thread turns text into tokens, and the
+//! scheduler owns the llama.cpp context and answers. All of them write whole frames.
+
+#![allow(
+    unreachable_pub,
+    reason = "a program has no outside; `pub` says what a module offers the others"
+)]
+
+mod build;
+mod chat;
+mod connection;
+mod intake;
+#[allow(unsafe_code, reason = "the calls into llama.cpp")]
+mod llama;
+mod load;
+mod log;
+mod output;
+mod process;
+mod request;
+mod sampler;
+mod sampling;
+mod scheduler;
+mod text;
+mod vocabulary;
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use tandem_proto::engine::from_engine::Message as Outgoing;
+use tandem_proto::engine::to_engine::Message as Incoming;
+use tandem_proto::engine::{Hello, Load, PROTOCOL_VERSION};
+
+use crate::connection::{Reader, Writer};
+use crate::intake::{Handover, Intake, Job};
+use crate::scheduler::{Command, Scheduler};
+use crate::text::TextWorker;
+
+const HELP: &str = "\
+tandem-engine hosts one model for tandemd, which starts it.
+
+Usage: tandem-engine [--version | --help]
+
+To talk to a model, use the command `tandem`.
+";
+
+/// Exit code for wrong usage.
+const USAGE: u8 = 2;
+
+/// Exit code when the engine cannot go on.
+const FAILED: i32 = 1;
+
+/// Stack of the scheduler in bytes; loading a model parses its vocabulary on it.
+const SCHEDULER_STACK_BYTES: usize = 64 << 20;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--version" | "-V") => return print(&format!("tandem-engine {}\n", build::name())),
+        Some("--help" | "-h") => return print(HELP),
+        Some(other) => {
+            log::line(format_args!("unknown argument {other}; see --help"));
+            return ExitCode::from(USAGE);
+        }
+    }
+    let Ok(stream) = connection::from_stdin() else {
+        log::line(format_args!(
+            "stdin is not a socket; tandemd starts this program, to talk to a model use `tandem`"
+        ));
+        return ExitCode::from(USAGE);
+    };
+    serve(stream)
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Serves the daemon until one of both ends.
+fn serve(stream: UnixStream) -> ExitCode {
+    process::die_with_parent();
+    process::forbid_core_dumps();
+    end_with_any_panic();
+    let mut reader = match stream.try_clone() {
+        Ok(stream) => Reader::new(stream),
+        Err(error) => fail(&error),
+    };
+    let writer = Arc::new(Writer::new(stream));
+    llama::init();
+    writer.send(Outgoing::Hello(Hello {
+        protocol_version: PROTOCOL_VERSION,
+        build: build::name(),
+        system_info: llama::system_info(),
+    }));
+    let request = match reader.next() {
+        Ok(Some(Incoming::Load(request))) => request,
+        Ok(None) => process::exit_now(0),
+        Ok(Some(_)) => fail(&"tandemd sent something else before it sent a load"),
+        Err(error) => fail(&error),
+    };
+    let (jobs_in, jobs) = channel();
+    let (commands_in, commands) = channel();
+    let handover = Arc::new(Handover::new(commands_in));
+    let intake = Intake::new(Arc::clone(&writer), jobs_in, Arc::clone(&handover));
+    let scheduler = thread::Builder::new()
+        .name("scheduler".to_owned())
+        .stack_size(SCHEDULER_STACK_BYTES)
+        .spawn(move || work(&request, &writer, handover, jobs, commands));
+    if let Err(error) = scheduler {
+        fail(&error);
+    }
+    loop {
+        match reader.next() {
+            Ok(Some(message)) => {
+                if let Err(error) = intake.take(message) {
+                    fail(&error);
+                }
+            }
+            Ok(None) => process::exit_now(0),
+            Err(error) => fail(&error),
+        }
+    }
+}
+
+/// Loads the model, then runs the scheduler. Never returns while the process lives.
+fn work(
+    request: &Load,
+    writer: &Arc<Writer>,
+    handover: Arc<Handover>,
+    jobs: Receiver<Job>,
+    commands: Receiver<Command>,
+) {
+    let engine = match load::load(request, writer) {
+        Ok(engine) => engine,
+        Err(error) => {
+            log::line(format_args!("{error}"));
+            writer.send(error.into_message());
+            process::exit_now(FAILED);
+        }
+    };
+    writer.send(Outgoing::Loaded(engine.loaded));
+    let model = Arc::clone(&engine.model);
+    let text_writer = Arc::clone(writer);
+    let text = thread::Builder::new().name("text".to_owned()).stack_size(text::STACK_BYTES).spawn(
+        move || {
+            TextWorker::new(model, engine.sequence_tokens, handover, text_writer).run(&jobs);
+        },
+    );
+    if let Err(error) = text {
+        fail(&error);
+    }
+    let scheduler = Scheduler::new(
+        engine.model,
+        engine.context,
+        engine.sequences,
+        Arc::clone(writer),
+        commands,
+    );
+    if let Err(error) = scheduler.run() {
+        fail(&error);
+    }
+}
+
+/// A thread that panicked leaves an engine that looks alive and answers nothing.
+fn end_with_any_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        process::exit_now(FAILED);
+    }));
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ! {
+    log::line(format_args!("{error}"));
+    process::exit_now(FAILED)
+}

@@ -1,0 +1,162 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::sampling::tests::neutral;
+
+/// Tokens are the bytes of their text; `$` ends the answer.
+struct Bytes;
+
+impl Vocabulary for Bytes {
+    fn size(&self) -> u32 {
+        256
+    }
+
+    fn ends_generation(&self, token: u32) -> bool {
+        token == u32::from(b'$')
+    }
+
+    fn append_text(&self, token: u32, out: &mut Vec<u8>) {
+        out.push(u8::try_from(token).unwrap());
+    }
+
+    fn append_bytes(&self, token: u32, out: &mut Vec<u8>) {
+        self.append_text(token, out);
+    }
+}
+
+/// Logits that make `byte` the only likely token.
+fn row(byte: u8) -> Vec<f32> {
+    let mut row = vec![-50.0; 256];
+    row[usize::from(byte)] = 50.0;
+    row
+}
+
+fn tokens(text: &str) -> Vec<u32> {
+    text.bytes().map(u32::from).collect()
+}
+
+fn request(resume: &str, max_tokens: u32, stop: &[&str]) -> Request {
+    let stop = stop.iter().map(|&stop| stop.to_owned()).collect();
+    Request {
+        id: 9,
+        prompt: tokens("prompt"),
+        resume: tokens(resume),
+        settings: Settings { temperature: 0.0, max_tokens, stop, ..neutral() },
+        received: Instant::now(),
+    }
+}
+
+fn start(request: Request) -> (Sequence, Option<SequenceStep>) {
+    let cells = request.cells();
+    Sequence::start(request, Place { sequence: 0, cells }, Instant::now(), &Bytes)
+}
+
+/// Lets the sequence generate `text`; all text reported, and the last step.
+fn generate(sequence: &mut Sequence, text: &str) -> (String, SequenceStep) {
+    let mut sampler = Sampler::default();
+    let mut reported = String::new();
+    let mut last = SequenceStep::default();
+    for byte in text.bytes() {
+        sequence.mark_decoded(sequence.pending().len());
+        let now = Instant::now();
+        let (step, ended) = sequence.advance(&row(byte), &mut sampler, &Bytes, now).unwrap();
+        assert_eq!(ended, step.finish.is_some());
+        reported.push_str(&step.text);
+        last = step;
+        if ended {
+            break;
+        }
+        assert_eq!(sequence.pending(), [u32::from(byte)], "the new token is to be decoded");
+    }
+    (reported, last)
+}
+
+fn reason(step: &SequenceStep) -> FinishReason {
+    step.finish.as_ref().unwrap().reason()
+}
+
+fn usage(step: &SequenceStep) -> Usage {
+    step.finish.as_ref().unwrap().usage.unwrap()
+}
+
+#[test]
+fn the_end_token_ends_the_answer_and_is_not_reported() {
+    let (mut sequence, last) = start(request("", 10, &[]));
+    assert_eq!((last, sequence.pending().len()), (None, 6));
+    let (text, last) = generate(&mut sequence, "hi$");
+    assert_eq!((text.as_str(), reason(&last)), ("hi", FinishReason::Stop));
+    assert!(last.tokens.is_empty());
+    assert_eq!((usage(&last).prompt_tokens, usage(&last).completion_tokens), (6, 2));
+}
+
+#[test]
+fn max_tokens_ends_the_answer_and_releases_what_was_held_back() {
+    let (mut sequence, _) = start(request("", 3, &["END"]));
+    let (text, last) = generate(&mut sequence, "xEN");
+    assert_eq!((text.as_str(), reason(&last)), ("xEN", FinishReason::Length));
+    assert_eq!(last.tokens, tokens("N"));
+}
+
+#[test]
+fn a_stop_string_ends_the_answer_before_it() {
+    let (mut sequence, _) = start(request("", 10, &["END"]));
+    let (text, last) = generate(&mut sequence, "xEND");
+    assert_eq!((text.as_str(), reason(&last)), ("x", FinishReason::Stop));
+    assert_eq!(usage(&last).completion_tokens, 4);
+}
+
+#[test]
+fn a_cancelled_answer_releases_what_was_held_back() {
+    let (mut sequence, _) = start(request("", 10, &["END"]));
+    let (text, _) = generate(&mut sequence, "xE");
+    assert_eq!(text, "x");
+    let step = sequence.finish(FinishReason::Cancelled, Instant::now());
+    assert_eq!((step.text.as_str(), reason(&step)), ("E", FinishReason::Cancelled));
+}
+
+#[test]
+fn a_resumed_answer_reports_only_what_is_new() {
+    let (mut whole, _) = start(request("", 8, &["END"]));
+    let (whole_text, whole_last) = generate(&mut whole, "aEbENDcd");
+    for cut in 0..5 {
+        let (mut before, _) = start(request("", 8, &["END"]));
+        let (first_text, _) = generate(&mut before, &"aEbENDcd"[..cut]);
+        let (mut after, last) = start(request(&"aEbENDcd"[..cut], 8, &["END"]));
+        assert_eq!((last, after.pending().len()), (None, 6 + cut));
+        let (rest_text, last) = generate(&mut after, &"aEbENDcd"[cut..]);
+        assert_eq!(first_text + &rest_text, whole_text, "cut at {cut}");
+        assert_eq!((reason(&last), usage(&last)), (reason(&whole_last), usage(&whole_last)));
+    }
+}
+
+#[test]
+fn a_resumed_answer_that_is_over_ends_at_once() {
+    let (_, last) = start(request("abc", 3, &[]));
+    let last = last.unwrap();
+    assert_eq!((reason(&last), usage(&last).completion_tokens), (FinishReason::Length, 3));
+    assert!(last.finish.unwrap().timings.unwrap().tokens_per_second <= 0.0);
+    let (_, last) = start(request("aEND", 9, &["END"]));
+    assert_eq!(reason(&last.unwrap()), FinishReason::Stop);
+}
+
+#[test]
+fn log_probabilities_name_the_token_and_its_rivals() {
+    let mut request = request("", 4, &[]);
+    request.settings.logprobs = Some(2);
+    let (mut sequence, _) = start(request);
+    let (_, step) = generate(&mut sequence, "x");
+    assert_eq!(step.logprobs.len(), 1);
+    let entry = &step.logprobs[0];
+    assert_eq!((entry.token, entry.bytes.as_slice()), (u32::from(b'x'), b"x".as_slice()));
+    assert_eq!(entry.alternatives.len(), 2);
+    assert!(entry.logprob <= 0.0 && entry.logprob > -0.001);
+    assert!((step.logprob_sum - f64::from(entry.logprob)).abs() < 1e-9);
+}
+
+#[test]
+fn logits_that_are_not_numbers_fail_the_sequence() {
+    let (mut sequence, _) = start(request("", 4, &[]));
+    let mut sampler = Sampler::default();
+    let failed = sequence.advance(&[f32::NAN; 256], &mut sampler, &Bytes, Instant::now());
+    assert_eq!(failed, Err(NotFinite));
+}

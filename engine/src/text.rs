@@ -1,0 +1,195 @@
+//! The text thread: everything between text and tokens, away from the scheduler.
+//!
+//! It has a stack of its own size because some of llama.cpp's tokenizers recurse once for every
+//! character of a long run of like characters.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use tandem_proto::engine::from_engine::Message;
+use tandem_proto::engine::{
+    Count, CountTokens, Detokenize, FRAME_BYTES_MAX, Generate, Text, Tokenize, Tokens,
+};
+use tandem_proto::v1::ChatMessage;
+
+use crate::chat::{Chat, Guard};
+use crate::connection::Writer;
+use crate::intake::{Handover, Job, Work};
+use crate::llama::Model;
+use crate::request::{Refusal, Request};
+use crate::sampling::Settings;
+use crate::vocabulary::Vocabulary;
+
+/// Stack of the text thread in bytes. Only what is used takes memory.
+pub const STACK_BYTES: usize = 256 << 20;
+
+/// Longest text in one request, in bytes.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// Most messages in one request.
+const MESSAGES_MAX: usize = 4096;
+
+/// Most tokens to turn into text in one request.
+const TOKENS_MAX: usize = 1 << 20;
+
+/// The text thread's state.
+#[derive(Debug)]
+pub struct TextWorker {
+    model: Arc<Model>,
+    chat: Chat,
+    /// Tokens that one sequence can have.
+    context: u32,
+    handover: Arc<Handover>,
+    writer: Arc<Writer>,
+}
+
+impl TextWorker {
+    /// Works for `model`, whose sequences can have `context` tokens each.
+    pub fn new(
+        model: Arc<Model>,
+        context: u32,
+        handover: Arc<Handover>,
+        writer: Arc<Writer>,
+    ) -> Self {
+        let guard = Guard::new(model.control_texts());
+        let chat = Chat::new(model.chat_template(), guard, model.begin_text(), model.end_text());
+        Self { model, chat, context, handover, writer }
+    }
+
+    /// Works until the reader is gone.
+    pub fn run(&self, jobs: &Receiver<Job>) {
+        for Job { work, received, ticket } in jobs {
+            let (id, answer) = match work {
+                Work::Generate(generate) => {
+                    let id = generate.id;
+                    match self.prepare(*generate, received) {
+                        Ok(request) => self.handover.start(request, ticket),
+                        Err(refusal) if self.handover.refuse(id) => {
+                            self.writer.send(refusal.into_message(id));
+                        }
+                        Err(_) => {}
+                    }
+                    continue;
+                }
+                Work::Tokenize(request) => (request.id, self.tokenize(&request)),
+                Work::Detokenize(request) => (request.id, self.detokenize(&request)),
+                Work::CountTokens(request) => (request.id, self.count(&request)),
+            };
+            self.writer.send(answer.unwrap_or_else(|refusal| refusal.into_message(id)));
+        }
+    }
+
+    fn prepare(&self, generate: Generate, received: Instant) -> Result<Request, Refusal> {
+        let sampling = generate.sampling.unwrap_or_default();
+        let mut settings = Settings::new(&sampling, self.model.size())?;
+        let prompt = match (generate.prompt.is_empty(), generate.messages.is_empty()) {
+            (true, true) => return Err(invalid("prompt, messages: both are empty; send one")),
+            (false, false) => return Err(invalid("prompt, messages: both are set; send one")),
+            (false, true) => self.with_begin(self.tokens(&generate.prompt, true)?),
+            (true, false) => self.chat_tokens(&generate.messages)?,
+        };
+        if prompt.is_empty() {
+            return Err(invalid("prompt: has no tokens; send some text"));
+        }
+        let size = self.model.size();
+        if let Some(unknown) = generate.resume_tokens.iter().find(|&&token| token >= size) {
+            return Err(invalid(format!(
+                "resume_tokens: token {unknown} is not in the vocabulary of {size} tokens"
+            )));
+        }
+        let room = u32::try_from(prompt.len()).ok().and_then(|used| self.context.checked_sub(used));
+        let Some(room) = room.filter(|&room| room > 0) else {
+            return Err(Refusal::TooLong { prompt: prompt.len(), context: self.context });
+        };
+        settings.max_tokens = settings.max_tokens.min(room);
+        let mut resume = generate.resume_tokens;
+        resume.truncate(settings.max_tokens as usize);
+        Ok(Request { id: generate.id, prompt, resume, settings, received })
+    }
+
+    fn tokenize(&self, request: &Tokenize) -> Result<Message, Refusal> {
+        let mut tokens = self.tokens(&request.text, request.parse_special)?;
+        if request.add_special {
+            tokens = self.with_begin(tokens);
+        }
+        Ok(Message::Tokens(Tokens { id: request.id, tokens }))
+    }
+
+    fn detokenize(&self, request: &Detokenize) -> Result<Message, Refusal> {
+        if request.tokens.len() > TOKENS_MAX {
+            return Err(invalid(format!("tokens: more than {TOKENS_MAX}")));
+        }
+        let size = self.model.size();
+        if let Some(unknown) = request.tokens.iter().find(|&&token| token >= size) {
+            return Err(invalid(format!(
+                "tokens: token {unknown} is not in the vocabulary of {size} tokens"
+            )));
+        }
+        let bytes = self.model.detokenize(&request.tokens);
+        // Each byte can become a replacement character of three.
+        let bytes = bytes.filter(|bytes| bytes.len() < FRAME_BYTES_MAX / 3 - 64);
+        let bytes = bytes.ok_or_else(|| invalid("tokens: their text is too long; send fewer"))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Message::Text(Text { id: request.id, text }))
+    }
+
+    fn count(&self, request: &CountTokens) -> Result<Message, Refusal> {
+        let texts = request
+            .texts
+            .iter()
+            .map(|text| self.tokens(text, false).map(|tokens| length(&tokens)))
+            .collect::<Result<_, _>>()?;
+        let messages = if request.messages.is_empty() {
+            0
+        } else {
+            length(&self.chat_tokens(&request.messages)?)
+        };
+        Ok(Message::Count(Count { id: request.id, texts, messages }))
+    }
+
+    fn chat_tokens(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, Refusal> {
+        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        if messages.len() > MESSAGES_MAX || bytes > TEXT_BYTES_MAX {
+            return Err(invalid(format!(
+                "messages: {} with {bytes} bytes; at most {MESSAGES_MAX} with {TEXT_BYTES_MAX}",
+                messages.len()
+            )));
+        }
+        let mut tokens = Vec::new();
+        for piece in self.chat.render(messages)? {
+            tokens.extend(self.model.tokenize(&piece, true).ok_or_else(too_long_text)?);
+        }
+        Ok(self.with_begin(tokens))
+    }
+
+    /// Tokens of a text of allowed length.
+    fn tokens(&self, text: &str, parse_special: bool) -> Result<Vec<u32>, Refusal> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(too_long_text());
+        }
+        self.model.tokenize(text, parse_special).ok_or_else(too_long_text)
+    }
+
+    /// Puts the begin token in front if the model wants one and the text has not brought it.
+    fn with_begin(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+        if let Some(begin) = self.model.begin_token()
+            && tokens.first() != Some(&begin)
+        {
+            tokens.insert(0, begin);
+        }
+        tokens
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::Invalid(message.into())
+}
+
+fn too_long_text() -> Refusal {
+    invalid(format!("text: longer than {TEXT_BYTES_MAX} bytes; send less at once"))
+}
+
+fn length(tokens: &[u32]) -> u32 {
+    u32::try_from(tokens.len()).unwrap_or(u32::MAX)
+}
