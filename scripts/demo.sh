@@ -32,17 +32,20 @@ ln -s "$model" "$home/models/"
 
 # Asks $1 in the conversation and shows the answer, who gave it, and how fast.
 ask() {
+    local answer
     printf '> %s\n' "$1" >&2
-    "$tandem" ask --json --conversation "$conversation" "$1" | python3 -c '
+    answer="$("$tandem" ask --json --conversation "$conversation" "$1")"
+    python3 - "$answer" <<'PYTHON'
 import json, sys
 
-answer = json.load(sys.stdin)
-print(answer["answer"])
+answer = json.loads(sys.argv[1])
+print(answer["answer"], flush=True)
 print(
     "   -- {track} track, {model}, {tokens[completion]} tokens, {tokens_per_second:.0f} tokens/s, "
     "first after {time_to_first_token_ms:.0f} ms".format(**answer),
     file=sys.stderr,
-)'
+)
+PYTHON
 }
 
 say "beginning a conversation, which starts the daemon"

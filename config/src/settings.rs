@@ -217,7 +217,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             context_tokens: 4096,
-            system_prompt: "You are a helpful assistant. Answer briefly and truthfully.".into(),
+            system_prompt: "You are a helpful assistant.".into(),
             turns_max: 64,
         }
     }

@@ -162,21 +162,21 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Puts each sequence's share into the batch. The row of each sequence whose last pending
-    /// token is among them.
+    /// Puts each sequence's share into the batch. The row of each sequence whose answer goes on
+    /// behind its share.
     fn fill_batch(&mut self, shares: &[usize]) -> Vec<Option<usize>> {
         self.batch.clear();
         let mut rows = Vec::with_capacity(shares.len());
         for (sequence, &share) in self.running.iter().zip(shares) {
-            let pending = sequence.pending();
-            let mut row = None;
+            let place = sequence.place().sequence;
             let positions = u32::try_from(sequence.decoded()).unwrap_or(u32::MAX)..;
-            for (index, (&token, position)) in pending.iter().zip(positions).take(share).enumerate()
+            let mut row = None;
+            for (index, (&token, position)) in
+                sequence.pending().iter().zip(positions).take(share).enumerate()
             {
-                let last = index + 1 == pending.len();
-                let place = sequence.place().sequence;
-                let at = self.batch.push(token, position, place, last);
-                row = last.then_some(at);
+                let output = sequence.goes_on_after(index + 1);
+                let at = self.batch.push(token, position, place, output);
+                row = output.then_some(at);
             }
             rows.push(row);
         }

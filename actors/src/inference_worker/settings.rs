@@ -83,13 +83,13 @@ impl Choice {
     }
 }
 
-/// Names what a choice is valid for: this file, this build, this CPU.
-pub(super) fn choice_key(model: &Path, build: &str, cpu: &str) -> String {
+/// Names what a choice is valid for: this file, this build, this CPU, and where it began.
+pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung) -> String {
     let (size, modified) = std::fs::metadata(model).map_or((0, 0), |facts| {
         let modified = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         (facts.len(), modified.map_or(0, |time| time.as_nanos()))
     });
-    let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}", model.display());
+    let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}\n{first:?}", model.display());
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -130,15 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn another_file_build_or_cpu_is_another_key() {
+    fn another_file_build_cpu_or_beginning_is_another_key() {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("a.gguf");
         std::fs::write(&model, "1").unwrap();
-        let key = choice_key(&model, "build", "cpu");
-        assert_eq!(key, choice_key(&model, "build", "cpu"));
-        assert_ne!(key, choice_key(&model, "build 2", "cpu"));
-        assert_ne!(key, choice_key(&model, "build", "cpu 2"));
+        let key = |build, cpu, first| choice_key(&model, build, cpu, first);
+        let original = key("build", "cpu", Rung::Defaults);
+        assert_eq!(original, key("build", "cpu", Rung::Defaults));
+        assert_ne!(original, key("build 2", "cpu", Rung::Defaults));
+        assert_ne!(original, key("build", "cpu 2", Rung::Defaults));
+        assert_ne!(original, key("build", "cpu", Rung::NoExtraBufts));
         std::fs::write(&model, "12").unwrap();
-        assert_ne!(key, choice_key(&model, "build", "cpu"));
+        assert_ne!(original, key("build", "cpu", Rung::Defaults));
     }
 }

@@ -210,8 +210,10 @@ impl State {
             // An earlier engine has looked already.
             return self.load();
         }
+        let first = self.choice.rung;
         self.tasks.spawn(async move {
-            let key = tokio::task::spawn_blocking(move || choice_key(&path, &build, &cpu_name()));
+            let key = move || choice_key(&path, &build, &cpu_name(), first);
+            let key = tokio::task::spawn_blocking(key);
             let key = key.await.unwrap_or_default();
             // Without a store nothing is remembered, and the self test decides.
             let choice = store.engine_choice(&key).await.ok().flatten();

@@ -57,12 +57,14 @@ impl Blame<'_> {
         match code {
             401 | 403 => self.refused(match self.secret {
                 None => format!("it wants a key ({code}); set providers.{name}.api_key"),
-                Some(secret) => {
-                    format!("it does not accept the key {} ({code}); put a valid one there", place(secret))
-                }
+                Some(secret) => format!(
+                    "it does not accept the key {} ({code}); put a valid one there",
+                    place(secret)
+                ),
             }),
             300..=399 => self.refused(format!(
-                "it answers with a redirect ({code}); set providers.{name}.base_url to the final address"
+                "it answers with a redirect ({code}); \
+                 set providers.{name}.base_url to the final address"
             )),
             408 | 429 | 500.. => Error::ProviderFailed {
                 provider: name.to_owned(),

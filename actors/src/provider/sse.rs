@@ -91,9 +91,9 @@ mod tests {
     #[test]
     fn events_are_the_same_wherever_the_bytes_are_cut() {
         let stream = ": hello\n\ndata: {\"é\":1}\n\nevent: x\ndata:two\ndata: lines\n\n\
-                      data: a\r\n\r\ndata: b\r\rid: 7\n\ndata: [DONE]\n\n"
+                      data: a\r\ndata: A\r\n\r\ndata: b\r\rid: 7\n\ndata: [DONE]\n\n"
             .as_bytes();
-        let expected = ["{\"é\":1}", "two\nlines", "a", "b", "[DONE]"];
+        let expected = ["{\"é\":1}", "two\nlines", "a\nA", "b", "[DONE]"];
         assert_eq!(events(&[stream]).as_deref(), Ok(expected.map(String::from).as_slice()));
         for cut in 0..stream.len() {
             let (left, right) = stream.split_at(cut);

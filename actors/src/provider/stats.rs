@@ -46,7 +46,7 @@ impl Stats {
         self.failures_in_a_row = 0;
     }
 
-    /// A request was not answered. A caller's own deadline says nothing about the provider's health.
+    /// A request was not answered. A caller's own deadline says nothing about the provider.
     pub(super) fn failed(&mut self, error: &Error) {
         self.failures += 1;
         self.last_error = error.to_string();

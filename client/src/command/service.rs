@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use clap::Subcommand;
 use serde::Serialize;
 use tandem_client::{Client, Error, v1};
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     context::{self, Context},
@@ -91,19 +91,19 @@ impl State {
 /// Asks the daemon to end and waits until its socket refuses connections.
 async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), Failure> {
     let waiting = context.terminal.spinner("waiting for the daemon to finish its work");
-    match client.admin().drain(v1::DrainRequest {}).await.map_err(Error::from) {
-        // A daemon may be gone before its answer is here.
-        Ok(_) | Err(Error::NotReachable { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let deadline = Instant::now() + STOP_DEADLINE;
-    while Instant::now() < deadline {
-        if let Err(Error::NotReachable { .. }) = Client::connect(socket).await {
-            waiting.finish_and_clear();
-            return Ok(());
+    let outcome = timeout(STOP_DEADLINE, async {
+        match client.admin().drain(v1::DrainRequest {}).await.map_err(Error::from) {
+            // A daemon may be gone before its answer is here.
+            Ok(_) | Err(Error::NotReachable { .. }) => {}
+            Err(error) => return Err(error),
         }
-        sleep(PAUSE).await;
-    }
+        while !matches!(Client::connect(socket).await, Err(Error::NotReachable { .. })) {
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    });
+    let outcome = outcome.await;
+    waiting.finish_and_clear();
     let message = format!("the daemon did not end within {} s", STOP_DEADLINE.as_secs());
-    Err(Error::TimedOut { message }.into())
+    Ok(outcome.unwrap_or(Err(Error::TimedOut { message }))?)
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -65,6 +65,15 @@ async fn run_with_input(server: &Server, arguments: &[&str], input: &str) -> Out
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Makes a program. Another process writes it: a file that this one has open for writing could be
+/// inherited by a command that another test starts, and then not be run.
+async fn install(program: &Path, script: &str) {
+    let write = "printf %s \"$1\" >\"$0\" && chmod 700 \"$0\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", write]).arg(program).arg(script);
+    assert!(shell.status().await.unwrap().success());
 }
 
 #[tokio::test]
@@ -255,9 +264,8 @@ async fn a_daemon_that_ends_at_once_is_reported_with_its_last_words() {
     let mut server = Server::start();
     server.kill();
     let program = server.home().join("tandemd");
-    fs::write(&program, "#!/bin/sh\necho \"args: $@\"\necho 'settings are wrong' >&2\nexit 64\n")
-        .unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let script = "#!/bin/sh\necho \"args: $@\"\necho 'settings are wrong' >&2\nexit 64\n";
+    install(&program, script).await;
 
     let mut command = tandem(&server, &["ask", "hello"]);
     let output = command.env("TANDEMD", &program).output();
@@ -287,8 +295,7 @@ async fn a_daemon_that_does_not_run_is_started_and_awaited() {
     let program = server.home().join("tandemd");
     let script =
         format!("#!/bin/sh\necho >'{}'\nexec cat '{}'\n", started.display(), hold.display());
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    install(&program, &script).await;
 
     let mut command = tandem(&server, &["ask", "hello"]);
     let child = command.env("TANDEMD", &program).spawn().unwrap();

@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 use tandem_client::v1::{
@@ -19,6 +21,8 @@ use tokio::{
 use tokio_stream::{Stream, iter, wrappers::UnixListenerStream};
 use tonic::{Code, Request, Response, Status, transport};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::DEADLINE;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -77,10 +81,11 @@ impl Server {
         self.runtime = Some(runtime);
     }
 
-    /// Ends it as `kill -9` does.
+    /// Ends it as `kill -9` does; nobody listens any more when this returns.
     pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // Waiting for a runtime is not allowed on a thread that runs another one.
+            thread::spawn(move || runtime.shutdown_timeout(DEADLINE)).join().unwrap();
         }
     }
 
@@ -116,7 +121,7 @@ impl Drop for Server {
 
 fn failure(reason: &str) -> Status {
     let mut details = ErrorDetails::with_error_info(reason, "tandem", []);
-    details.set_retry_info(Some(std::time::Duration::from_secs(3)));
+    details.set_retry_info(Some(Duration::from_secs(3)));
     Status::with_error_details(Code::Unknown, format!("scripted {reason}"), details)
 }
 

@@ -8,7 +8,8 @@
 const PREFILL_BESIDE_DECODE: usize = 128;
 
 /// Fills `shares` with the number of tokens that each sequence gets, given how many each has
-/// `pending`. A sequence with one is generating, or about to.
+/// `pending`. A sequence with one is
+/// generating, or about to.
 pub fn plan(pending: &[usize], batch_max: usize, shares: &mut Vec<usize>) {
     let decoding = pending.iter().filter(|&&count| count == 1).count();
     let room = batch_max.saturating_sub(decoding);

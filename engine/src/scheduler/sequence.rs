@@ -91,9 +91,17 @@ impl Sequence {
         u32::try_from(self.prompt).unwrap_or(u32::MAX)
     }
 
-    /// Tokens that the model has not seen yet; at least one.
+    /// Tokens that the model is to see next; at least one. The rest of the prompt, or one token of
+    /// the answer: a resumed answer is not read as a prompt would be, since kernels for many rows
+    /// round differently, and the answer could go on differently.
     pub fn pending(&self) -> &[u32] {
-        self.tokens.get(self.decoded..).unwrap_or_default()
+        let end = self.prompt.max(self.decoded + 1);
+        self.tokens.get(self.decoded..end).unwrap_or_default()
+    }
+
+    /// Whether the answer goes on from the logits behind the next `count` tokens.
+    pub fn goes_on_after(&self, count: usize) -> bool {
+        self.decoded + count == self.tokens.len()
     }
 
     /// Tokens that the model has seen.

@@ -7,3 +7,4 @@ mod lifecycle;
 mod requests;
 mod resume;
 mod tokens;
+mod zz;

@@ -146,10 +146,11 @@ fn control_tokens_in_a_message_do_not_end_its_turn() {
             other => panic!("unexpected {other:?}"),
         }
     };
-    let (as_text, hostile) =
-        count(&["<", "|im_end|>", "<", "|im_start|>"], "<|im_end|><|im_start|>");
     let (_, empty) = count(&[], "");
-    // Read as control tokens they would be two.
-    assert!(as_text > 2);
-    assert_eq!(hostile - empty, as_text);
+    for control in ["<|im_end|>", "<|im_start|>"] {
+        let (as_text, hostile) = count(&["<", &control[1..]], control);
+        // Read as a control token it would be one.
+        assert!(as_text > 1);
+        assert_eq!(hostile - empty, as_text);
+    }
 }

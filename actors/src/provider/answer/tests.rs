@@ -23,7 +23,8 @@ fn text_of(pieces: &[Piece]) -> String {
 #[test]
 fn a_stream_becomes_text_usage_and_timings() {
     let (pieces, answer, now) = stream(&[
-        r#"{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+        r#"{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":""},
+            "finish_reason":null}]}"#,
         r#"{"choices":[{"delta":{"content":"Hel"}}],"usage":null}"#,
         r#"{"choices":[{"delta":{"content":"lo"},"x_extra":[1]}]}"#,
         r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,

@@ -57,6 +57,9 @@ fn generate(sequence: &mut Sequence, text: &str) -> (String, SequenceStep) {
     let mut reported = String::new();
     let mut last = SequenceStep::default();
     for byte in text.bytes() {
+        while !sequence.goes_on_after(sequence.pending().len()) {
+            sequence.mark_decoded(sequence.pending().len());
+        }
         sequence.mark_decoded(sequence.pending().len());
         let now = Instant::now();
         let (step, ended) = sequence.advance(&row(byte), &mut sampler, &Bytes, now).unwrap();
@@ -122,7 +125,7 @@ fn a_resumed_answer_reports_only_what_is_new() {
         let (mut before, _) = start(request("", 8, &["END"]));
         let (first_text, _) = generate(&mut before, &"aEbENDcd"[..cut]);
         let (mut after, last) = start(request(&"aEbENDcd"[..cut], 8, &["END"]));
-        assert_eq!((last, after.pending().len()), (None, 6 + cut));
+        assert_eq!((last, after.pending().len()), (None, 6));
         let (rest_text, last) = generate(&mut after, &"aEbENDcd"[cut..]);
         assert_eq!(first_text + &rest_text, whole_text, "cut at {cut}");
         assert_eq!((reason(&last), usage(&last)), (reason(&whole_last), usage(&whole_last)));

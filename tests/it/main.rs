@@ -1,0 +1,11 @@
+//! End-to-end tests: real daemons, real processes, real sockets.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod durability;
+mod faults;
+mod input;
+mod life;
+mod load;
+mod queue;
+mod real;
+mod slow;

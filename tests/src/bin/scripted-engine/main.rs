@@ -1,0 +1,64 @@
+//! An engine that follows a script: it speaks the protocol on stdin like the real one, answers
+//! with the words it is given, and dies, hangs or lies when it is told to.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "its end is its error message")]
+
+mod answers;
+mod connection;
+mod engine;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+
+use tandem_proto::engine::to_engine::Message as Incoming;
+use tandem_proto::engine::{
+    Hello, LoadFailed, LoadFailure, LoadProgress, Loaded, from_engine::Message as Outgoing,
+};
+use tandem_tests::script::{self, Life, Script};
+
+use connection::Connection;
+use engine::Engine;
+
+fn main() {
+    let path = PathBuf::from(std::env::var_os(script::VARIABLE).expect("a script"));
+    let script: Script = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let (mut connection, incoming) = Connection::open(&path);
+    let life = script.life(connection.life()).clone();
+
+    connection.send(Outgoing::Hello(Hello {
+        protocol_version: life.protocol,
+        build: "scripted".to_owned(),
+        system_info: "none".to_owned(),
+    }));
+    load(&mut connection, &incoming, &life);
+    Engine::new(connection, life, script::release_file(&path)).serve(&incoming);
+}
+
+/// Waits for the order to load, and carries it out as the script says.
+fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life) {
+    let Incoming::Load(load) = incoming.recv().unwrap() else { panic!("not told to load first") };
+    connection.log(&format!(
+        "load use_extra_bufts={} flash_attention={} self_test={}",
+        load.use_extra_bufts, load.flash_attention, load.self_test
+    ));
+    let stage = "reading the script".to_owned();
+    connection.send(Outgoing::LoadProgress(LoadProgress { fraction: 0.5, stage }));
+    match &life.load {
+        script::Load::Succeed => (),
+        script::Load::Die(signal) => engine::die(signal),
+        script::Load::RefuseModel(message) => {
+            let failure = LoadFailure::Model.into();
+            connection.send(Outgoing::LoadFailed(LoadFailed { failure, message: message.clone() }));
+            engine::stop();
+        }
+    }
+    connection.send(Outgoing::Loaded(Loaded {
+        architecture: "script".to_owned(),
+        description: "scripted".to_owned(),
+        context_trained: load.context_tokens,
+        context_tokens: load.context_tokens,
+        sequences_max: load.sequences_max,
+        threads: 1,
+        ..Loaded::default()
+    }));
+}

@@ -1,0 +1,73 @@
+//! A real remote API: llama.cpp's own server on loopback.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::SemaphorePermit;
+
+use crate::{Home, LOOK_AGAIN, programs, soon, wait_for_a_turn};
+
+/// A server with the real model; dropping it kills it.
+#[derive(Debug)]
+pub struct LlamaServer {
+    child: Child,
+    port: u16,
+    _turn: SemaphorePermit<'static>,
+}
+
+impl LlamaServer {
+    /// Starts one and waits until it serves.
+    pub async fn start() -> Self {
+        let binary = programs::required_file("TANDEM_TEST_LLAMA_SERVER", "llama.cpp's server");
+        let turn = wait_for_a_turn().await;
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let child = Command::new(binary)
+            .arg("--model")
+            .arg(Home::real_model())
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--ctx-size", "2048", "--parallel", "1", "--threads", "2"])
+            .env("OMP_WAIT_POLICY", "PASSIVE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, port, _turn: turn };
+        soon("llama-server to serve", async {
+            while !server.is_healthy().await {
+                assert_eq!(server.child.try_wait().unwrap(), None, "llama-server ended");
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await;
+        server
+    }
+
+    /// Settings under which it is the provider "remote".
+    pub fn provider(&self) -> String {
+        let port = self.port;
+        format!(
+            "[providers.remote]\nbase_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"smollm2\"\n"
+        )
+    }
+
+    /// Kills it and waits until it is gone.
+    pub async fn stop(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn is_healthy(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else {
+            return false;
+        };
+        let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let mut answer = Vec::new();
+        stream.write_all(request.as_bytes()).await.is_ok()
+            && stream.read_to_end(&mut answer).await.is_ok()
+            && answer.starts_with(b"HTTP/1.1 200")
+    }
+}

@@ -1,0 +1,105 @@
+//! What the scripted engine does. A test writes the script, the engine reads it when it starts.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Names the file with the script. The daemon passes its environment on to its engines.
+pub const VARIABLE: &str = "TANDEM_SCRIPT";
+
+/// Lives of an engine, one process each. The last one repeats.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Script(Vec<Life>);
+
+/// One engine process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Life {
+    /// What it claims to speak.
+    pub protocol: u32,
+    /// What becomes of the load.
+    pub load: Load,
+    /// The answer to everything; a word is a token.
+    pub words: Vec<String>,
+    /// What happens in place of the next word once this many words of an answer are out.
+    pub fate: Option<(usize, Fate)>,
+}
+
+/// What becomes of a load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Load {
+    /// It succeeds.
+    Succeed,
+    /// The file is no model, for this reason.
+    RefuseModel(String),
+    /// The engine is killed by this signal, named without "SIG".
+    Die(String),
+}
+
+/// What happens to an engine, or to an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// The engine is killed by this signal, named without "SIG".
+    Die(String),
+    /// It gives no sign of life any more.
+    Hang,
+    /// It sends bytes that are no message.
+    Garble,
+    /// It announces a frame longer than any may be.
+    Overflow,
+    /// It is well, and this answer goes on when the file [`release_file`] is there.
+    Wait,
+}
+
+impl Script {
+    /// This life, over and over.
+    pub fn always(life: Life) -> Self {
+        Self(vec![life])
+    }
+
+    /// These lives; the last one repeats.
+    pub fn lives(lives: impl IntoIterator<Item = Life>) -> Self {
+        let lives: Vec<_> = lives.into_iter().collect();
+        assert!(!lives.is_empty(), "a script has at least one life");
+        Self(lives)
+    }
+
+    /// The life of this number, from 1.
+    pub fn life(&self, number: usize) -> &Life {
+        &self.0[number.min(self.0.len()) - 1]
+    }
+}
+
+impl Life {
+    /// Loads, answers with these words, and serves until it is ended.
+    pub fn answering(words: &str) -> Self {
+        Self {
+            protocol: tandem_proto::engine::PROTOCOL_VERSION,
+            load: Load::Succeed,
+            words: words.split_whitespace().map(str::to_owned).collect(),
+            fate: None,
+        }
+    }
+
+    /// With a fate that strikes once `words` words of an answer are out.
+    #[must_use]
+    pub fn but_after(self, words: usize, fate: Fate) -> Self {
+        Self { fate: Some((words, fate)), ..self }
+    }
+
+    /// With another end of the load.
+    #[must_use]
+    pub fn but_at_load(self, load: Load) -> Self {
+        Self { load, ..self }
+    }
+}
+
+/// The file in which engines write down what they are sent, a line per message, beginning with
+/// the number of the life.
+pub fn log_file(script: &Path) -> PathBuf {
+    script.with_extension("log")
+}
+
+/// The file that ends all waiting.
+pub fn release_file(script: &Path) -> PathBuf {
+    script.with_extension("release")
+}
