@@ -186,9 +186,8 @@ impl Worker {
     /// Waits until the model is loaded or cannot be.
     pub async fn loaded(&self) -> Result<Loaded> {
         let mut report = self.watch();
-        let settled = report.wait_for(|report| {
-            matches!(report.phase, Phase::Ready | Phase::Failed(_))
-        });
+        let settled =
+            report.wait_for(|report| matches!(report.phase, Phase::Ready | Phase::Failed(_)));
         // The sender lives in `self`.
         let report = settled.await.map_err(|_| Error::ShuttingDown)?.clone();
         match report.phase {
@@ -208,16 +207,32 @@ impl Worker {
 /// Messages of the worker.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Generate { request: TrackRequest, ticket: Ticket },
-    Query { query: Query, permit: OwnedSemaphorePermit },
+    Generate {
+        request: TrackRequest,
+        ticket: Ticket,
+    },
+    Query {
+        query: Query,
+        permit: OwnedSemaphorePermit,
+    },
     /// Nobody waits for the request any more, or not for longer.
-    Abandoned { id: u64, error: Error },
+    Abandoned {
+        id: u64,
+        error: Error,
+    },
     /// The pause before the next engine is over.
     StartEngine,
     /// From the engine process of the numbered life.
-    Process { life: u32, event: ProcessEvent },
+    Process {
+        life: u32,
+        event: ProcessEvent,
+    },
     /// What is remembered about this model, build and CPU.
-    Remembered { life: u32, key: String, choice: Option<Choice> },
+    Remembered {
+        life: u32,
+        key: String,
+        choice: Option<Choice>,
+    },
     /// Time for the watchdog to look.
     Tick,
 }

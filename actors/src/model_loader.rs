@@ -135,13 +135,28 @@ fn checked(id: &str) -> Result<String> {
 /// Messages of the loader.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Acquire { id: String, reply: RpcReplyPort<Result<Worker>> },
-    Hosted { id: String, reply: RpcReplyPort<Option<Worker>> },
+    Acquire {
+        id: String,
+        reply: RpcReplyPort<Result<Worker>>,
+    },
+    Hosted {
+        id: String,
+        reply: RpcReplyPort<Option<Worker>>,
+    },
     List(RpcReplyPort<Vec<Model>>),
-    Info { id: String, reply: RpcReplyPort<Result<Model>> },
-    Unload { id: String, reply: RpcReplyPort<Result<bool>> },
+    Info {
+        id: String,
+        reply: RpcReplyPort<Result<Model>>,
+    },
+    Unload {
+        id: String,
+        reply: RpcReplyPort<Result<bool>>,
+    },
     /// A file that is to be hosted was looked at.
-    Inspected { inspected: Box<Result<Inspected>>, reply: RpcReplyPort<Result<Worker>> },
+    Inspected {
+        inspected: Box<Result<Inspected>>,
+        reply: RpcReplyPort<Result<Worker>>,
+    },
     /// The pause before a worker is started again is over.
     Restart(String),
     /// Time to look for idle models.
@@ -200,7 +215,7 @@ impl Actor for ModelLoaderActor {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.on_child(&myself, event).await;
+        state.on_child(&myself, event);
         Ok(())
     }
 

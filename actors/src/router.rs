@@ -133,7 +133,8 @@ impl Router {
             Error::Overloaded { what, retry_after: Duration::from_secs(2) }
         })?;
         let accepted = Instant::now();
-        let deadline = accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
+        let deadline =
+            accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
         let longest = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
         let tokens = longest.unwrap_or_else(|| services.longest_default_answer()) as usize;
         let (events, answer) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);

@@ -38,7 +38,8 @@ pub fn validate(sampling: &Sampling) -> Result<()> {
         return Err(Error::invalid("sampling.stop", problem));
     }
     if sampling.logit_bias.len() > 1024 {
-        let problem = format!("has {} entries; at most 1024 are allowed", sampling.logit_bias.len());
+        let problem =
+            format!("has {} entries; at most 1024 are allowed", sampling.logit_bias.len());
         return Err(Error::invalid("sampling.logit_bias", problem));
     }
     for bias in &sampling.logit_bias {

@@ -92,7 +92,7 @@ pub struct Children {
     node: Node,
     intensity: Intensity,
     epoch: Instant,
-    children: Vec<Child>,
+    all: Vec<Child>,
 }
 
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Children {
     /// No children yet, below `node` in the tree.
     #[must_use]
     pub fn new(node: Node, intensity: Intensity) -> Self {
-        Self { node, intensity, epoch: Instant::now(), children: Vec::new() }
+        Self { node, intensity, epoch: Instant::now(), all: Vec::new() }
     }
 
     /// Starts a child.
@@ -116,15 +116,15 @@ impl Children {
         let node = self.node.child(&spec.name);
         let name = spec.name.clone();
         let ledger = Ledger::new(self.intensity);
-        self.children.push(Child { spec, node, ledger, cell: None, since: Instant::now() });
+        self.all.push(Child { spec, node, ledger, cell: None, since: Instant::now() });
         self.restart(&name, supervisor).await
     }
 
     /// Starts a child again that is down.
     pub async fn restart(&mut self, name: &str, supervisor: ActorCell) -> Verdict {
         let is_it = |child: &Child| child.spec.name == name;
-        let Some(index) = self.children.iter().position(is_it) else { return Verdict::Nothing };
-        let child = &mut self.children[index];
+        let Some(index) = self.all.iter().position(is_it) else { return Verdict::Nothing };
+        let child = &mut self.all[index];
         child.since = Instant::now();
         match (child.spec.spawn)(supervisor).await {
             Ok(cell) => {
@@ -141,30 +141,30 @@ impl Children {
     pub fn on_event(&mut self, event: &SupervisionEvent) -> Verdict {
         let (cell, why) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error.to_string())),
-            SupervisionEvent::ActorTerminated(cell, None, reason) => {
-                (cell, Some(reason.clone().unwrap_or_else(|| "killed".to_owned())))
+            // An actor that is killed while it is idle keeps its state, and says so only here.
+            SupervisionEvent::ActorTerminated(cell, state, reason) => {
+                let asked_to = state.is_some() && reason.as_deref() != Some("killed");
+                let why = || reason.clone().unwrap_or_else(|| "killed".to_owned());
+                (cell, (!asked_to).then(why))
             }
-            SupervisionEvent::ActorTerminated(cell, Some(_), _) => (cell, None),
             _ => return Verdict::Nothing,
         };
         let is_it =
             |child: &Child| child.cell.as_ref().is_some_and(|c| c.get_id() == cell.get_id());
-        let Some(index) = self.children.iter().position(is_it) else {
+        let Some(index) = self.all.iter().position(is_it) else {
             return Verdict::Nothing;
         };
-        match why {
-            Some(why) => self.failed(index, &why),
-            None => {
-                let child = self.children.remove(index);
-                child.node.remove();
-                Verdict::Ended { name: child.spec.name }
-            }
+        if let Some(why) = why {
+            return self.failed(index, &why);
         }
+        let child = self.all.remove(index);
+        child.node.remove();
+        Verdict::Ended { name: child.spec.name }
     }
 
     /// Asks a child to stop; its end comes as an event.
     pub fn stop(&self, name: &str) {
-        let child = self.children.iter().find(|child| child.spec.name == name);
+        let child = self.all.iter().find(|child| child.spec.name == name);
         if let Some(cell) = child.and_then(|child| child.cell.as_ref()) {
             cell.stop(None);
         }
@@ -172,7 +172,7 @@ impl Children {
 
     /// Stops all children, last started first, each within [`STOP_TIMEOUT`].
     pub async fn stop_all(&mut self) {
-        while let Some(child) = self.children.pop() {
+        while let Some(child) = self.all.pop() {
             let Some(cell) = child.cell else { continue };
             cell.stop(None);
             if cell.wait(Some(STOP_TIMEOUT)).await.is_err() {
@@ -184,7 +184,7 @@ impl Children {
     }
 
     fn failed(&mut self, index: usize, why: &str) -> Verdict {
-        let child = &mut self.children[index];
+        let child = &mut self.all[index];
         let productive =
             child.cell.take().is_some() && child.since.elapsed() > self.intensity.window;
         let name = child.spec.name.clone();
@@ -197,7 +197,7 @@ impl Children {
             Decision::GiveUp => {
                 error!(actor = name, why, "actor fails too often, giving it up");
                 child.node.ended(why, false);
-                self.children.remove(index);
+                self.all.remove(index);
                 Verdict::GivenUp { name, why: why.to_owned() }
             }
         }

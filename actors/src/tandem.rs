@@ -61,35 +61,55 @@ impl Tandem {
         };
         // Each needs only those before it.
         let children = vec![
-            ChildSpec::new("resource_monitor", ResourceMonitorActor, resource_monitor::Arguments {
-                sample_interval: config.resources.sample_interval,
-                monitor: monitor.clone(),
-                node: root.child("resource_monitor"),
-            }),
-            ChildSpec::new("memory_store", MemoryStoreActor, memory_store::Arguments {
-                dir: config.daemon.data_dir.join("store"),
-                store: store.clone(),
-                node: root.child("memory_store"),
-            }),
-            ChildSpec::new("model_loader", ModelLoaderActor, model_loader::Arguments {
-                engine: config.engine.clone(),
-                binary,
-                models: config.models.clone(),
-                memory_reserve_bytes: config.resources.memory_reserve_bytes,
-                store: store.clone(),
-                monitor: monitor.clone(),
-                handle: loader.clone(),
-                node: root.child("model_loader"),
-            }),
-            ChildSpec::new("api_escalator", ApiEscalatorActor, api_escalator::Arguments {
-                handle: escalator.clone(),
-                node: root.child("api_escalator"),
-            }),
-            ChildSpec::new("router", RouterActor, router::Arguments {
-                services: services.clone(),
-                handle: router.clone(),
-                node: root.child("router"),
-            }),
+            ChildSpec::new(
+                "resource_monitor",
+                ResourceMonitorActor,
+                resource_monitor::Arguments {
+                    sample_interval: config.resources.sample_interval,
+                    monitor: monitor.clone(),
+                    node: root.child("resource_monitor"),
+                },
+            ),
+            ChildSpec::new(
+                "memory_store",
+                MemoryStoreActor,
+                memory_store::Arguments {
+                    dir: config.daemon.data_dir.join("store"),
+                    store: store.clone(),
+                    node: root.child("memory_store"),
+                },
+            ),
+            ChildSpec::new(
+                "model_loader",
+                ModelLoaderActor,
+                model_loader::Arguments {
+                    engine: config.engine.clone(),
+                    binary,
+                    models: config.models.clone(),
+                    memory_reserve_bytes: config.resources.memory_reserve_bytes,
+                    store: store.clone(),
+                    monitor: monitor.clone(),
+                    handle: loader.clone(),
+                    node: root.child("model_loader"),
+                },
+            ),
+            ChildSpec::new(
+                "api_escalator",
+                ApiEscalatorActor,
+                api_escalator::Arguments {
+                    handle: escalator.clone(),
+                    node: root.child("api_escalator"),
+                },
+            ),
+            ChildSpec::new(
+                "router",
+                RouterActor,
+                router::Arguments {
+                    services: services.clone(),
+                    handle: router.clone(),
+                    node: root.child("router"),
+                },
+            ),
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;

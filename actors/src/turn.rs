@@ -2,7 +2,7 @@
 //! passes their events on, and writes the turn down before it says that it is done.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tandem_proto::v1::{AskEvent, NoticeKind, Track, ask_event::Event};
@@ -148,12 +148,11 @@ impl State {
             }
             TrackEvent::Resumed { .. } => self.counts.resumed(),
             TrackEvent::Done(completion) => {
-                let since = |moment: Instant| {
-                    let elapsed = moment.duration_since(self.job.accepted);
-                    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
-                };
-                completion.timings.total_us = since(Instant::now());
-                completion.timings.time_to_first_token_us = self.first_delta.map_or(0, since);
+                let accepted = self.job.accepted;
+                let first_delta = self.first_delta.unwrap_or(accepted);
+                completion.timings.total_us = microseconds(accepted.elapsed());
+                completion.timings.time_to_first_token_us =
+                    microseconds(first_delta.duration_since(accepted));
             }
             TrackEvent::Failed(_) => (),
         }
@@ -193,7 +192,9 @@ impl State {
         let event = AskEvent { number: self.next_number, event: Some(event) };
         self.next_number += 1;
         // The channel holds a whole answer; only a caller that stopped reading fills it.
-        if let Err(tokio::sync::mpsc::error::TrySendError::Full(_)) = self.job.events.try_send(Ok(event)) {
+        if let Err(tokio::sync::mpsc::error::TrySendError::Full(_)) =
+            self.job.events.try_send(Ok(event))
+        {
             let reason = "the caller stopped reading the answer".to_owned();
             let _ = myself.cast(Message::Abort(Error::Cancelled { reason }));
         }
@@ -212,4 +213,8 @@ impl State {
         self.tasks.abort_all();
         myself.stop(None);
     }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -270,7 +270,7 @@ impl Kind<Secret> for SecretPlace {
         match (entries.next()?, entries.next()) {
             ((key, name), None) if key == "env" => name
                 .text()
-                .filter(|name| !name.is_empty() && !name.contains(['=', '\0']))
+                .filter(|name| is_variable_name(name))
                 .map(|name| Secret::Env(name.to_owned())),
             ((key, path), None) if key == "file" => AbsolutePath.read(path).map(Secret::File),
             _ => None,
@@ -293,6 +293,12 @@ impl Kind<Secret> for SecretPlace {
     fn quote(&self, _: &Node) -> String {
         "(not shown)".into()
     }
+}
+
+/// Narrower than what systems allow, so that a key in the place of a name is seldom taken for one.
+fn is_variable_name(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.starts_with(|c: char| !c.is_ascii_digit())
 }
 
 fn quoted(text: &str) -> String {

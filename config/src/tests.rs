@@ -228,6 +228,8 @@ fn a_key_in_the_settings_is_refused_and_never_repeated() {
         format!("{PROVIDER}api_key = 'sk-secret'"),
         format!("{PROVIDER}api_key = {{ value = 'sk-secret' }}"),
         format!("{PROVIDER}api_kye = 'sk-secret'"),
+        format!("{PROVIDER}api_key = {{ env = 'sk-secret' }}"),
+        format!("{PROVIDER}api_key = {{ file = 'sk-secret' }}"),
         "[providers.cloud]\nmodel = 'large'\nbase_url = 'https://me:sk-secret@host/v1'".into(),
         "[providers.cloud]\nmodel = 'large'\nbase_url = 'https://host/v1?key=sk-secret'".into(),
     ] {

@@ -8,8 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("telemetry.log: {filter:?} is not a filter ({problem}); write for example \"info\" or \
-         \"info,tandem_actors=debug\"")]
+#[error(
+    "telemetry.log: {filter:?} is not a filter ({problem}); write for example \"info\" or \
+         \"info,tandem_actors=debug\""
+)]
 pub(crate) struct BadFilter {
     filter: String,
     problem: String,

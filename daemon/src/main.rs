@@ -26,7 +26,7 @@ const EXIT_USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "tandemd", version)]
 struct Arguments {
-    /// Settings file; without it, $XDG_CONFIG_HOME/tandem/tandem.toml if there is one.
+    /// Settings file [default: `tandem.toml` in `$XDG_CONFIG_HOME/tandem`, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Socket to listen on.

@@ -37,9 +37,8 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
     listener.set_nonblocking(true).context("cannot prepare the socket")?;
     let listener = UnixListener::from_std(listener).context("cannot prepare the socket")?;
 
-    let (tandem, mut root) = Tandem::start(&config, engine_binary(&config)?)
-        .await
-        .context("cannot start the actors")?;
+    let (tandem, mut root) =
+        Tandem::start(&config, engine_binary(&config)?).await.context("cannot start the actors")?;
     let tandem = Arc::new(tandem);
     // Cancelled to begin the end; `closing` follows when the accepted work is done.
     let draining = CancellationToken::new();

@@ -80,6 +80,8 @@ async fn a_question_that_was_dropped_while_it_waited_is_never_asked() {
     let last = daemon.begin(question("last")).await;
     until_waiting(&daemon, 2).await;
     drop(dropped);
+    // What the daemon answers after the drop, it answers knowing of it.
+    daemon.status().await;
     daemon.home().release();
     assert_eq!(first.finish().await.complete(), WORDS);
     assert_eq!(last.finish().await.complete(), WORDS);

@@ -1,6 +1,7 @@
 //! A running daemon.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Instant;
 
@@ -41,6 +42,13 @@ impl Setup {
     #[must_use]
     pub fn config(self, toml: &str) -> Self {
         self.home.configure(toml);
+        self
+    }
+
+    /// With this program as the engine.
+    #[must_use]
+    pub fn with_engine(mut self, path: impl Into<PathBuf>) -> Self {
+        self.home.set("TANDEM_ENGINE__BINARY", path);
         self
     }
 
@@ -209,7 +217,7 @@ async fn launch(home: &Home) -> (Child, Client) {
     }
 }
 
-fn log_file(home: &Home) -> std::path::PathBuf {
+fn log_file(home: &Home) -> PathBuf {
     home.path().join("stderr.log")
 }
 

@@ -1,5 +1,6 @@
 //! A directory in which a daemon keeps everything, and the way its programs are started.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -22,7 +23,7 @@ const SCRIPTED_MODEL: &str = "scripted.gguf";
 pub struct Home {
     directory: TempDir,
     /// Settings that come before those of the file.
-    environment: Vec<(&'static str, PathBuf)>,
+    environment: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Home {
@@ -31,11 +32,11 @@ impl Home {
         // A short path, as that of a socket may not have more than 107 bytes.
         let directory = tempfile::Builder::new().prefix("tandem-").tempdir_in("/tmp").unwrap();
         fs::create_dir(directory.path().join("models")).unwrap();
-        let environment = vec![
-            ("TANDEM_HOME", directory.path().to_owned()),
-            ("TANDEM_SOCKET", directory.path().join("tandem.sock")),
-        ];
-        Self { directory, environment }
+        let path = directory.path().to_owned();
+        let mut home = Self { directory, environment: BTreeMap::new() };
+        home.set("TANDEM_SOCKET", path.join("tandem.sock"));
+        home.set("TANDEM_HOME", path);
+        home
     }
 
     /// A home whose engines follow a script.
@@ -43,11 +44,9 @@ impl Home {
         let mut home = Self::empty();
         home.write_script(script);
         fs::write(home.model(SCRIPTED_MODEL), gguf::tiny()).unwrap();
-        home.environment.extend([
-            ("TANDEM_ENGINE__BINARY", program("scripted-engine")),
-            ("TANDEM_MODELS__DEFAULT", SCRIPTED_MODEL.into()),
-            (script::VARIABLE, home.script()),
-        ]);
+        home.set("TANDEM_ENGINE__BINARY", program("scripted-engine"));
+        home.set("TANDEM_MODELS__DEFAULT", SCRIPTED_MODEL);
+        home.set(script::VARIABLE, home.script());
         home
     }
 
@@ -70,12 +69,17 @@ impl Home {
 
     /// Where a daemon listens.
     pub fn socket(&self) -> PathBuf {
-        self.path().join("tandem.sock")
+        self.environment["TANDEM_SOCKET"].clone()
     }
 
     /// The file of a model.
     pub fn model(&self, name: &str) -> PathBuf {
         self.path().join("models").join(name)
+    }
+
+    /// Sets an environment variable of all programs that run in this home.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<PathBuf>) {
+        self.environment.insert(variable, value.into());
     }
 
     /// Replaces the settings.
@@ -127,7 +131,7 @@ impl Home {
                 command.env_remove(&name);
             }
         }
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(&self.environment);
         command.current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

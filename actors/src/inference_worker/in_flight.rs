@@ -163,7 +163,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use std::sync::Arc;
     use std::time::Instant;
 
@@ -211,10 +211,7 @@ mod tests {
         in_flight.on_death("killed by SIGKILL", died);
         assert_eq!(in_flight.submit_all()[0].resume_tokens, [7, 8]);
         let mut last = step(id, 9, " a");
-        last.finish = Some(Finish {
-            reason: FinishReason::Length.into(),
-            ..Finish::default()
-        });
+        last.finish = Some(Finish { reason: FinishReason::Length.into(), ..Finish::default() });
         assert!(in_flight.on_step(last));
         assert_eq!(in_flight.len(), 0);
 

@@ -90,7 +90,8 @@ pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung) -> S
         (facts.len(), modified.map_or(0, |time| time.as_nanos()))
     });
     let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}\n{first:?}", model.display());
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(text);
+    digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 /// The CPU as its maker names it. Blocking.

@@ -127,11 +127,14 @@ impl State {
                      engine.binary",
                     self.arguments.binary.display()
                 );
-                self.fail(myself, Error::EngineUnavailable {
-                    model: self.model().to_owned(),
-                    reason,
-                    retry_after: COOL_DOWN,
-                });
+                self.fail(
+                    myself,
+                    Error::EngineUnavailable {
+                        model: self.model().to_owned(),
+                        reason,
+                        retry_after: COOL_DOWN,
+                    },
+                );
             }
         }
     }
@@ -317,9 +320,8 @@ impl State {
 
     /// Ends everything; called once, when the actor stops.
     pub(super) async fn stop(&mut self) {
-        let error = Error::Cancelled {
-            reason: format!("model {:?} was unloaded", self.arguments.model),
-        };
+        let error =
+            Error::Cancelled { reason: format!("model {:?} was unloaded", self.arguments.model) };
         self.in_flight.end_all(&error);
         self.queries.fail(&error, true);
         self.tasks.shutdown().await;

@@ -2,7 +2,7 @@
 
 use tandem_proto::v1::{Model, ModelState, Sampling};
 
-use super::catalog::{Catalog, Located};
+use super::catalog::{Catalog, Entry, Located};
 use super::gguf::{self, Header};
 use crate::{Error, Result};
 
@@ -37,7 +37,7 @@ impl Inspector {
             problem: problem.to_string(),
         })?;
         let entry = located.entry.as_ref();
-        let sampling = entry.map_or_else(Sampling::default, |entry| entry.sampling());
+        let sampling = entry.map_or_else(Sampling::default, Entry::sampling);
         let model = self.describe(&located, Some(&header));
         Ok(Inspected { located, model, sampling })
     }

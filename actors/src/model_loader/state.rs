@@ -46,10 +46,8 @@ impl Hosted {
 
 impl State {
     pub(super) fn new(arguments: Arguments) -> Self {
-        let inspector = Inspector {
-            models: arguments.models.clone(),
-            engine: arguments.engine.clone(),
-        };
+        let inspector =
+            Inspector { models: arguments.models.clone(), engine: arguments.engine.clone() };
         Self {
             children: Children::new(arguments.node.clone(), Intensity::default()),
             arguments,
@@ -152,7 +150,7 @@ impl State {
         self.publish();
         let spec = ChildSpec::new(name, InferenceWorker, arguments);
         let verdict = self.children.start(spec, myself.get_cell()).await;
-        self.carry_out(myself, verdict).await;
+        self.carry_out(myself, verdict);
         worker
     }
 
@@ -227,13 +225,13 @@ impl State {
 
     pub(super) async fn restart(&mut self, myself: &ActorRef<Message>, name: &str) {
         let verdict = self.children.restart(name, myself.get_cell()).await;
-        self.carry_out(myself, verdict).await;
+        self.carry_out(myself, verdict);
     }
 
-    pub(super) async fn on_child(&mut self, myself: &ActorRef<Message>, event: SupervisionEvent) {
+    pub(super) fn on_child(&mut self, myself: &ActorRef<Message>, event: SupervisionEvent) {
         let verdict = self.children.on_event(&event);
         drop(event);
-        self.carry_out(myself, verdict).await;
+        self.carry_out(myself, verdict);
     }
 
     pub(super) async fn stop(&mut self) {
@@ -243,7 +241,7 @@ impl State {
         self.publish();
     }
 
-    async fn carry_out(&mut self, myself: &ActorRef<Message>, verdict: Verdict) {
+    fn carry_out(&mut self, myself: &ActorRef<Message>, verdict: Verdict) {
         match verdict {
             Verdict::Nothing => (),
             Verdict::RestartAfter { name, pause } => {

@@ -57,12 +57,8 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Plan> {
         }
         Policy::Auto | Policy::Unspecified => {
             let mut reasons = score.reasons;
-            let plan = |first, fallback, reasons| Plan {
-                first,
-                fallback,
-                score: score.value,
-                reasons,
-            };
+            let plan =
+                |first, fallback, reasons| Plan { first, fallback, score: score.value, reasons };
             Ok(match &situation.provider {
                 Err(_) => {
                     reasons.push("no provider is configured".to_owned());

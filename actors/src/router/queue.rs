@@ -54,7 +54,10 @@ impl<J> Queue<J> {
 
     /// Removes the jobs whose deadline has passed.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<J> {
-        self.waiting.extract_if(.., |_, waiting| waiting.deadline <= now).map(|(_, w)| w.job).collect()
+        self.waiting
+            .extract_if(.., |_, waiting| waiting.deadline <= now)
+            .map(|(_, w)| w.job)
+            .collect()
     }
 
     /// Removes everything that waits.

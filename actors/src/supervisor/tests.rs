@@ -83,7 +83,11 @@ impl Actor for Mortal {
         }
     }
 
-    async fn post_stop(&self, _: ActorRef<Wish>, life: &mut Life) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<Wish>,
+        life: &mut Life,
+    ) -> Result<(), ActorProcessingErr> {
         life.stopped.lock().unwrap().push(life.name);
         Ok(())
     }

@@ -90,16 +90,18 @@ mod tests {
             answer: "Hello, Ada.".to_owned(),
             ..Turn::default()
         }];
-        let dialogue =
-            Dialogue { system: "Be brief.", turns: &turns, prompt: "What is my name?" };
+        let dialogue = Dialogue { system: "Be brief.", turns: &turns, prompt: "What is my name?" };
         let messages = dialogue.messages(0);
         let said: Vec<_> = messages.iter().map(|m| (m.role(), m.content.as_str())).collect();
-        assert_eq!(said, [
-            (Role::System, "Be brief."),
-            (Role::User, "My name is Ada."),
-            (Role::Assistant, "Hello, Ada."),
-            (Role::User, "What is my name?"),
-        ]);
+        assert_eq!(
+            said,
+            [
+                (Role::System, "Be brief."),
+                (Role::User, "My name is Ada."),
+                (Role::Assistant, "Hello, Ada."),
+                (Role::User, "What is my name?"),
+            ]
+        );
     }
 
     #[test]

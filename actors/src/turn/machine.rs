@@ -93,7 +93,7 @@ impl Machine {
                 NoticeKind::Resumed,
                 format!("the engine was {reason}; a new one goes on with the answer"),
             )],
-            TrackEvent::Done(completion) => self.complete(track, completion),
+            TrackEvent::Done(completion) => self.complete(track, &completion),
             TrackEvent::Failed(error) => self.fail(track, error),
         }
     }
@@ -116,7 +116,7 @@ impl Machine {
         }
     }
 
-    fn complete(&mut self, track: Track, completion: Completion) -> Vec<Effect> {
+    fn complete(&mut self, track: Track, completion: &Completion) -> Vec<Effect> {
         let usage = completion.usage;
         let done = TrackDone {
             track: track.into(),

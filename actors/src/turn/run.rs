@@ -116,8 +116,7 @@ async fn start_fast(
     let budget = prompt_budget(context, services.memory.context_tokens, answer);
 
     let turns = recent_turns(question, services).await?;
-    let dialogue =
-        Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
+    let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let (prompt, dropped, length) = fit(&dialogue, budget, &worker).await?;
     tell_what_was_dropped(turn, dropped, turns.len(), budget);
     // What remains of the context is all that an answer can have.
@@ -132,7 +131,11 @@ async fn start_fast(
 
 /// The longest end of the dialogue that fits, how many turns were dropped for it, and its
 /// exact length in tokens.
-async fn fit(dialogue: &Dialogue<'_>, budget: u32, worker: &Worker) -> Result<(Prompt, usize, u32)> {
+async fn fit(
+    dialogue: &Dialogue<'_>,
+    budget: u32,
+    worker: &Worker,
+) -> Result<(Prompt, usize, u32)> {
     let lengths = worker.count(dialogue.texts(), Vec::new()).await?.texts;
     let mut dropped = dialogue.turns_to_drop(&lengths, budget);
     loop {
@@ -158,18 +161,15 @@ async fn start_slow(
     let mut sampling = question.sampling.clone();
     let answer = sampling.max_tokens.unwrap_or(provider.max_tokens());
     sampling.max_tokens = Some(answer);
-    let budget =
-        prompt_budget(provider.context_tokens(), services.memory.context_tokens, answer);
+    let budget = prompt_budget(provider.context_tokens(), services.memory.context_tokens, answer);
 
     let turns = recent_turns(question, services).await?;
-    let dialogue =
-        Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
+    let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let lengths: Vec<u32> = dialogue.texts().iter().map(|text| estimate(text)).collect();
     let dropped = dialogue.turns_to_drop(&lengths, budget);
     let messages = dialogue.messages(dropped);
-    let length = messages
-        .iter()
-        .fold(0_u32, |sum, message| sum.saturating_add(estimate(&message.content)));
+    let length =
+        messages.iter().fold(0_u32, |sum, message| sum.saturating_add(estimate(&message.content)));
     if length > budget {
         return Err(too_long(length, budget));
     }

@@ -27,7 +27,7 @@ pub(crate) fn service(daemon: &Daemon) -> HealthServer<impl HealthApi> {
             changes.mark_unchanged();
             report(&reporter, tree.snapshot().as_ref(), draining.is_cancelled()).await;
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                result = changes.changed() => if result.is_err() { return },
                 () = draining.cancelled(), if !draining.is_cancelled() => (),
             }
         }

@@ -123,15 +123,13 @@ fn generation(
                 }
                 // What is sent stays as it is, so there is nothing to say.
                 Some(TrackEvent::Resumed { .. }) => continue,
-                Some(TrackEvent::Done(completion)) => {
-                    generate_event::Event::Done(GenerateDone {
-                        model: model.clone(),
-                        finish_reason: completion.finish_reason.into(),
-                        usage: Some(completion.usage),
-                        timings: Some(completion.timings),
-                        seed,
-                    })
-                }
+                Some(TrackEvent::Done(completion)) => generate_event::Event::Done(GenerateDone {
+                    model: model.clone(),
+                    finish_reason: completion.finish_reason.into(),
+                    usage: Some(completion.usage),
+                    timings: Some(completion.timings),
+                    seed,
+                }),
                 Some(TrackEvent::Failed(error)) => {
                     return Some((Err(status::of(error)), None));
                 }

@@ -49,15 +49,11 @@ impl Models for Daemon {
 }
 
 /// Progress until the model is loaded or cannot be. Dropping the stream does not stop the load.
-fn progress(
-    daemon: Daemon,
-    worker: Worker,
-) -> BoxStream<'static, Result<LoadModelEvent, Status>> {
+fn progress(daemon: Daemon, worker: Worker) -> BoxStream<'static, Result<LoadModelEvent, Status>> {
     let mut report = worker.watch();
     report.mark_changed();
-    let state = Some((daemon, worker, report));
-    stream::unfold(state, |state| async move {
-        let (daemon, worker, mut report) = state?;
+    stream::unfold(Some((daemon, worker, report)), |current| async move {
+        let (daemon, worker, mut report) = current?;
         // The sender lives in `worker`.
         let _ = report.changed().await;
         let phase = report.borrow_and_update().phase.clone();

@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// The status of an error, with `ErrorInfo` and, where they help, `RetryInfo` and `BadRequest`.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn of(error: Error) -> Status {
     let (code, reason, retry_after) = classify(&error);
     let mut details =
@@ -46,9 +47,7 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::Overloaded { retry_after, .. } => {
             (Code::ResourceExhausted, reason::OVERLOADED, Some(*retry_after))
         }
-        Error::DeadlineExceeded { .. } => {
-            (Code::DeadlineExceeded, reason::DEADLINE_EXCEEDED, None)
-        }
+        Error::DeadlineExceeded { .. } => (Code::DeadlineExceeded, reason::DEADLINE_EXCEEDED, None),
         Error::Cancelled { .. } => (Code::Cancelled, reason::CANCELLED, None),
         Error::ConversationNotFound { .. } => {
             (Code::NotFound, reason::CONVERSATION_NOT_FOUND, None)
@@ -59,9 +58,7 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ProviderFailed { retry_after, .. } => {
             (Code::Unavailable, reason::PROVIDER_FAILED, Some(retry_after.unwrap_or(RESTART_PAUSE)))
         }
-        Error::ProviderRefused { .. } => {
-            (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None)
-        }
+        Error::ProviderRefused { .. } => (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None),
         Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
         Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
         Error::Restarting { .. } => (Code::Unavailable, reason::RESTARTING, Some(RESTART_PAUSE)),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tandem_proto::engine::from_engine::Message as Outgoing;
 use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{
-    Count, Finish, FRAME_BYTES_MAX, Generate, Heartbeat, SequenceStep, Started, Step, Text, Tokens,
+    Count, FRAME_BYTES_MAX, Finish, Generate, Heartbeat, SequenceStep, Started, Step, Text, Tokens,
 };
 use tandem_proto::v1::{FinishReason, Usage};
 use tandem_tests::script::{Fate, Life};
