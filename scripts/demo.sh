@@ -15,16 +15,10 @@ home="$(mktemp -d "${TMPDIR:-/tmp}/tandem-demo.XXXXXX")"
 export TANDEM_HOME="$home" TANDEM_SOCKET="$home/tandem.sock" TANDEMD="$programs/tandemd"
 
 clean_up() {
-    local code=$? pid
+    local code=$?
     trap - EXIT INT TERM HUP
     say "stopping the daemon"
-    pid="$("$tandem" service status --json 2>/dev/null |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"] or "")' 2>/dev/null)" || true
     "$tandem" service stop >&2 || true
-    # It closes its store after its socket, and its home must stay until then.
-    if [[ -n "$pid" ]]; then
-        timeout 10 tail -s 0.1 --pid="$pid" -f /dev/null || kill -KILL "$pid" 2>/dev/null || true
-    fi
     [[ $code -eq 0 ]] || tail -n 20 "$home/tandemd.log" >&2 2>/dev/null || true
     rm -rf "$home"
     exit "$code"

@@ -207,7 +207,7 @@ pub struct Arguments {
     /// Directory of the store; made when it is not there.
     pub dir: PathBuf,
     /// Where the actor will be reached.
-    pub store: MemoryStore,
+    pub handle: MemoryStore,
     /// The actor's place in the tree.
     pub node: Node,
 }
@@ -244,7 +244,7 @@ impl Actor for MemoryStoreActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> std::result::Result<State, ActorProcessingErr> {
-        let (address, dir) = (arguments.store.address.clone(), arguments.dir.clone());
+        let (address, dir) = (arguments.handle.address.clone(), arguments.dir.clone());
         let actor = myself.clone();
         // One more than requests: the request to close needs no permit.
         let thread = thread::start(arguments, REQUESTS_MAX + 1, move |why| {

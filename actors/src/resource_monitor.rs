@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Pause between two samples.
     pub sample_interval: Duration,
     /// Where the samples are published.
-    pub monitor: ResourceMonitor,
+    pub handle: ResourceMonitor,
     /// The actor's place in the tree.
     pub node: Node,
 }
@@ -114,14 +114,14 @@ async fn sample(
         (probe, status)
     })
     .await?;
-    let before = arguments.monitor.current().pressure();
+    let before = arguments.handle.current().pressure();
     let after = pressure::next(before, &status);
     status.set_pressure(after);
     if after.max(before) > Pressure::Low && after != before {
         let available_mib = status.memory_available_bytes >> 20;
         info!(actor = arguments.node.name(), ?before, ?after, available_mib, "pressure changed");
     }
-    arguments.monitor.status.send_replace(status);
+    arguments.handle.status.send_replace(status);
     let pause = arguments.sample_interval.max(SAMPLE_INTERVAL_MIN);
     drop(myself.send_after(pause, move || Message::Sample(probe)));
     Ok(())
@@ -141,7 +141,7 @@ mod tests {
             ResourceMonitorActor,
             Arguments {
                 sample_interval: Duration::ZERO,
-                monitor: monitor.clone(),
+                handle: monitor.clone(),
                 node: Tree::new().root("resource_monitor"),
             },
         )

@@ -66,7 +66,7 @@ impl Tandem {
                 ResourceMonitorActor,
                 resource_monitor::Arguments {
                     sample_interval: config.resources.sample_interval,
-                    monitor: monitor.clone(),
+                    handle: monitor.clone(),
                     node: root.child("resource_monitor"),
                 },
             ),
@@ -75,7 +75,7 @@ impl Tandem {
                 MemoryStoreActor,
                 memory_store::Arguments {
                     dir: config.daemon.data_dir.join("store"),
-                    store: store.clone(),
+                    handle: store.clone(),
                     node: root.child("memory_store"),
                 },
             ),

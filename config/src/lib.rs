@@ -30,8 +30,8 @@ pub fn default_config_file() -> PathBuf {
     Environment::of_process().config_file()
 }
 
-/// The socket when neither flag nor settings name one: `$TANDEM_SOCKET`, else
-/// `$XDG_RUNTIME_DIR/tandem/tandem.sock`, else `tandem.sock` in the data directory.
+/// The socket when neither flag nor settings name one: `$TANDEM_SOCKET`, else `tandem.sock` in
+/// `$TANDEM_HOME`, else in `$XDG_RUNTIME_DIR/tandem`, else in the data directory.
 pub fn default_socket() -> PathBuf {
     let environment = Environment::of_process();
     environment.own_path("TANDEM_SOCKET").unwrap_or_else(|| environment.socket())

@@ -40,10 +40,13 @@ impl Environment {
             .join("tandem.toml")
     }
 
-    /// `$XDG_RUNTIME_DIR/tandem/tandem.sock`, else `tandem.sock` in the data directory, which only
-    /// its user can enter.
+    /// `tandem.sock` in `$TANDEM_HOME`, else in `$XDG_RUNTIME_DIR/tandem`, else in the data
+    /// directory. Only its user can enter any of them.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.xdg_dir("XDG_RUNTIME_DIR").unwrap_or_else(|| self.data_dir()).join("tandem.sock")
+        self.own_path("TANDEM_HOME")
+            .or_else(|| self.xdg_dir("XDG_RUNTIME_DIR"))
+            .unwrap_or_else(|| self.data_dir())
+            .join("tandem.sock")
     }
 
     /// A path in a variable of tandem's own; a relative one counts from the current directory.

@@ -324,14 +324,14 @@ fn data_is_in_tandem_home_else_where_xdg_says_else_in_the_home_directory() {
 }
 
 #[test]
-fn the_socket_is_where_it_is_asked_for_else_in_the_runtime_directory_else_beside_the_data() {
+fn the_socket_is_where_it_is_asked_for_else_in_tandems_home_or_the_runtime_directory() {
     for (variables, socket) in [
         (&[("TANDEM_SOCKET", "/s.sock"), ("XDG_RUNTIME_DIR", "/run/user/7")][..], "/s.sock"),
         (
             &[("XDG_RUNTIME_DIR", "/run/user/7"), ("TANDEM_HOME", "/srv/t")],
-            "/run/user/7/tandem/tandem.sock",
+            "/srv/t/tandem.sock",
         ),
-        (&[("TANDEM_HOME", "/srv/t")], "/srv/t/tandem.sock"),
+        (&[("XDG_RUNTIME_DIR", "/run/user/7")], "/run/user/7/tandem/tandem.sock"),
         (&[], "/home/ada/.local/share/tandem/tandem.sock"),
     ] {
         let config = Config::load_in(&environment(variables), &Overrides::default()).unwrap();

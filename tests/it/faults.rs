@@ -169,7 +169,7 @@ async fn an_engine_that_is_killed_while_idle_is_back_for_the_next_question() {
     let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
     assert_eq!(daemon.ask("first").await.complete(), WORDS);
     let first = daemon.engine().await.pid;
-    assert!(tandem_tests::kill("SEGV", first));
+    assert!(tandem_tests::kill("ABRT", first));
     let is_back = |status: &tandem_proto::v1::StatusResponse| {
         let engine = status.models[0].engine.as_ref().unwrap();
         engine.restarts == 1 && engine.pid != 0
@@ -178,7 +178,7 @@ async fn an_engine_that_is_killed_while_idle_is_back_for_the_next_question() {
     assert_ne!(daemon.engine().await.pid, first);
     assert_eq!(daemon.ask("second").await.complete(), WORDS);
     assert_eq!(daemon.home().logged("generate").len(), 2);
-    assert_worker_tells_its_last_exit(&daemon, "SIGSEGV").await;
+    assert_worker_tells_its_last_exit(&daemon, "SIGABRT").await;
 }
 
 async fn assert_worker_tells_its_last_exit(daemon: &Daemon, why: &str) {

@@ -111,7 +111,7 @@ fn serve(mut database: Database, queue: &Receiver<Job>, arguments: &Arguments) -
                 return "closed".to_owned();
             }
         }
-        arguments.node.set_queue(arguments.store.accepted());
+        arguments.node.set_queue(arguments.handle.accepted());
         if let Some(problem) = database.failure() {
             return format!("a write failed: {problem}");
         }

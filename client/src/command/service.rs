@@ -1,6 +1,11 @@
 //! `tandem service`: starting and stopping the daemon.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -88,7 +93,7 @@ impl State {
     }
 }
 
-/// Asks the daemon to end and waits until its socket refuses connections.
+/// Asks the daemon to end and waits until it has.
 async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), Failure> {
     let waiting = context.terminal.spinner("waiting for the daemon to finish its work");
     let outcome = timeout(STOP_DEADLINE, async {
@@ -97,7 +102,9 @@ async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), F
             Ok(_) | Err(Error::NotReachable { .. }) => {}
             Err(error) => return Err(error),
         }
-        while !matches!(Client::connect(socket).await, Err(Error::NotReachable { .. })) {
+        while holds_claim(socket)
+            || !matches!(Client::connect(socket).await, Err(Error::NotReachable { .. }))
+        {
             sleep(PAUSE).await;
         }
         Ok(())
@@ -106,4 +113,13 @@ async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), F
     waiting.finish_and_clear();
     let message = format!("the daemon did not end within {} s", STOP_DEADLINE.as_secs());
     Ok(outcome.unwrap_or(Err(Error::TimedOut { message }))?)
+}
+
+/// Whether a daemon lives that serves, or served, this socket. It holds a lock beside it until
+/// the end of its process, when its store is closed, too.
+fn holds_claim(socket: &Path) -> bool {
+    let mut lock = socket.as_os_str().to_owned();
+    lock.push(".lock");
+    let lock = File::open(lock);
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
