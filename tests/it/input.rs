@@ -242,7 +242,7 @@ async fn conversations_are_neither_created_nor_listed_with_nonsense() {
     let page_token = "not a token".to_owned();
     let page = ListConversationsRequest { page_token, ..ListConversationsRequest::default() };
     let status = conversations.list(page).await.unwrap_err();
-    assert_invalid(&status.into(), "page_token", "next_page_token");
+    assert_invalid(&status.into(), "page_token", "leave it empty");
     fed.finish().await;
 }
 

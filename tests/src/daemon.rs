@@ -162,12 +162,16 @@ impl Daemon {
         assert!(kill("TERM", self.pid()), "the daemon runs");
     }
 
-    /// Waits until it has begun to end.
+    /// Waits until it refuses new questions.
     pub async fn until_draining(&self) {
         soon("the daemon to drain", async {
-            let Ok(mut statuses) = self.client.admin().watch(WatchRequest {}).await else { return };
-            // The stream ends when draining begins.
-            while let Ok(Some(_)) = statuses.get_mut().message().await {}
+            let mut admin = self.client.admin();
+            // Once it is about to go, it says nothing any more.
+            while let Ok(status) = admin.status(StatusRequest {}).await
+                && !status.get_ref().admission.is_some_and(|admission| admission.draining)
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
         })
         .await;
     }

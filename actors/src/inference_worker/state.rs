@@ -36,7 +36,7 @@ pub(crate) struct State {
     choice_key: String,
     ledger: Ledger,
     epoch: Instant,
-    /// When the process was last heard of.
+    /// When the process last made progress.
     last_sign: Instant,
     /// Waits for callers that go away, and stores choices.
     tasks: JoinSet<()>,
@@ -140,7 +140,11 @@ impl State {
     }
 
     pub(super) fn on_frame(&mut self, myself: &ActorRef<Message>, frame: FromEngine) {
-        self.last_sign = Instant::now();
+        let is_heartbeat = matches!(frame.message, Some(from_engine::Message::Heartbeat(_)));
+        // An engine that loads has a heart that beats by itself; only progress counts.
+        if !(is_heartbeat && self.stage == Stage::Loading) {
+            self.last_sign = Instant::now();
+        }
         match frame.message {
             Some(from_engine::Message::Hello(hello)) => self.on_hello(myself, hello),
             Some(from_engine::Message::LoadProgress(progress)) => self.report(|report| {

@@ -18,3 +18,19 @@ fn zz_batch_nofa() {
 }
 #[test]
 fn zy_load() { for i in 0..150 { let mut e = Engine::start(); let r = e.load(load_request()); if let Err(x) = &r { eprintln!("ZZ load {i} {x} {:?}", e.wait()); } if i % 3 == 0 { eprintln!("ZZ {:?}", e.ask(chat("Hi", greedy(2))).tokens); } } }
+use crate::harness::raw;
+#[test]
+fn zx_speed() {
+    let mut engine = Engine::start();
+    let l = engine.load(Load{context_tokens: 8192, ..load_request()}).unwrap();
+    eprintln!("ZZ load {} ms", l.load_us/1000);
+    for n in [1,4,8] {
+        let ids: Vec<_> = (0..n).map(|i| engine.generate(raw(&format!("Story {i}: Once upon a time"), greedy(128)))).collect();
+        let t = std::time::Instant::now();
+        let a = engine.answers(&ids);
+        let tok: usize = a.iter().map(|a| a.tokens.len()).sum();
+        eprintln!("ZZ {n} seqs: {tok} tokens, {:.1} tok/s", tok as f64 / t.elapsed().as_secs_f64());
+    }
+    let a = engine.ask(raw(&"The quick brown fox jumps. ".repeat(170), greedy(1)));
+    eprintln!("ZZ prefill {:?}", a.last.finish);
+}
