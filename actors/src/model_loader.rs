@@ -71,12 +71,6 @@ impl ModelLoader {
         self.address.ask(ASK_TIMEOUT, |reply| Message::Acquire { id, reply }).await?
     }
 
-    /// The worker of a model, if there is one. An empty id means the default model.
-    pub async fn hosted(&self, id: &str) -> Result<Option<Worker>> {
-        let id = checked(id)?;
-        self.address.ask(ASK_TIMEOUT, |reply| Message::Hosted { id, reply }).await
-    }
-
     /// All models: those of the catalog, other files in the models directory, and whatever is
     /// loaded from elsewhere.
     pub async fn list(&self) -> Result<Vec<Model>> {
@@ -139,10 +133,6 @@ pub(crate) enum Message {
         id: String,
         reply: RpcReplyPort<Result<Worker>>,
     },
-    Hosted {
-        id: String,
-        reply: RpcReplyPort<Option<Worker>>,
-    },
     List(RpcReplyPort<Vec<Model>>),
     Info {
         id: String,
@@ -150,6 +140,11 @@ pub(crate) enum Message {
     },
     Unload {
         id: String,
+        reply: RpcReplyPort<Result<bool>>,
+    },
+    /// The file of a model that is to be unloaded was found.
+    UnloadFile {
+        path: PathBuf,
         reply: RpcReplyPort<Result<bool>>,
     },
     /// A file that is to be hosted was looked at.
@@ -194,12 +189,10 @@ impl Actor for ModelLoaderActor {
             Message::Inspected { inspected, reply } => {
                 state.host(&myself, *inspected, reply).await;
             }
-            Message::Hosted { id, reply } => {
-                let _ = reply.send(state.find(&id));
-            }
             Message::List(reply) => state.list(reply),
             Message::Info { id, reply } => state.info(&id, reply),
-            Message::Unload { id, reply } => state.unload(&id, reply),
+            Message::Unload { id, reply } => state.unload(&myself, &id, reply),
+            Message::UnloadFile { path, reply } => state.unload_file(&path, reply),
             Message::Restart(name) => state.restart(&myself, &name).await,
             Message::Tick => {
                 state.stop_idle();

@@ -163,10 +163,15 @@ impl Router {
         self.counts.snapshot()
     }
 
+    /// Refuses new questions from now on.
+    pub fn refuse_new(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// Refuses new questions, and waits until the admitted ones are answered. Those that are
     /// not after `timeout` end with [`Error::ShuttingDown`].
     pub async fn drain(&self, timeout: Duration) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.refuse_new();
         let idle = async {
             let mut load = self.load.subscribe();
             let _ = load.wait_for(|load| *load == Load::default()).await;

@@ -41,6 +41,14 @@ pub(crate) struct Daemon {
     pub(crate) startup: Duration,
 }
 
+impl Daemon {
+    /// Refuses new questions, and only then says that the daemon is about to end.
+    pub(crate) fn begin_drain(&self) {
+        self.tandem.router.refuse_new();
+        self.draining.cancel();
+    }
+}
+
 /// Serves until `closing`.
 pub(crate) async fn serve(
     daemon: Daemon,

@@ -51,7 +51,7 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
         startup: started.elapsed(),
     };
     let drain_timeout = daemon.config.daemon.drain_timeout;
-    let mut server = tokio::spawn(grpc::serve(daemon, listener, closing.clone()));
+    let mut server = tokio::spawn(grpc::serve(daemon.clone(), listener, closing.clone()));
     info!(socket = %socket.path().display(), startup = ?started.elapsed(), "ready");
 
     let end = tokio::select! {
@@ -72,7 +72,7 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
             anyhow::bail!("the server ended on its own");
         }
     };
-    draining.cancel();
+    daemon.begin_drain();
     let orderly = async {
         tandem.router.drain(drain_timeout).await;
         closing.cancel();

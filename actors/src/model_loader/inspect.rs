@@ -25,7 +25,7 @@ pub(crate) struct Inspector {
 impl Inspector {
     /// Finds a model by id or path and reads its header.
     pub(crate) fn inspect(&self, id: &str) -> Result<Inspected> {
-        let located = self.catalog().resolve(id, &self.models.dir)?;
+        let located = self.locate(id)?;
         if located.path.to_str().is_none() {
             return Err(Error::ModelInvalid {
                 id: located.id,
@@ -42,6 +42,11 @@ impl Inspector {
         Ok(Inspected { located, model, sampling })
     }
 
+    /// Finds the file of a model by id or path.
+    pub(crate) fn locate(&self, id: &str) -> Result<Located> {
+        self.catalog().resolve(id, &self.models.dir)
+    }
+
     /// All models that can be found, usable or not.
     pub(crate) fn list(&self) -> Vec<Model> {
         let located = self.catalog().list(&self.models.dir);
@@ -50,7 +55,7 @@ impl Inspector {
 
     /// One model, usable or not.
     pub(crate) fn info(&self, id: &str) -> Result<Model> {
-        match self.catalog().resolve(id, &self.models.dir) {
+        match self.locate(id) {
             Ok(located) => Ok(self.look_at(&located)),
             Err(Error::ModelAbsent { id, .. }) => {
                 let all = self.catalog().list(&self.models.dir);
@@ -87,7 +92,7 @@ impl Inspector {
             name: located.id.clone(),
             path: located.path.display().to_string(),
             state: ModelState::Available.into(),
-            is_default: located.id.eq_ignore_ascii_case(&self.models.default),
+            is_default: self.is_default(located),
             ..Model::default()
         };
         if let Some(entry) = &located.entry {
@@ -115,6 +120,15 @@ impl Inspector {
             model.memory_estimate_bytes = memory.total();
         }
         model
+    }
+
+    /// Whether this is what `models.default` names, by whichever of its names.
+    fn is_default(&self, located: &Located) -> bool {
+        match self.locate(&self.models.default) {
+            Ok(default) => default.path == located.path,
+            Err(Error::ModelAbsent { id, .. }) => id == located.id,
+            Err(_) => false,
+        }
     }
 
     fn catalog(&self) -> Catalog {

@@ -1,7 +1,7 @@
 //! The loader's state and what each message does to it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use tandem_proto::v1::Model;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::catalog::Located;
 use super::hosting::{Idle, Room, find_room};
 use super::inspect::{Inspected, Inspector};
 use super::{Arguments, Message, describe};
@@ -154,14 +155,6 @@ impl State {
         worker
     }
 
-    pub(super) fn find(&self, id: &str) -> Option<Worker> {
-        let id = self.or_default(id);
-        let is_it = |hosted: &&Hosted| {
-            hosted.worker.model() == id || hosted.path.to_str() == Some(id.as_str())
-        };
-        self.hosted.iter().find(is_it).map(|hosted| hosted.worker.clone())
-    }
-
     pub(super) fn list(&mut self, reply: RpcReplyPort<Vec<Model>>) {
         let workers: Vec<_> = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
         self.blocking(move |inspector| {
@@ -177,31 +170,49 @@ impl State {
     }
 
     pub(super) fn info(&mut self, id: &str, reply: RpcReplyPort<Result<Model>>) {
-        let (id, worker) = (self.or_default(id), self.find(id));
+        let id = self.or_default(id);
+        let workers: Vec<_> = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
         self.blocking(move |inspector| {
-            let model = match worker {
-                Some(worker) => Ok(describe::of_worker(&worker)),
-                None => inspector.info(&id),
-            };
+            let model = inspector.info(&id).map(|model| {
+                let hosted = workers.iter().find(|worker| worker.facts().path == model.path);
+                hosted.map_or(model, describe::of_worker)
+            });
             let _ = reply.send(model);
         });
     }
 
-    pub(super) fn unload(&mut self, id: &str, reply: RpcReplyPort<Result<bool>>) {
-        if let Some(worker) = self.find(id) {
-            self.begin_stop(worker.model());
-            // The memory is back when the worker says that its engine is gone.
-            let mut report = worker.watch();
-            drop(worker);
-            self.tasks.spawn(async move {
-                let gone = report.wait_for(|report| report.pid == 0).await.is_ok();
-                let _ = reply.send(Ok(gone));
-            });
-            return;
+    pub(super) fn unload(
+        &mut self,
+        myself: &ActorRef<Message>,
+        id: &str,
+        reply: RpcReplyPort<Result<bool>>,
+    ) {
+        let (id, myself) = (self.or_default(id), myself.clone());
+        let hosted = self.hosted.iter().find(|hosted| hosted.worker.model() == id);
+        if let Some(path) = hosted.map(|hosted| hosted.path.clone()) {
+            return self.unload_file(&path, reply);
         }
-        let id = self.or_default(id);
-        self.blocking(move |inspector| {
-            let _ = reply.send(inspector.info(&id).map(|_| false));
+        self.blocking(move |inspector| match inspector.locate(&id) {
+            Ok(Located { path, .. }) => {
+                let _ = myself.cast(Message::UnloadFile { path, reply });
+            }
+            Err(Error::ModelAbsent { .. }) => drop(reply.send(Ok(false))),
+            Err(error) => drop(reply.send(Err(error))),
+        });
+    }
+
+    /// Stops the worker of this file, and replies when its memory is back.
+    pub(super) fn unload_file(&mut self, path: &Path, reply: RpcReplyPort<Result<bool>>) {
+        let Some(hosted) = self.hosted.iter().find(|hosted| hosted.path == path) else {
+            return drop(reply.send(Ok(false)));
+        };
+        let worker = hosted.worker.clone();
+        self.begin_stop(worker.model());
+        let mut report = worker.watch();
+        drop(worker);
+        self.tasks.spawn(async move {
+            let gone = report.wait_for(|report| report.pid == 0).await.is_ok();
+            let _ = reply.send(Ok(gone));
         });
     }
 

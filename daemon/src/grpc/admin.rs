@@ -40,7 +40,7 @@ impl Admin for Daemon {
     }
 
     async fn drain(&self, _: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
-        self.draining.cancel();
+        self.begin_drain();
         Ok(Response::new(DrainResponse {}))
     }
 }
