@@ -15,6 +15,9 @@ use crate::router::{self, Router, RouterActor, Services};
 use crate::supervisor::{self, ChildSpec, Supervisor};
 use crate::{Answer, Result, Tree};
 
+#[cfg(test)]
+mod tests;
+
 /// A running tree and the handles of its actors.
 #[derive(Debug)]
 pub struct Tandem {

@@ -4,6 +4,10 @@
 //! reaches the daemon. tandemd starts it with one end of a socketpair as stdin; the protocol is
 //! `tandem/engine/v1/engine.proto`. It ends with the socket.
 //!
+//! What cannot be changed at run time the daemon puts into the environment: `OMP_WAIT_POLICY`
+//! decides whether llama.cpp's threads spin at barriers, and `GGML_NO_BACKTRACE` keeps ggml from
+//! starting a debugger when a C++ exception ends the process.
+//!
 //! Threads: the main thread reads the socket, the text thread turns text into tokens, and the
 //! scheduler owns the llama.cpp context and answers. All of them write whole frames.
 

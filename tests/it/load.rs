@@ -1,5 +1,6 @@
 //! Engines that cannot load, models that come and go.
 
+use tandem_proto::engine::LoadFailure;
 use tandem_proto::error as reason;
 use tandem_proto::v1::load_model_event::Event;
 use tandem_proto::v1::{LoadModelRequest, ModelState};
@@ -16,7 +17,7 @@ fn good() -> Life {
 #[tokio::test]
 async fn a_model_that_the_engine_refuses_is_a_typed_error_with_its_words() {
     let problem = "the vocabulary is missing";
-    let refuses = good().but_at_load(Load::RefuseModel(problem.to_owned()));
+    let refuses = good().but_at_load(Load::fails(LoadFailure::Model, problem));
     let daemon = Setup::scripted(&Script::lives([refuses, good()])).start().await;
     let answer = daemon.ask("hello").await;
     let failure = answer.failure();
@@ -74,6 +75,36 @@ async fn an_engine_that_dies_with_all_settings_is_given_up() {
     let loads = daemon.home().logged("load");
     assert_eq!(loads.len(), 3, "{loads:?}");
     assert!(loads[2].contains("use_extra_bufts=false flash_attention=false"), "{loads:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_computes_nonsense_with_some_settings_gets_safer_ones() {
+    let fails = good().but_at_load(Load::fails(LoadFailure::SelfTest, "logits are not numbers"));
+    let daemon = Setup::scripted(&Script::lives([fails, good()])).start().await;
+    assert_eq!(daemon.ask("hello").await.complete(), WORDS);
+    let engine = daemon.engine().await;
+    assert_eq!(engine.settings, "use_extra_bufts=false");
+    assert!(engine.settings_reason.contains("not numbers"), "{engine:?}");
+}
+
+#[tokio::test]
+async fn an_engine_without_enough_memory_is_not_available_and_says_what_to_do() {
+    let fails = good().but_at_load(Load::fails(LoadFailure::Memory, "no room for the KV cache"));
+    let daemon = Setup::scripted(&Script::always(fails)).start().await;
+    let answer = daemon.ask("hello").await;
+    assert_unavailable(answer.failure(), "no room for the KV cache");
+    assert!(answer.failure().message.contains("engine.context_tokens"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_while_it_loads_is_replaced() {
+    let hangs = good().but_at_load(Load::Hang);
+    let daemon = Setup::scripted(&Script::lives([hangs, good()]))
+        .config("[engine]\nload_timeout = \"500ms\"\n")
+        .start()
+        .await;
+    assert_eq!(daemon.ask("hello").await.complete(), WORDS);
+    assert_eq!(daemon.home().logged("load").len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! End-to-end tests: real daemons, real processes, real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod command;
+mod conversation;
 mod durability;
 mod faults;
 mod input;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tandem_proto::engine::LoadFailure;
 
 /// Names the file with the script. The daemon passes its environment on to its engines.
 pub const VARIABLE: &str = "TANDEM_SCRIPT";
@@ -29,10 +30,19 @@ pub struct Life {
 pub enum Load {
     /// It succeeds.
     Succeed,
-    /// The file is no model, for this reason.
-    RefuseModel(String),
+    /// It fails; the first is the name of a [`LoadFailure`], the second says why.
+    Fail(String, String),
+    /// It neither ends nor gets on.
+    Hang,
     /// The engine is killed by this signal, named without "SIG".
     Die(String),
+}
+
+impl Load {
+    /// A load that fails.
+    pub fn fails(failure: LoadFailure, why: &str) -> Self {
+        Self::Fail(failure.as_str_name().to_owned(), why.to_owned())
+    }
 }
 
 /// What happens to an engine, or to an answer.

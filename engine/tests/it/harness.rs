@@ -109,6 +109,7 @@ impl Engine {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // Spinning threads of engines that run side by side would starve each other.
             .env("OMP_WAIT_POLICY", "PASSIVE")
+            .env("GGML_NO_BACKTRACE", "1")
             .spawn()
             .unwrap();
         Self { child, stream: ours, next_id: 1 }

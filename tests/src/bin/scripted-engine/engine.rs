@@ -107,7 +107,9 @@ impl Engine {
         let sampling = generate.sampling.as_ref().expect("sampling is always set");
         assert!(sampling.seed.is_some(), "the seed is always set");
         let words_max = sampling.max_tokens.expect("max_tokens is always set") as usize;
-        let prompt_tokens = count(prompt);
+        let contents = generate.messages.iter().map(|message| &message.content);
+        let prompt_tokens = contents.chain([&generate.prompt]).map(|text| count(text)).sum();
+        self.connection.log(&format!("read {id} tokens={prompt_tokens}"));
         self.answers.insert(id, Answer { words, words_max, prompt_tokens, waits: false });
         self.connection.send(Outgoing::Started(Started { id, prompt_tokens }));
     }

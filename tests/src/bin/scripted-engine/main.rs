@@ -46,8 +46,9 @@ fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life)
     match &life.load {
         script::Load::Succeed => (),
         script::Load::Die(signal) => engine::die(signal),
-        script::Load::RefuseModel(message) => {
-            let failure = LoadFailure::Model.into();
+        script::Load::Hang => engine::stop(),
+        script::Load::Fail(failure, message) => {
+            let failure = LoadFailure::from_str_name(failure).unwrap().into();
             connection.send(Outgoing::LoadFailed(LoadFailed { failure, message: message.clone() }));
             engine::stop();
         }
