@@ -37,6 +37,8 @@ struct Hosted {
     last_used: Instant,
     /// On its way out.
     stopping: bool,
+    /// Who wants to know when it is gone.
+    unloads: Vec<RpcReplyPort<Result<bool>>>,
 }
 
 impl Hosted {
@@ -147,6 +149,7 @@ impl State {
             path: located.path,
             last_used: Instant::now(),
             stopping: false,
+            unloads: Vec::new(),
         });
         self.publish();
         let spec = ChildSpec::new(name, InferenceWorker, arguments);
@@ -203,17 +206,12 @@ impl State {
 
     /// Stops the worker of this file, and replies when its memory is back.
     pub(super) fn unload_file(&mut self, path: &Path, reply: RpcReplyPort<Result<bool>>) {
-        let Some(hosted) = self.hosted.iter().find(|hosted| hosted.path == path) else {
+        let Some(hosted) = self.hosted.iter_mut().find(|hosted| hosted.path == path) else {
             return drop(reply.send(Ok(false)));
         };
-        let worker = hosted.worker.clone();
-        self.begin_stop(worker.model());
-        let mut report = worker.watch();
-        drop(worker);
-        self.tasks.spawn(async move {
-            let gone = report.wait_for(|report| report.pid == 0).await.is_ok();
-            let _ = reply.send(Ok(gone));
-        });
+        hosted.unloads.push(reply);
+        let id = hosted.worker.model().to_owned();
+        self.begin_stop(&id);
     }
 
     /// Stops the workers that nobody has used for `models.keep_alive`.
@@ -271,8 +269,11 @@ impl State {
     fn forget(&mut self, name: &str) {
         let is_it = |hosted: &Hosted| child_name(hosted.worker.model()) == name;
         let Some(index) = self.hosted.iter().position(is_it) else { return };
-        let worker = self.hosted.remove(index).worker;
+        let Hosted { worker, unloads, .. } = self.hosted.remove(index);
         self.publish();
+        for reply in unloads {
+            let _ = reply.send(Ok(true));
+        }
         let phase = worker.watch().borrow().phase.clone();
         if let Phase::Failed(error @ Error::EngineUnavailable { retry_after, .. }) = phase {
             warn!(model = worker.model(), %error, "not tried again for a while");
