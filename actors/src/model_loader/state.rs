@@ -35,13 +35,18 @@ struct Hosted {
     worker: Worker,
     path: PathBuf,
     last_used: Instant,
-    /// On its way out.
+    /// Asked to stop.
     stopping: bool,
     /// Who wants to know when it is gone.
     unloads: Vec<RpcReplyPort<Result<bool>>>,
 }
 
 impl Hosted {
+    /// Whether its end is only a matter of time.
+    fn is_leaving(&self) -> bool {
+        self.stopping || matches!(self.worker.watch().borrow().phase, Phase::Failed(_))
+    }
+
     fn is_loading(&self) -> bool {
         matches!(self.worker.watch().borrow().phase, Phase::Starting | Phase::Loading(..))
     }
@@ -102,7 +107,7 @@ impl State {
             let _ = reply.send(Err(error));
             return;
         }
-        if self.hosted.iter().any(|hosted| hosted.stopping) {
+        if self.hosted.iter().any(Hosted::is_leaving) {
             self.waiting_for_memory.push((inspected, reply));
             return;
         }
@@ -325,7 +330,7 @@ impl State {
 
     /// A worker that takes requests.
     fn hosted_mut(&mut self, is_it: impl Fn(&Hosted) -> bool) -> Option<&mut Hosted> {
-        self.hosted.iter_mut().find(|hosted| !hosted.stopping && is_it(hosted))
+        self.hosted.iter_mut().find(|hosted| !hosted.is_leaving() && is_it(hosted))
     }
 
     fn or_default(&self, id: &str) -> String {
