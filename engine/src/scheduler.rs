@@ -83,7 +83,9 @@ impl Scheduler {
             self.admit();
             if !self.running.is_empty() {
                 self.step()?;
-                self.heartbeat(BUSY_HEARTBEAT);
+                // That nothing runs any more is news.
+                let news = self.running.is_empty() && self.admission.waiting() == 0;
+                self.heartbeat(if news { Duration::ZERO } else { BUSY_HEARTBEAT });
             }
         }
         Ok(())

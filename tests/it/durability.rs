@@ -71,7 +71,8 @@ async fn turns_asked_at_the_same_time_in_one_conversation_are_all_stored() {
     }
     daemon.kill().await;
     daemon.restart().await;
-    let mut stored: Vec<_> = daemon.turns(&id).await.into_iter().map(|(prompt, _)| prompt).collect();
+    let mut stored: Vec<_> =
+        daemon.turns(&id).await.into_iter().map(|(prompt, _)| prompt).collect();
     stored.sort();
     let mut expected = prompts;
     expected.sort();

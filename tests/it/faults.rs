@@ -1,9 +1,13 @@
 //! Engines that die, hang and lie in the middle of answers.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::future::{join, join_all};
+use tandem_client::Client;
 use tandem_proto::error as reason;
 use tandem_proto::v1::NoticeKind;
 use tandem_tests::script::{Fate, Life, Script};
-use tandem_tests::{Daemon, Setup, question};
+use tandem_tests::{Asking, Daemon, Setup, kill, question, with_home};
 use tonic::Code;
 
 const WORDS: &str = "zero one two three four five six seven eight nine";
@@ -66,7 +70,10 @@ async fn a_question_that_kills_two_engines_ends_with_an_error_and_the_next_is_an
     let answer = daemon.ask("deadly").await;
     assert_eq!(answer.text, "zero one two three four");
     let failure = answer.failure();
-    assert_eq!((failure.code, failure.reason.as_str()), (Code::Unavailable, reason::ENGINE_CRASHED));
+    assert_eq!(
+        (failure.code, failure.reason.as_str()),
+        (Code::Unavailable, reason::ENGINE_CRASHED)
+    );
     assert!(failure.retry_after.is_some(), "{failure:?}");
     assert!(failure.message.contains("SIGKILL"), "{failure:?}");
 
@@ -96,7 +103,7 @@ async fn answers_that_an_engine_worked_on_together_all_go_on() {
         asking.push(answer);
     }
     let engine = daemon.engine().await;
-    assert!(tandem_tests::kill("KILL", engine.pid));
+    assert!(kill("KILL", engine.pid));
     for asking in asking {
         let answer = asking.finish().await;
         assert_eq!(answer.complete(), WORDS);
@@ -115,7 +122,7 @@ async fn is_replaced(fate: Fate, said: &str) {
     assert!(notices[0].contains(said), "{notices:?}");
     assert_eq!(daemon.home().logged("generate")[1..], ["life 2 generate 1 resume=4 count"]);
     let pid = daemon.engine().await.pid;
-    let processes = tandem_tests::with_home(daemon.home().path());
+    let processes = with_home(daemon.home().path());
     let mut expected = [daemon.pid(), pid];
     expected.sort_unstable();
     let mut found: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
@@ -169,7 +176,7 @@ async fn an_engine_that_is_killed_while_idle_is_back_for_the_next_question() {
     let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
     assert_eq!(daemon.ask("first").await.complete(), WORDS);
     let first = daemon.engine().await.pid;
-    assert!(tandem_tests::kill("ABRT", first));
+    assert!(kill("ABRT", first));
     let is_back = |status: &tandem_proto::v1::StatusResponse| {
         let engine = status.models[0].engine.as_ref().unwrap();
         engine.restarts == 1 && engine.pid != 0
@@ -187,4 +194,67 @@ async fn assert_worker_tells_its_last_exit(daemon: &Daemon, why: &str) {
     let worker = &loader.children[0];
     assert!(worker.last_exit.contains(why), "{worker:?}");
     assert_eq!(worker.restarts, 1, "{worker:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_takes_all_its_answers_with_it() {
+    let waits = Life::answering(WORDS).but_after(1, Fate::Wait);
+    let daemon = Setup::scripted(&Script::always(waits)).start().await;
+    let other = Client::connect(&daemon.home().socket()).await.unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        let mut asking = Asking::begin(&other, question("count")).await.unwrap();
+        asking.until_text(1).await;
+        answers.push(asking);
+    }
+    assert_eq!(daemon.status().await.admission.unwrap().running, 8);
+    drop((other, answers));
+    daemon.until("all to be cancelled", |status| status.turns.unwrap().cancelled == 8).await;
+    daemon.until_idle().await;
+}
+
+/// Kills while questions are asked all the time.
+const KILLS: u32 = 20;
+
+#[tokio::test]
+async fn however_often_engines_are_killed_no_answer_is_wrong_and_every_question_ends() {
+    let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
+    let pid = daemon.pid();
+    let killed = AtomicU32::new(0);
+    let asking = || async {
+        let mut complete = 0;
+        while killed.load(Ordering::Relaxed) < KILLS {
+            let answer = daemon.ask("count").await;
+            match &answer.error {
+                None => {
+                    assert_eq!(answer.text, WORDS);
+                    complete += 1;
+                }
+                Some(failure) => {
+                    assert!(WORDS.starts_with(&answer.text), "{answer:?}");
+                    assert_eq!(failure.code, Code::Unavailable, "{failure:?}");
+                    assert!(failure.retry_after.is_some(), "{failure:?}");
+                }
+            }
+        }
+        complete
+    };
+    let killing = async {
+        let mut last = 0;
+        while killed.load(Ordering::Relaxed) < KILLS {
+            let status = daemon.status().await;
+            let engines = status.models.iter().filter_map(|model| model.engine.as_ref());
+            for engine in engines.filter(|engine| engine.pid != 0 && engine.pid != last) {
+                last = engine.pid;
+                killed.fetch_add(u32::from(kill("KILL", last)), Ordering::Relaxed);
+            }
+        }
+    };
+    let (complete, ()) = join(join_all((0..4).map(|_| asking())), killing).await;
+    assert!(complete.iter().sum::<u32>() > 0, "some questions are answered");
+    let status = daemon.status().await;
+    assert_eq!(status.pid, pid);
+    let restarts = status.tree.unwrap().children.iter().map(|part| part.restarts).sum::<u32>();
+    assert_eq!(restarts, 0, "no part of the daemon failed");
+    assert_eq!(with_home(daemon.home().path()).len(), 2, "the daemon and one engine");
 }

@@ -5,8 +5,8 @@ use std::fs;
 use tandem_proto::error as reason;
 use tandem_proto::v1::{
     AskRequest, ChatMessage, CreateConversationRequest, DeleteConversationRequest,
-    DetokenizeRequest, GenerateRequest, GetConversationRequest, ListConversationsRequest, LogitBias,
-    ModelInfoRequest, Policy, Role, Sampling, TokenizeRequest,
+    DetokenizeRequest, GenerateRequest, GetConversationRequest, ListConversationsRequest,
+    LogitBias, ModelInfoRequest, Policy, Role, Sampling, TokenizeRequest,
 };
 use tandem_tests::script::{Fate, Life, Script};
 use tandem_tests::{Asking, Daemon, Failure, Setup, gguf, question, soon};

@@ -50,10 +50,7 @@ async fn an_illegal_instruction_leads_to_safer_settings_that_are_remembered() {
     daemon.restart().await;
     assert_eq!(daemon.ask("hello").await.complete(), WORDS);
     let again = daemon.engine().await;
-    assert_eq!(
-        (again.settings, again.settings_reason),
-        (engine.settings, engine.settings_reason)
-    );
+    assert_eq!((again.settings, again.settings_reason), (engine.settings, engine.settings_reason));
     assert_eq!(
         daemon.home().logged("load"),
         [
@@ -110,10 +107,8 @@ async fn an_engine_that_hangs_while_it_loads_is_replaced() {
 #[tokio::test]
 async fn an_engine_that_dies_again_and_again_is_given_up_and_left_alone_for_a_while() {
     let dies = good().but_at_load(Load::Die("KILL".to_owned()));
-    let daemon = Setup::scripted(&Script::always(dies))
-        .config("[engine]\nrestarts_max = 2\n")
-        .start()
-        .await;
+    let daemon =
+        Setup::scripted(&Script::always(dies)).config("[engine]\nrestarts_max = 2\n").start().await;
     let pid = daemon.pid();
     for _ in 0..3 {
         let answer = daemon.ask("hello").await;

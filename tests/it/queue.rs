@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use tandem_proto::error as reason;
 use tandem_proto::v1::{AskRequest, Priority, StatusResponse};
 use tandem_tests::script::{Fate, Life, Script};
@@ -134,4 +135,35 @@ async fn the_configured_deadline_holds_for_callers_that_have_none() {
         .await;
     let answer = daemon.ask("hello").await;
     assert_eq!(answer.failure().reason, reason::DEADLINE_EXCEEDED);
+}
+
+#[tokio::test]
+async fn under_any_load_every_question_ends_with_an_answer_or_a_typed_refusal() {
+    let daemon = Setup::scripted(&Script::always(Life::answering(WORDS)))
+        .config("[router]\nrunning_max = 4\nwaiting_max = 16\n")
+        .start()
+        .await;
+    let prompts: Vec<_> = (0..500).map(|number| format!("question {number}")).collect();
+    let answers = join_all(prompts.iter().map(|prompt| daemon.ask(prompt))).await;
+    let mut answered = 0;
+    for answer in &answers {
+        match &answer.error {
+            None => {
+                assert_eq!(answer.text, WORDS);
+                answered += 1;
+            }
+            Some(failure) => {
+                assert_eq!(failure.reason, reason::OVERLOADED, "{failure:?}");
+                assert!(failure.retry_after.is_some());
+                assert_eq!(answer.text, "");
+            }
+        }
+    }
+    assert!(answered >= 20, "as many as run and wait together are answered, not {answered}");
+    let quiet = |status: &StatusResponse| {
+        let admission = status.admission.unwrap();
+        (admission.running, admission.waiting) == (0, 0)
+    };
+    let status = daemon.until("quiet", quiet).await;
+    assert_eq!(status.turns.unwrap().answered_fast, answered);
 }

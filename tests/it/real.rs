@@ -55,12 +55,8 @@ async fn the_first_question_loads_the_model_and_is_answered() {
 
 async fn assert_the_same_seed_gives_the_same_text(daemon: &Daemon) {
     let ask = |seed| {
-        let sampling = Sampling {
-            temperature: Some(1.5),
-            seed,
-            max_tokens: Some(24),
-            ..Sampling::default()
-        };
+        let sampling =
+            Sampling { temperature: Some(1.5), seed, max_tokens: Some(24), ..Sampling::default() };
         daemon.ask_with(AskRequest { sampling: Some(sampling), ..question(STORY) })
     };
     let first = ask(None).await;

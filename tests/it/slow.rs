@@ -9,8 +9,7 @@ use tonic::Code;
 const LOCAL: &str = "the local model has spoken";
 
 fn short(prompt: &str, policy: Policy) -> AskRequest {
-    let sampling =
-        Sampling { temperature: Some(0.0), max_tokens: Some(12), ..Sampling::default() };
+    let sampling = Sampling { temperature: Some(0.0), max_tokens: Some(12), ..Sampling::default() };
     AskRequest { policy: policy.into(), sampling: Some(sampling), ..question(prompt) }
 }
 

@@ -127,10 +127,10 @@ impl Answer {
 
     /// What notices of this kind say.
     pub fn notices(&self, kind: NoticeKind) -> Vec<&str> {
-        let notice = |event| match event {
-            &Event::Notice(ref notice) if notice.kind() == kind => Some(notice.message.as_str()),
+        let of_this_kind = self.events.iter().filter_map(|event| match event {
+            Event::Notice(notice) if notice.kind() == kind => Some(notice.message.as_str()),
             _ => None,
-        };
-        self.events.iter().filter_map(notice).collect()
+        });
+        of_this_kind.collect()
     }
 }

@@ -215,21 +215,3 @@ fn draws_follow_the_distribution() {
         assert!((f64::from(count) / 20_000.0 - expected).abs() < 0.015, "{counts:?}");
     }
 }
-
-#[test]
-fn zz_time() {
-    let row = row(151_936, 5);
-    let mut s = Sampler::default();
-    for (name, settings) in [
-        ("greedy", Settings { temperature: 0.0, ..neutral() }),
-        ("default", Settings { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, ..neutral() }),
-        ("default+pen", Settings { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repeat_penalty: 1.1, ..neutral() }),
-        ("all", neutral()),
-        ("top_p only", Settings { top_p: 0.9, ..neutral() }),
-    ] {
-        let t = Instant::now();
-        for i in 0..200 { s.sample(&row, &settings, &[1, 2, 3, 4], i).unwrap(); }
-        eprintln!("ZZ {name}: {:.1} us", t.elapsed().as_secs_f64() * 1e6 / 200.0);
-    }
-}
-use std::time::Instant;

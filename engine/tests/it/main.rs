@@ -7,4 +7,3 @@ mod lifecycle;
 mod requests;
 mod resume;
 mod tokens;
-mod zz;

@@ -12,12 +12,11 @@ impl Vocabulary {
 
     /// The numbers of a text's words; new words get new numbers.
     pub(crate) fn tokens(&mut self, text: &str) -> Vec<u32> {
-        let number = |word: &str| match self.0.iter().position(|known| known == word) {
-            Some(number) => number,
-            None => {
+        let number = |word: &str| {
+            self.0.iter().position(|known| known == word).unwrap_or_else(|| {
                 self.0.push(word.to_owned());
                 self.0.len() - 1
-            }
+            })
         };
         text.split_whitespace().map(number).map(|number| u32::try_from(number).unwrap()).collect()
     }
