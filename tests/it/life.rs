@@ -6,7 +6,7 @@ use std::process::Output;
 
 use tandem_proto::error as reason;
 use tandem_proto::v1::{AskRequest, DrainRequest};
-use tandem_tests::script::{Fate, Life, Script};
+use tandem_tests::script::{Fate, Life, Load, Script};
 use tandem_tests::{Asking, Daemon, Home, Setup, question, soon};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -91,6 +91,33 @@ async fn an_idle_daemon_told_to_stop_ends_with_all_its_processes() {
     let mut daemon = scripted().await;
     assert_eq!(daemon.ask("sing").await.complete(), WORDS);
     daemon.terminate();
+    assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
+    daemon.home().until_deserted().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_stopped_as_soon_as_it_listens_ends_in_order() {
+    let mut daemon = scripted().await;
+    for round in 0..20 {
+        daemon.terminate();
+        assert_eq!(daemon.ended().await.code(), Some(0), "round {round}: {}", daemon.log());
+        assert!(!daemon.home().socket().exists(), "round {round}");
+        daemon.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_ends_in_order_while_an_engine_hangs_in_its_load() {
+    let hangs = Life::answering(WORDS).but_at_load(Load::Hang);
+    let mut daemon = Setup::scripted(&Script::always(hangs))
+        .config("[daemon]\ndrain_timeout = \"200ms\"\n")
+        .start()
+        .await;
+    let asking = daemon.begin(question("sing")).await;
+    let load = "life 1 load use_extra_bufts=true flash_attention=true self_test=true";
+    daemon.home().until_logged(load).await;
+    daemon.terminate();
+    assert_eq!(asking.finish().await.failure().reason, reason::SHUTTING_DOWN);
     assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
     daemon.home().until_deserted().await;
 }

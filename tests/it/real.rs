@@ -8,7 +8,7 @@ use tandem_proto::v1::generate_event::Event as GenerateEvent;
 use tandem_proto::v1::load_model_event::Event as LoadEvent;
 use tandem_proto::v1::{
     AskRequest, ChatMessage, CountTokensRequest, DetokenizeRequest, FinishReason, GenerateRequest,
-    LoadModelRequest, ModelState, NoticeKind, Role, Sampling, TokenizeRequest,
+    LoadModelRequest, ModelState, NoticeKind, Role, Sampling, StatusResponse, TokenizeRequest,
 };
 use tandem_tests::{Answer, Daemon, Setup, kill, question, soon, with_home};
 use tonic::Code;
@@ -250,4 +250,26 @@ async fn a_model_is_loaded_in_sight_and_unloaded_without_a_trace() {
     let output = daemon.home().tandem(&["model", "load", &model.id]).await;
     assert!(output.status.success(), "{output:?}");
     assert_ne!(daemon.engine().await.pid, model.engine.unwrap().pid);
+}
+
+#[tokio::test]
+async fn an_engine_ends_with_its_daemon_while_it_loads_and_while_it_answers() {
+    let mut daemon = real().await;
+    let asking = daemon.begin(greedy(STORY, 512)).await;
+    daemon.until("an engine", has_engine).await;
+    daemon.kill().await;
+    assert!(asking.finish().await.error.is_some());
+    daemon.home().until_deserted().await;
+
+    daemon.restart().await;
+    let mut asking = daemon.begin(greedy(STORY, 512)).await;
+    asking.until_text(1).await;
+    assert_eq!(with_home(daemon.home().path()).len(), 2, "the daemon and its engine");
+    daemon.kill().await;
+    assert!(asking.finish().await.error.is_some());
+    daemon.home().until_deserted().await;
+}
+
+fn has_engine(status: &StatusResponse) -> bool {
+    status.models.iter().any(|model| model.engine.as_ref().is_some_and(|engine| engine.pid != 0))
 }
