@@ -42,9 +42,7 @@ impl<M: Message> Address<M> {
     ) -> Result<T> {
         match self.current()?.call(message, Some(deadline)).await {
             Ok(CallResult::Success(reply)) => Ok(reply),
-            Ok(CallResult::Timeout) => {
-                Err(Error::DeadlineExceeded { stage: format!("while waiting for {}", self.part) })
-            }
+            Ok(CallResult::Timeout) => Err(Error::Unresponsive { part: self.part.to_owned() }),
             Ok(CallResult::SenderError) | Err(_) => Err(self.restarting()),
         }
     }

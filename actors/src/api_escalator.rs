@@ -36,7 +36,9 @@ impl ApiEscalator {
     pub fn provider(&self, name: Option<&str>) -> Result<Provider, Error> {
         let found = match name {
             Some(name) => self.providers.get(name),
-            None => self.providers().find(|it| it.is_healthy()).or_else(|| self.providers().next()),
+            None => {
+                self.providers().find(|it| it.is_worth_trying()).or_else(|| self.providers().next())
+            }
         };
         found.cloned().ok_or_else(|| {
             let known: Vec<_> = self.providers().map(Provider::name).collect();

@@ -34,7 +34,10 @@ pub enum Error {
         known: String,
     },
     /// The catalog knows the model, but its file is not on this machine.
-    #[error("the file of model {id:?} is missing; put it at {path}")]
+    #[error(
+        "the file of model {id:?} is missing; put it at {path} (`make model` in tandem's sources \
+         fetches the default one)"
+    )]
     ModelAbsent {
         /// Catalog id.
         id: String,
@@ -131,7 +134,7 @@ pub enum Error {
         problem: String,
     },
     /// The store could not read or write.
-    #[error("the store failed: {problem}; nothing was changed. Check disk space and permissions")]
+    #[error("the store failed: {problem}; check disk space and permissions")]
     Store {
         /// What the store said.
         problem: String,
@@ -142,6 +145,12 @@ pub enum Error {
     /// An actor is being restarted.
     #[error("{part} is being restarted; try again")]
     Restarting {
+        /// Which actor.
+        part: String,
+    },
+    /// An actor does not answer in time.
+    #[error("{part} does not answer; try again, and look at `tandem status` if that lasts")]
+    Unresponsive {
         /// Which actor.
         part: String,
     },
@@ -157,6 +166,18 @@ impl Error {
     /// An [`Error::Invalid`].
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+
+    /// The error without words that a remote API chose, which may quote the prompt.
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        match self {
+            Self::ProviderFailed { provider, .. } => format!("provider {provider:?} failed"),
+            Self::ProviderRefused { provider, .. } => {
+                format!("provider {provider:?} refused the request")
+            }
+            other => other.to_string(),
+        }
     }
 
     /// Whether the other track may answer in place of the one that ended with this error.

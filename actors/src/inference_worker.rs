@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tandem_proto::engine::{Heartbeat, Hello, Loaded};
+use tandem_proto::engine::{FRAME_BYTES_MAX, Heartbeat, Hello, Loaded};
 use tandem_proto::v1::{ChatMessage, Model, Sampling};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -33,6 +33,8 @@ const REQUESTS_MAX: usize = 256;
 const EVENTS_BESIDE_TOKENS: usize = 16;
 /// Longest wait for an answer about tokens, the load of the model included.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest encoding of a 32-bit number in a message.
+const MAX_VARINT_BYTES: usize = 5;
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -63,6 +65,8 @@ pub struct Worker {
     address: Address<Message>,
     permits: Arc<Semaphore>,
     report: Arc<watch::Sender<Report>>,
+    /// Held by those who are about to ask something; see [`Worker::leased`].
+    _lease: Option<Arc<()>>,
 }
 
 /// What is to be known about a worker.
@@ -112,6 +116,7 @@ impl Worker {
             address: Address::new("the inference worker"),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
             report: Arc::new(watch::Sender::new(Report::default())),
+            _lease: None,
         }
     }
 
@@ -139,6 +144,11 @@ impl Worker {
         self.permits.available_permits() == REQUESTS_MAX
     }
 
+    /// The worker for someone who has not asked anything yet and still must not lose it.
+    pub(crate) fn leased(&self, lease: &Arc<()>) -> Self {
+        Self { _lease: Some(Arc::clone(lease)), ..self.clone() }
+    }
+
     /// The worker's state now and whenever it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Report> {
@@ -147,6 +157,7 @@ impl Worker {
 
     /// Starts a generation, also while the model still loads. Dropping the events cancels it.
     pub fn start(&self, request: TrackRequest) -> Result<TrackEvents> {
+        check_length(request.prompt.len())?;
         let tokens = request.sampling.max_tokens.unwrap_or_default() as usize;
         let (events, receiver) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
         let ticket = Ticket { events, _permit: self.permit()? };
@@ -161,16 +172,20 @@ impl Worker {
         add_special: bool,
         parse_special: bool,
     ) -> Result<Vec<u32>> {
+        check_length(text.len())?;
         self.query(|reply| Query::Tokenize { text, add_special, parse_special, reply }).await
     }
 
     /// The text of tokens; bytes that are not whole UTF-8 become U+FFFD.
     pub async fn detokenize(&self, tokens: Vec<u32>) -> Result<String> {
+        check_length(tokens.len() * MAX_VARINT_BYTES)?;
         self.query(|reply| Query::Detokenize { tokens, reply }).await
     }
 
     /// Lengths in tokens.
     pub async fn count(&self, texts: Vec<String>, messages: Vec<ChatMessage>) -> Result<Counts> {
+        let texts_length: usize = texts.iter().map(String::len).sum();
+        check_length(texts_length + crate::track::length(&messages))?;
         self.query(|reply| Query::Count { texts, messages, reply }).await
     }
 
@@ -202,6 +217,16 @@ impl Worker {
             retry_after: Duration::from_secs(2),
         })
     }
+}
+
+/// Refuses what would not fit into a frame with everything around it.
+fn check_length(bytes: usize) -> Result<()> {
+    const BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
+    if bytes <= BYTES_MAX {
+        return Ok(());
+    }
+    let problem = format!("has {bytes} bytes in all; at most {BYTES_MAX} reach a model");
+    Err(Error::invalid("prompt", problem))
 }
 
 /// Messages of the worker.
@@ -269,7 +294,7 @@ impl Actor for InferenceWorker {
             Message::Abandoned { id, error } => state.abandon(id, error),
             Message::StartEngine => state.start_engine(&myself),
             Message::Process { life, event } if life == state.life() => match event {
-                ProcessEvent::Frame(frame) => state.on_frame(&myself, frame),
+                ProcessEvent::Frame(frame, _permit) => state.on_frame(&myself, frame),
                 ProcessEvent::Exited(exit) => state.on_exit(&myself, &exit),
             },
             Message::Remembered { life, key, choice } if life == state.life() => {

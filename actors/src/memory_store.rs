@@ -87,7 +87,7 @@ impl MemoryStore {
     /// be committed again: it is stored once.
     pub async fn commit_turn(&self, conversation_id: &str, turn: Turn) -> Result<Conversation> {
         let (id, turn) = (conversation_id.to_owned(), Box::new(turn));
-        self.ask(|reply| Request::CommitTurn { id, turn, reply }).await
+        self.insist(|reply| Request::CommitTurn { id, turn, reply }).await
     }
 
     /// Removes a conversation and its turns.
@@ -123,6 +123,16 @@ impl MemoryStore {
     /// How many requests are accepted and not answered.
     fn accepted(&self) -> usize {
         REQUESTS_MAX - self.permits.available_permits()
+    }
+
+    /// Waits for a place: what was answered must not be lost because others ask at the same time.
+    async fn insist<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(Reply<T>) -> Request,
+    ) -> Result<T> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Error::ShuttingDown)?;
+        self.address.ask(DEADLINE, |reply| Message::Serve(request(reply), permit)).await?
     }
 
     async fn ask<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tandem_proto::v1::Model;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::inference_worker::Worker;
 use crate::memory_store::MemoryStore;
@@ -25,6 +26,8 @@ use state::State;
 
 /// Longest wait for the loader's own work, which is reading a header.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests that may wait for the loader.
+const REQUESTS_MAX: usize = 256;
 /// How often idle models are looked for.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -55,37 +58,43 @@ pub struct ModelLoader {
     address: Address<Message>,
     /// Workers that are up, for readers who must not wait.
     hosted: Arc<RwLock<Vec<Worker>>>,
+    permits: Arc<Semaphore>,
 }
 
 impl ModelLoader {
     /// A loader that is yet to be started.
     #[must_use]
     pub fn new() -> Self {
-        Self { address: Address::new("the model loader"), hosted: Arc::default() }
+        Self {
+            address: Address::new("the model loader"),
+            hosted: Arc::default(),
+            permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        }
     }
 
     /// The worker that hosts a model, started if there is none. It may still be loading.
     /// An empty id means the default model.
     pub async fn acquire(&self, id: &str) -> Result<Worker> {
-        let id = checked(id)?;
+        let (id, _permit) = (checked(id)?, self.permit()?);
         self.address.ask(ASK_TIMEOUT, |reply| Message::Acquire { id, reply }).await?
     }
 
     /// All models: those of the catalog, other files in the models directory, and whatever is
     /// loaded from elsewhere.
     pub async fn list(&self) -> Result<Vec<Model>> {
+        let _permit = self.permit()?;
         self.address.ask(ASK_TIMEOUT, Message::List).await
     }
 
     /// One model by id or path. An empty id means the default model.
     pub async fn info(&self, id: &str) -> Result<Model> {
-        let id = checked(id)?;
+        let (id, _permit) = (checked(id)?, self.permit()?);
         self.address.ask(ASK_TIMEOUT, |reply| Message::Info { id, reply }).await?
     }
 
     /// Ends a model's engine. False when it had none.
     pub async fn unload(&self, id: &str) -> Result<bool> {
-        let id = checked(id)?;
+        let (id, _permit) = (checked(id)?, self.permit()?);
         self.address.ask(ASK_TIMEOUT, |reply| Message::Unload { id, reply }).await?
     }
 
@@ -93,6 +102,13 @@ impl ModelLoader {
     #[must_use]
     pub fn workers(&self) -> Vec<Worker> {
         self.hosted.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Error::Overloaded {
+            what: format!("{REQUESTS_MAX} requests wait for the model loader"),
+            retry_after: Duration::from_secs(1),
+        })
     }
 
     fn publish_hosted(&self, workers: Vec<Worker>) {
@@ -172,6 +188,9 @@ impl Actor for ModelLoaderActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
+        // Workers of an earlier life went with it.
+        arguments.node.remove_children();
+        arguments.handle.publish_hosted(Vec::new());
         arguments.handle.address.publish(myself.clone());
         drop(myself.send_after(TICK, || Message::Tick));
         Ok(State::new(arguments))
@@ -192,10 +211,10 @@ impl Actor for ModelLoaderActor {
             Message::List(reply) => state.list(reply),
             Message::Info { id, reply } => state.info(&id, reply),
             Message::Unload { id, reply } => state.unload(&myself, &id, reply),
-            Message::UnloadFile { path, reply } => state.unload_file(&path, reply),
+            Message::UnloadFile { path, reply } => state.unload_file(&myself, &path, reply),
             Message::Restart(name) => state.restart(&myself, &name).await,
             Message::Tick => {
-                state.stop_idle();
+                state.stop_idle(&myself);
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

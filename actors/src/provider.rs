@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tandem_config::Provider as Settings;
-use tandem_proto::v1::{Health, ProviderStatus};
+use tandem_proto::v1::ProviderStatus;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
@@ -99,7 +99,11 @@ impl Provider {
                 retry_after: None,
             });
         }
-        let body = request::body(settings, &request)?;
+        // What this API cannot do, the other track may be able to.
+        let body = request::body(settings, &request).map_err(|error| Error::ProviderRefused {
+            provider: self.shared.name.clone(),
+            problem: error.to_string(),
+        })?;
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| Error::Overloaded {
             what: format!(
                 "{} requests to provider {name:?} are under way (providers.{name}.concurrency_max)",
@@ -130,9 +134,9 @@ impl Provider {
         })
     }
 
-    /// Whether the next request is likely to be answered.
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.stats(|stats| stats.health() == Health::Serving)
+    /// Whether the next request is likely to be answered, or it is time to find out.
+    pub(crate) fn is_worth_trying(&self) -> bool {
+        self.stats(|stats| stats.is_worth_trying(Instant::now()))
     }
 
     /// Refuses all requests from now on: nobody starts the actor again.
@@ -280,7 +284,7 @@ impl InFlight {
             let before = stats.health();
             match error {
                 None => stats.succeeded(),
-                Some(error) => stats.failed(error),
+                Some(error) => stats.failed(error, Instant::now()),
             }
             if stats.health() != before {
                 self.node.set_health(stats.health());

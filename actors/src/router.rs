@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tandem_proto::v1::{Admission, AskEvent, AskRequest, TurnCounts};
+use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
@@ -26,6 +26,8 @@ use state::State;
 
 /// Events of a turn besides one per token: routing, notices, ends.
 const EVENTS_BESIDE_TOKENS: usize = 64;
+/// Longest name of a model or provider.
+const NAME_BYTES_MAX: usize = 4096;
 /// How often waiting questions are checked for their deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -89,7 +91,10 @@ pub(crate) struct Job {
     pub(crate) accepted: Instant,
     pub(crate) deadline: Instant,
     pub(crate) events: mpsc::Sender<Result<AskEvent>>,
-    pub(crate) _permit: OwnedSemaphorePermit,
+    /// A place kept for the last event, which is never lost.
+    pub(crate) end: mpsc::OwnedPermit<Result<AskEvent>>,
+    /// Its place among the admitted ones.
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 impl Router {
@@ -115,16 +120,32 @@ impl Router {
         time: Option<Duration>,
         services: &Services,
     ) -> Result<Answer> {
-        if self.draining.load(Ordering::Relaxed) {
-            return Err(Error::ShuttingDown);
-        }
         self.check(&request)?;
+        let permit = self.admit()?;
         if !request.conversation_id.is_empty() {
             services.store.conversation(&request.conversation_id).await?;
         }
         if !request.provider.is_empty() {
             services.escalator.provider(Some(&request.provider))?;
         }
+        let accepted = Instant::now();
+        let deadline =
+            accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
+        let longest = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
+        let tokens = longest.unwrap_or_else(|| services.longest_default_answer()) as usize;
+        let (events, answer) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
+        let end = events
+            .clone()
+            .try_reserve_owned()
+            .map_err(|_| Error::Internal { problem: "a new channel has no room".to_owned() })?;
+        let seed = sampling::random_seed();
+        let job = Job { request, seed, accepted, deadline, events, end, permit };
+        self.address.cast(Message::Submit(Box::new(job)))?;
+        Ok(answer)
+    }
+
+    /// A place among the work that the daemon takes on, to be held until it is done.
+    pub fn admit(&self) -> Result<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
             let what = format!(
                 "{} questions run and {} wait already (router.running_max, router.waiting_max)",
@@ -132,16 +153,11 @@ impl Router {
             );
             Error::Overloaded { what, retry_after: Duration::from_secs(2) }
         })?;
-        let accepted = Instant::now();
-        let deadline =
-            accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
-        let longest = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
-        let tokens = longest.unwrap_or_else(|| services.longest_default_answer()) as usize;
-        let (events, answer) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
-        let seed = sampling::random_seed();
-        let job = Job { request, seed, accepted, deadline, events, _permit: permit };
-        self.address.cast(Message::Submit(Box::new(job)))?;
-        Ok(answer)
+        // Looked at last: whoever holds a permit is waited for.
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Error::ShuttingDown);
+        }
+        Ok(permit)
     }
 
     /// How much is being done, and how much may be.
@@ -153,7 +169,7 @@ impl Router {
             running_max: self.config.running_max,
             waiting: load.waiting,
             waiting_max: self.config.waiting_max,
-            draining: self.draining.load(Ordering::Relaxed),
+            draining: self.draining.load(Ordering::SeqCst),
         }
     }
 
@@ -165,17 +181,15 @@ impl Router {
 
     /// Refuses new questions from now on.
     pub fn refuse_new(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Refuses new questions, and waits until the admitted ones are answered. Those that are
-    /// not after `timeout` end with [`Error::ShuttingDown`].
+    /// Refuses new work, and waits until what was admitted is done. Questions that are not
+    /// answered after `timeout` end with [`Error::ShuttingDown`].
     pub async fn drain(&self, timeout: Duration) {
         self.refuse_new();
-        let idle = async {
-            let mut load = self.load.subscribe();
-            let _ = load.wait_for(|load| *load == Load::default()).await;
-        };
+        let places = self.config.running_max + self.config.waiting_max;
+        let idle = self.admission.acquire_many(places);
         if tokio::time::timeout(timeout, idle).await.is_err() {
             tracing::warn!(?timeout, "questions are not answered in time, ending them");
             let _ = self.address.ask(Duration::from_secs(2), Message::EndAll).await;
@@ -183,13 +197,25 @@ impl Router {
     }
 
     fn check(&self, request: &AskRequest) -> Result<()> {
-        check_text("prompt", &request.prompt, self.prompt_bytes_max)?;
+        check_length("prompt", request.prompt.len(), self.prompt_bytes_max)?;
         if request.prompt.trim().is_empty() {
             return Err(Error::invalid("prompt", "is empty; write a question"));
         }
-        check_text("system", request.system(), self.prompt_bytes_max)?;
-        for (field, value) in [("model", &request.model), ("provider", &request.provider)] {
-            check_text(field, value, 4096)?;
+        check_length("system", request.system().len(), self.prompt_bytes_max)?;
+        for (field, name) in [("model", &request.model), ("provider", &request.provider)] {
+            if name.len() > NAME_BYTES_MAX {
+                let problem = format!("is {} bytes long; at most {NAME_BYTES_MAX}", name.len());
+                return Err(Error::invalid(field, problem));
+            }
+        }
+        // A policy that is not known here may be stricter than any that is.
+        if Policy::try_from(request.policy).is_err() {
+            let problem = format!("{} is not known to this daemon", request.policy);
+            return Err(Error::invalid("policy", problem));
+        }
+        if Priority::try_from(request.priority).is_err() {
+            let problem = format!("{} is not known to this daemon", request.priority);
+            return Err(Error::invalid("priority", problem));
         }
         request.sampling.as_ref().map_or(Ok(()), sampling::validate)
     }
@@ -202,12 +228,13 @@ impl Services {
     }
 }
 
-/// Refuses a text that is longer than `bytes_max`. `field` names it in the error.
-pub fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<()> {
-    if text.len() <= bytes_max {
+/// Refuses what is longer than `bytes_max`. `field` names it in the error.
+pub fn check_length(field: &str, bytes: usize, bytes_max: usize) -> Result<()> {
+    if bytes <= bytes_max {
         return Ok(());
     }
-    let problem = format!("is {} bytes long; at most {bytes_max} are allowed", text.len());
+    let problem =
+        format!("is {bytes} bytes long; at most {bytes_max} are allowed (daemon.prompt_bytes_max)");
     Err(Error::invalid(field, problem))
 }
 

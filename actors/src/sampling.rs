@@ -12,6 +12,12 @@ pub fn validate(sampling: &Sampling) -> Result<()> {
         }
         _ => Ok(()),
     };
+    let share = |name: &str, value: Option<f32>| match value {
+        Some(value) if !(value > 0.0 && value <= 1.0) => {
+            Err(Error::invalid(name, format!("is {value}; allowed is more than 0, up to 1")))
+        }
+        _ => Ok(()),
+    };
     let integer = |name: &str, value: Option<u32>, low: u32, high: u32| match value {
         Some(value) if !(low..=high).contains(&value) => {
             Err(Error::invalid(name, format!("is {value}; allowed are {low} to {high}")))
@@ -19,9 +25,9 @@ pub fn validate(sampling: &Sampling) -> Result<()> {
         _ => Ok(()),
     };
     float("sampling.temperature", sampling.temperature, 0.0, 5.0)?;
-    float("sampling.top_p", sampling.top_p, f32::MIN_POSITIVE, 1.0)?;
+    share("sampling.top_p", sampling.top_p)?;
     float("sampling.min_p", sampling.min_p, 0.0, 1.0)?;
-    float("sampling.typical_p", sampling.typical_p, f32::MIN_POSITIVE, 1.0)?;
+    share("sampling.typical_p", sampling.typical_p)?;
     float("sampling.repeat_penalty", sampling.repeat_penalty, 0.1, 10.0)?;
     float("sampling.presence_penalty", sampling.presence_penalty, -10.0, 10.0)?;
     float("sampling.frequency_penalty", sampling.frequency_penalty, -10.0, 10.0)?;

@@ -102,6 +102,8 @@ struct Child {
     ledger: Ledger,
     cell: Option<ActorCell>,
     since: Instant,
+    /// Asked to stop: however it ends now, that is its end.
+    stopping: bool,
 }
 
 impl Children {
@@ -116,7 +118,8 @@ impl Children {
         let node = self.node.child(&spec.name);
         let name = spec.name.clone();
         let ledger = Ledger::new(self.intensity);
-        self.all.push(Child { spec, node, ledger, cell: None, since: Instant::now() });
+        let since = Instant::now();
+        self.all.push(Child { spec, node, ledger, cell: None, since, stopping: false });
         self.restart(&name, supervisor).await
     }
 
@@ -154,19 +157,24 @@ impl Children {
         let Some(index) = self.all.iter().position(is_it) else {
             return Verdict::Nothing;
         };
-        if let Some(why) = why {
-            return self.failed(index, &why);
+        match why {
+            Some(why) if !self.all[index].stopping => self.failed(index, &why),
+            _ => self.ended(index),
         }
-        let child = self.all.remove(index);
-        child.node.remove();
-        Verdict::Ended { name: child.spec.name }
     }
 
-    /// Asks a child to stop; its end comes as an event.
-    pub fn stop(&self, name: &str) {
-        let child = self.all.iter().find(|child| child.spec.name == name);
-        if let Some(cell) = child.and_then(|child| child.cell.as_ref()) {
-            cell.stop(None);
+    /// Asks a child to stop. Its end comes as an event, unless it is between two lives.
+    pub fn stop(&mut self, name: &str) -> Verdict {
+        let is_it = |child: &Child| child.spec.name == name;
+        let Some(index) = self.all.iter().position(is_it) else { return Verdict::Nothing };
+        let child = &mut self.all[index];
+        child.stopping = true;
+        match &child.cell {
+            Some(cell) => {
+                cell.stop(None);
+                Verdict::Nothing
+            }
+            None => self.ended(index),
         }
     }
 
@@ -181,6 +189,12 @@ impl Children {
             }
             child.node.ended("stopped", false);
         }
+    }
+
+    fn ended(&mut self, index: usize) -> Verdict {
+        let child = self.all.remove(index);
+        child.node.remove();
+        Verdict::Ended { name: child.spec.name }
     }
 
     fn failed(&mut self, index: usize, why: &str) -> Verdict {

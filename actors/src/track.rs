@@ -29,6 +29,21 @@ pub enum Prompt {
     Chat(Vec<ChatMessage>),
 }
 
+impl Prompt {
+    /// Bytes, with what goes around each message.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Chat(messages) => length(messages),
+        }
+    }
+}
+
+/// Bytes of messages, with what goes around each.
+pub(crate) fn length(messages: &[ChatMessage]) -> usize {
+    messages.iter().map(|message| message.content.len() + 16).sum()
+}
+
 /// What a track reports, in this order: `Delta` and `Resumed` any number of times, then either
 /// `Done` or `Failed`, then nothing.
 #[derive(Debug, Clone, PartialEq)]

@@ -170,6 +170,14 @@ impl Node {
         self.tree.shared.changed();
     }
 
+    /// Removes everything below the actor, which begins a life without children.
+    pub fn remove_children(&self) {
+        let is_below =
+            |path: &Vec<String>| path.len() > self.path.len() && path.starts_with(&self.path);
+        self.tree.shared.nodes().retain(|path, _| !is_below(path));
+        self.tree.shared.changed();
+    }
+
     fn update(&self, change: impl FnOnce(&mut Record)) {
         if let Some(record) = self.tree.shared.nodes().get_mut(&self.path) {
             change(record);

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tandem_proto::v1::{AskEvent, NoticeKind, Track, ask_event::Event};
+use tandem_proto::v1::{AskEvent, NoticeKind, Track, Turn, ask_event::Event};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tracing::{debug, info};
 
+use crate::memory_store::MemoryStore;
 use crate::router::{Counts, Job, Plan, Services};
 use crate::{Error, TrackEvent};
 
@@ -19,9 +22,13 @@ mod run;
 use machine::{Effect, Facts, Machine};
 use run::{Question, run};
 
+/// Before a store that is being restarted is asked again.
+const COMMIT_PAUSE: Duration = Duration::from_millis(100);
+
 /// How to start a turn.
 #[derive(Debug)]
 pub(crate) struct Arguments {
+    pub(crate) turn_id: String,
     pub(crate) job: Job,
     pub(crate) plan: Plan,
     pub(crate) services: Services,
@@ -47,7 +54,12 @@ pub(crate) enum Message {
 
 pub(crate) struct State {
     machine: Machine,
-    job: Job,
+    events: mpsc::Sender<Result<AskEvent, Error>>,
+    /// Taken when the turn ends.
+    end: Option<mpsc::OwnedPermit<Result<AskEvent, Error>>>,
+    accepted: Instant,
+    /// The turn's place among the admitted ones.
+    _permit: OwnedSemaphorePermit,
     question: Arc<Question>,
     services: Services,
     counts: Arc<Counts>,
@@ -69,10 +81,10 @@ impl Actor for TurnActor {
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        Arguments { mut job, plan, services, counts }: Arguments,
+        Arguments { turn_id, job, plan, services, counts }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let turn_id = uuid::Uuid::now_v7().to_string();
-        let question = Question::new(&turn_id, &mut job, &services);
+        let Job { request, seed, accepted, deadline, events, end, permit } = job;
+        let question = Question::new(&turn_id, request, seed, deadline, &plan, &services);
         let facts = Facts {
             turn_id,
             conversation_id: question.conversation_id.clone(),
@@ -80,13 +92,13 @@ impl Actor for TurnActor {
             fast_model: question.model.clone(),
             slow_model: question.provider_model(&services),
             seed: question.sampling.seed.or(Some(question.seed)),
+            private: plan.private,
         };
         debug!(turn = facts.turn_id, first = ?plan.first, reasons = ?plan.reasons, "turn begins");
         let (machine, effects) = Machine::begin(facts, plan);
 
         let mut tasks = JoinSet::new();
-        let (caller, turn) = (job.events.clone(), myself.clone());
-        let deadline = job.deadline;
+        let (caller, turn) = (events.clone(), myself.clone());
         tasks.spawn(async move {
             let message = tokio::select! {
                 () = caller.closed() => Message::CallerGone,
@@ -99,7 +111,10 @@ impl Actor for TurnActor {
         });
         let mut state = State {
             machine,
-            job,
+            events,
+            end: Some(end),
+            accepted,
+            _permit: permit,
             question: Arc::new(question),
             services,
             counts,
@@ -148,7 +163,7 @@ impl State {
             }
             TrackEvent::Resumed { .. } => self.counts.resumed(),
             TrackEvent::Done(completion) => {
-                let accepted = self.job.accepted;
+                let accepted = self.accepted;
                 let first_delta = self.first_delta.unwrap_or(accepted);
                 completion.timings.total_us = microseconds(accepted.elapsed());
                 completion.timings.time_to_first_token_us =
@@ -171,8 +186,9 @@ impl State {
                     turn.created = Some(SystemTime::now().into());
                     let (store, turn_ref) = (self.services.store.clone(), myself.clone());
                     let conversation = self.question.conversation_id.clone();
+                    let deadline = self.question.deadline;
                     self.tasks.spawn(async move {
-                        let result = store.commit_turn(&conversation, turn).await.map(drop);
+                        let result = commit(&store, &conversation, turn, deadline).await;
                         let _ = turn_ref.cast(Message::Committed(result));
                     });
                 }
@@ -192,9 +208,7 @@ impl State {
         let event = AskEvent { number: self.next_number, event: Some(event) };
         self.next_number += 1;
         // The channel holds a whole answer; only a caller that stopped reading fills it.
-        if let Err(tokio::sync::mpsc::error::TrySendError::Full(_)) =
-            self.job.events.try_send(Ok(event))
-        {
+        if let Err(TrySendError::Full(_)) = self.events.try_send(Ok(event)) {
             let reason = "the caller stopped reading the answer".to_owned();
             let _ = myself.cast(Message::Abort(Error::Cancelled { reason }));
         }
@@ -207,11 +221,32 @@ impl State {
             } else {
                 self.counts.failed();
             }
-            info!(turn = self.question.turn_id, %error, "turn ended without an answer");
-            let _ = self.job.events.try_send(Err(error));
+            let turn = &self.question.turn_id;
+            info!(turn, error = error.for_log(), "turn ended without an answer");
+            debug!(turn, %error, "turn ended without an answer");
+            if let Some(end) = self.end.take() {
+                end.send(Err(error));
+            }
         }
         self.tasks.abort_all();
         myself.stop(None);
+    }
+}
+
+/// Writes a turn down, again if the store was restarted meanwhile: the same turn twice is one.
+async fn commit(
+    store: &MemoryStore,
+    conversation: &str,
+    turn: Turn,
+    deadline: Instant,
+) -> Result<(), Error> {
+    loop {
+        match store.commit_turn(conversation, turn.clone()).await {
+            Err(Error::Restarting { .. }) if Instant::now() + COMMIT_PAUSE < deadline => {
+                tokio::time::sleep(COMMIT_PAUSE).await;
+            }
+            result => return result.map(drop),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -15,13 +15,16 @@ mod socket;
 
 /// An actor failed too often; a service manager should start the daemon again.
 const EXIT_GIVEN_UP: u8 = 70;
+/// Longest wait for blocking work when everything else has ended.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
 /// The configuration or the command line is wrong; starting again will not help.
 const EXIT_USAGE: u8 = 2;
 
 /// The tandem daemon: local and remote language models behind one unix socket.
 ///
 /// Runs in the foreground until SIGTERM or Ctrl-C, then finishes accepted work and ends.
-/// A second signal ends it at once. Exit codes: 0 done, 1 failed, 2 wrong configuration,
+/// A second signal ends it at once. `TANDEM_HOME` moves settings, data and socket, `TANDEM_SOCKET`
+/// the socket alone; `TANDEM_TABLE__KEY` overrides a setting. Exit codes: 0 done, 1 failed, 2 wrong configuration,
 /// 70 gave up on an actor that fails too often.
 #[derive(Debug, Parser)]
 #[command(name = "tandemd", version)]
@@ -52,7 +55,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(run::run(config, started)));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run::run(config, started));
+            // A file on a disk that does not answer must not hold the end up.
+            runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+            ended
+        });
     match ended {
         Ok(run::End::Asked) => ExitCode::SUCCESS,
         Ok(run::End::GivenUp) => ExitCode::from(EXIT_GIVEN_UP),

@@ -32,9 +32,10 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
     // Before anyone can know that the daemon is there.
     let mut signals = StopSignals::listen()?;
     let data_dir = config.daemon.data_dir.clone();
-    create_private_dir(&data_dir)?;
-    create_private_dir(&config.models.dir)?;
-    let _data = Claim::take(&data_dir.join("daemon.lock"), &data_dir.display().to_string())?;
+    create_private_dir(&data_dir, true)?;
+    create_private_dir(&config.models.dir, true)?;
+    let lock = data_dir.join("daemon.lock");
+    let _data = Claim::take(&lock, &data_dir, &config.daemon.socket)?;
     let (socket, listener) = Socket::bind(&config.daemon.socket)?;
     listener.set_nonblocking(true).context("cannot prepare the socket")?;
     let listener = UnixListener::from_std(listener).context("cannot prepare the socket")?;

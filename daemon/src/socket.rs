@@ -13,17 +13,20 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
-        "another tandemd (pid {pid}) uses {what}; stop it with `tandem service stop`, or give \
-         this one another --socket and TANDEM_HOME"
+        "another tandemd (pid {pid}) uses {what}; stop it with `tandem --socket {socket} service \
+         stop`, or give this one a TANDEM_HOME of its own"
     )]
-    Taken { what: String, pid: String },
+    Taken { what: String, pid: String, socket: String },
     #[error("{0} is in use by another program; give another --socket")]
     InUse(String),
     #[error("{0} exists and is not a socket; remove it or give another --socket")]
     NotASocket(String),
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}")]
     Io { action: &'static str, path: String, source: io::Error },
 }
+
+/// Longest content of a lock file that is read.
+const HOLDER_BYTES_MAX: u64 = 4096;
 
 /// Held as long as the daemon runs. The kernel releases it however the daemon ends.
 #[derive(Debug)]
@@ -32,11 +35,9 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims `path` by a lock on `path` itself. `what` is claimed by it, for messages.
-    pub(crate) fn take(path: &Path, what: &str) -> Result<Self, Error> {
-        if let Some(dir) = path.parent() {
-            create_private_dir(dir)?;
-        }
+    /// Claims `what` by a lock on the file `path`, which tells others who holds it: the number
+    /// of this process on the first line, and its socket on the second.
+    pub(crate) fn take(path: &Path, what: &Path, socket: &Path) -> Result<Self, Error> {
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -48,15 +49,20 @@ impl Claim {
         match file.try_lock() {
             Ok(()) => (),
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // The number only makes the message better.
-                let _ = file.take(32).read_to_string(&mut pid);
-                return Err(Error::Taken { what: what.to_owned(), pid: pid.trim().to_owned() });
+                let mut holder = String::new();
+                // It only makes the message better.
+                let _ = file.take(HOLDER_BYTES_MAX).read_to_string(&mut holder);
+                let mut lines = holder.lines().map(str::to_owned);
+                return Err(Error::Taken {
+                    what: what.display().to_string(),
+                    pid: lines.next().unwrap_or_default(),
+                    socket: lines.next().unwrap_or_default(),
+                });
             }
             Err(TryLockError::Error(source)) => return Err(io_error("lock", path)(source)),
         }
         file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .and_then(|()| writeln!(file, "{}\n{}", std::process::id(), socket.display()))
             .map_err(io_error("write", path))?;
         Ok(Self { _file: file })
     }
@@ -74,18 +80,24 @@ impl Socket {
     pub(crate) fn bind(path: &Path) -> Result<(Self, UnixListener), Error> {
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
-        let claim = Claim::take(Path::new(&lock), &path.display().to_string())?;
+        if let Some(dir) = path.parent() {
+            create_private_dir(dir, false)?;
+        }
+        let claim = Claim::take(Path::new(&lock), path, path)?;
         match fs::symlink_metadata(path) {
             Ok(facts) if !facts.file_type().is_socket() => {
                 return Err(Error::NotASocket(path.display().to_string()));
             }
-            Ok(_) if UnixStream::connect(path).is_ok() => {
-                return Err(Error::InUse(path.display().to_string()));
-            }
-            Ok(_) => fs::remove_file(path).map_err(io_error("remove stale socket", path))?,
+            Ok(_) => match UnixStream::connect(path) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(io_error("remove stale socket", path))?;
+                }
+                // Somebody listens, or it is not ours to find out.
+                _ => return Err(Error::InUse(path.display().to_string())),
+            },
             Err(_) => (),
         }
-        // Nobody can connect before the mode is right: the name appears only afterwards.
+        // Nobody who knows the name can connect before the mode is right.
         let hidden = path.with_file_name(format!(".{}", std::process::id()));
         let _ = fs::remove_file(&hidden);
         let listener = UnixListener::bind(&hidden).map_err(io_error("bind", path))?;
@@ -108,13 +120,14 @@ impl Drop for Socket {
     }
 }
 
-/// Creates a directory that only its owner can enter. Existing ones are left as they are.
-pub(crate) fn create_private_dir(dir: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io_error("create directory", dir))
+/// Creates a directory that only its owner can enter, with `parents` also those above it.
+/// Existing ones are left as they are.
+pub(crate) fn create_private_dir(dir: &Path, parents: bool) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let created = fs::DirBuilder::new().recursive(parents).mode(0o700).create(dir);
+    created.map_err(io_error("create directory", dir))
 }
 
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Error + 'a {
@@ -132,7 +145,10 @@ mod tests {
         let path = dir.path().join("run/tandem.sock");
         let (socket, _listener) = Socket::bind(&path).unwrap();
         match Socket::bind(&path) {
-            Err(Error::Taken { pid, .. }) => assert_eq!(pid, std::process::id().to_string()),
+            Err(Error::Taken { pid, socket, .. }) => {
+                assert_eq!(pid, std::process::id().to_string());
+                assert_eq!(socket, path.display().to_string());
+            }
             other => panic!("{other:?}"),
         }
         drop(socket);

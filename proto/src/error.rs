@@ -39,5 +39,7 @@ pub const STORE_FAILED: &str = "STORE_FAILED";
 pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 /// A part of the daemon is being restarted. Retry.
 pub const RESTARTING: &str = "RESTARTING";
+/// A part of the daemon does not answer in time. Retry.
+pub const UNRESPONSIVE: &str = "UNRESPONSIVE";
 /// A defect in tandem. The log has the cause under the turn's id.
 pub const INTERNAL: &str = "INTERNAL";

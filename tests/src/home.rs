@@ -46,7 +46,6 @@ impl Home {
         fs::write(home.model(SCRIPTED_MODEL), gguf::tiny()).unwrap();
         home.set("TANDEM_ENGINE__BINARY", program("scripted-engine"));
         home.set("TANDEM_MODELS__DEFAULT", SCRIPTED_MODEL);
-        home.set(script::VARIABLE, home.script());
         home
     }
 
@@ -154,6 +153,6 @@ impl Home {
     }
 
     fn script(&self) -> PathBuf {
-        self.path().join("script.json")
+        self.path().join(script::FILE)
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tandem_proto::engine::LoadFailure;
 
-/// Names the file with the script. The daemon passes its environment on to its engines.
-pub const VARIABLE: &str = "TANDEM_SCRIPT";
+/// Name of the file with the script, in the daemon's `TANDEM_HOME`, which its engines know.
+pub const FILE: &str = "script.json";
 
 /// Lives of an engine, one process each. The last one repeats.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -123,11 +123,11 @@ impl InFlight {
         });
     }
 
-    /// Ends one request. False when it is not here (any more).
+    /// Ends one request. True when the engine works on it and has to be told.
     pub(super) fn end(&mut self, id: u64, error: Error) -> bool {
         let Some(entry) = self.requests.remove(&id) else { return false };
         entry.report(TrackEvent::Failed(error));
-        true
+        entry.submitted
     }
 
     /// Ends everything.
@@ -253,9 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_is_not_told_about_the_end_of_a_request_that_it_never_had() {
+        let mut in_flight = InFlight::default();
+        let (id, _events) = admit(&mut in_flight);
+        assert!(!in_flight.end(id, died()));
+        assert!(in_flight.submit_all().is_empty());
+    }
+
+    #[test]
     fn a_step_for_a_cancelled_request_is_ignored() {
         let mut in_flight = InFlight::default();
         let (id, _events) = admit(&mut in_flight);
+        in_flight.submit_all();
         assert!(in_flight.end(id, died()));
         assert!(!in_flight.on_step(step(id, 1, "late")));
         assert!(!in_flight.end(id, died()));

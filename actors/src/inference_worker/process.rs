@@ -1,12 +1,14 @@
 //! One engine process: starting it, the two directions of its socket, and how it ended.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -16,13 +18,29 @@ use tandem_proto::engine::{FRAME_BYTES_MAX, FromEngine, ToEngine, to_engine};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
+const SIGILL: i32 = 4;
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = if cfg!(target_os = "macos") { 10 } else { 7 };
+const SIGFPE: i32 = 8;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGTERM: i32 = 15;
+
+/// What an engine may know of the daemon's environment, in which others keep their secrets.
+const ENVIRONMENT: [&str; 7] =
+    ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "TANDEM_HOME"];
+/// Beginnings of names that it may know, too.
+const ENVIRONMENT_PREFIXES: [&str; 4] = ["OMP_", "GOMP_", "KMP_", "GGML_"];
+
+/// Frames that may wait for the worker to look at them; then the engine has to wait.
+const INBOX_MAX: usize = 256;
 /// Messages that may wait for the engine to read them; more means that it does not.
 const OUTBOX_MAX: usize = 1024;
 /// Lines of the engine's log kept to explain its death.
@@ -36,7 +54,8 @@ const LOG_TIMEOUT: Duration = Duration::from_millis(200);
 /// What a process reports: frames in order, then its exit.
 #[derive(Debug)]
 pub(crate) enum ProcessEvent {
-    Frame(FromEngine),
+    /// The permit is given up when the frame was looked at.
+    Frame(FromEngine, OwnedSemaphorePermit),
     Exited(Exit),
 }
 
@@ -52,12 +71,12 @@ pub(crate) struct Exit {
 impl Exit {
     /// Whether the CPU or llama.cpp itself ended it, as opposed to someone who killed it.
     pub(super) fn is_fault(&self) -> bool {
-        matches!(self.signal, Some(4 | 6 | 7 | 8 | 10 | 11))
+        matches!(self.signal, Some(SIGILL | SIGABRT | SIGBUS | SIGFPE | SIGSEGV))
     }
 
     /// Whether an instruction was met that this CPU cannot execute.
     pub(super) fn is_illegal_instruction(&self) -> bool {
-        self.signal == Some(4)
+        self.signal == Some(SIGILL)
     }
 
     fn new(status: &io::Result<ExitStatus>, cause: Option<String>, log: &VecDeque<String>) -> Self {
@@ -67,7 +86,7 @@ impl Exit {
             (Ok(status), None) => format!("ended with {status}"),
             (Err(error), None) => format!("lost: {error}"),
         });
-        if let Some(line) = log.back().filter(|_| signal != Some(9)) {
+        if let Some(line) = log.back().filter(|_| signal != Some(SIGKILL)) {
             how = format!("{how}; its last words: {line}");
         }
         Self { signal, how }
@@ -76,13 +95,13 @@ impl Exit {
 
 fn signal_name(signal: i32) -> String {
     let name = match signal {
-        4 => "SIGILL (an instruction that this CPU does not have)",
-        6 => "SIGABRT",
-        7 | 10 => "SIGBUS (the model file changed or shrank while it was mapped)",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        15 => "SIGTERM",
+        SIGILL => "SIGILL (an instruction that this CPU does not have)",
+        SIGABRT => "SIGABRT",
+        SIGBUS => "SIGBUS (the model file changed or shrank while it was mapped)",
+        SIGFPE => "SIGFPE",
+        SIGKILL => "SIGKILL",
+        SIGSEGV => "SIGSEGV",
+        SIGTERM => "SIGTERM",
         other => return format!("signal {other}"),
     };
     name.to_owned()
@@ -112,6 +131,8 @@ impl Process {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| may_know(name)))
             // llama.cpp would start a debugger to print a backtrace.
             .env("GGML_NO_BACKTRACE", "1")
             // Spinning threads stall each other as soon as anything else wants a core.
@@ -162,6 +183,12 @@ impl Process {
     }
 }
 
+fn may_know(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ENVIRONMENT.contains(&&*name)
+        || ENVIRONMENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn codec() -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder()
         .little_endian()
@@ -175,6 +202,7 @@ async fn read_frames(
     socket: impl AsyncRead + Unpin,
     report: &impl Fn(ProcessEvent),
 ) -> Option<String> {
+    let inbox = Arc::new(Semaphore::new(INBOX_MAX));
     let mut frames = FramedRead::new(socket, codec());
     while let Some(frame) = frames.next().await {
         let message = match frame {
@@ -184,7 +212,11 @@ async fn read_frames(
             Err(_) => return None,
         };
         match message {
-            Ok(message) => report(ProcessEvent::Frame(message)),
+            Ok(message) => {
+                // The semaphore is never closed.
+                let Ok(permit) = Arc::clone(&inbox).acquire_owned().await else { return None };
+                report(ProcessEvent::Frame(message, permit));
+            }
             Err(error) => return Some(format!("sent a frame that is not valid ({error})")),
         }
     }

@@ -1,5 +1,6 @@
 //! The worker's state and what each message does to it.
 
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use ractor::ActorRef;
@@ -42,8 +43,17 @@ pub(crate) struct State {
     tasks: JoinSet<()>,
 }
 
+impl Drop for State {
+    /// Whoever waits for the model must not wait for a worker that was killed.
+    fn drop(&mut self) {
+        let part = "the inference worker".to_owned();
+        self.end_report(Error::Restarting { part });
+    }
+}
+
 impl State {
     pub(super) fn new(arguments: Arguments) -> Self {
+        arguments.handle.report.send_replace(Report::default());
         let ledger = Ledger::new(Intensity {
             restarts_max: arguments.config.restarts_max,
             window: arguments.config.restart_window,
@@ -122,11 +132,14 @@ impl State {
                 self.process = Some(process);
             }
             Err(problem) => {
-                let reason = format!(
-                    "cannot start {}: {problem}; install tandem-engine beside tandemd or set \
-                     engine.binary",
-                    self.arguments.binary.display()
-                );
+                let advice = match problem.kind() {
+                    ErrorKind::NotFound => {
+                        "; install tandem-engine beside tandemd or set engine.binary"
+                    }
+                    _ => "",
+                };
+                let binary = self.arguments.binary.display();
+                let reason = format!("cannot start {binary}: {problem}{advice}");
                 self.fail(
                     myself,
                     Error::EngineUnavailable {
@@ -332,12 +345,7 @@ impl State {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
-        self.report(|report| {
-            report.pid = 0;
-            if !matches!(report.phase, Phase::Failed(_)) {
-                report.phase = Phase::Failed(error);
-            }
-        });
+        self.end_report(error);
     }
 
     /// There will be no engine: everyone is told, and the worker ends.
@@ -398,6 +406,16 @@ impl State {
 
     fn report(&self, change: impl FnOnce(&mut Report)) {
         self.arguments.handle.report.send_modify(change);
+    }
+
+    /// The last report; the first one to say why wins.
+    fn end_report(&self, error: Error) {
+        self.report(|report| {
+            report.pid = 0;
+            if !matches!(report.phase, Phase::Failed(_)) {
+                report.phase = Phase::Failed(error);
+            }
+        });
     }
 
     fn model(&self) -> &str {

@@ -20,6 +20,8 @@ const SHIPPED: &str = include_str!("../../../models/catalog.toml");
 const USER_FILE: &str = "catalog.toml";
 const USER_FILE_BYTES_MAX: u64 = 1 << 20;
 const EXTENSION: &str = "gguf";
+/// Models that the error about an unknown one names, the most similar first.
+const KNOWN_MAX: usize = 10;
 
 /// What is known about one model without looking at its file.
 ///
@@ -240,6 +242,7 @@ impl Catalog {
     fn not_found(&self, id: &str, models_dir: &Path) -> Error {
         let mut known: Vec<String> = self.list(models_dir).into_iter().map(|l| l.id).collect();
         known.sort_by_cached_key(|known| distance(known, id));
+        known.truncate(KNOWN_MAX);
         Error::ModelNotFound { id: id.chars().take(200).collect(), known: known.join(", ") }
     }
 }

@@ -132,6 +132,10 @@ impl Inspector {
     }
 
     fn catalog(&self) -> Catalog {
-        Catalog::load(&self.models.dir)
+        let catalog = Catalog::load(&self.models.dir);
+        if let Some(problem) = catalog.problem() {
+            tracing::warn!(problem, "the catalog of the models directory is not in effect");
+        }
+        catalog
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct State {
 
 struct Hosted {
     worker: Worker,
+    /// Given to everyone who acquires the worker.
+    lease: Arc<()>,
     path: PathBuf,
     last_used: Instant,
     /// Asked to stop.
@@ -47,8 +49,19 @@ impl Hosted {
         self.stopping || matches!(self.worker.watch().borrow().phase, Phase::Failed(_))
     }
 
+    /// Whether it takes memory that it does not have yet.
     fn is_loading(&self) -> bool {
-        matches!(self.worker.watch().borrow().phase, Phase::Starting | Phase::Loading(..))
+        self.worker.watch().borrow().phase != Phase::Ready
+    }
+
+    /// Whether nobody uses it or is about to.
+    fn is_idle(&self) -> bool {
+        self.worker.is_idle() && Arc::strong_count(&self.lease) == 1
+    }
+
+    fn hand_out(&mut self) -> Worker {
+        self.last_used = Instant::now();
+        self.worker.leased(&self.lease)
     }
 }
 
@@ -75,8 +88,7 @@ impl State {
     ) {
         let id = self.or_default(id);
         if let Some(hosted) = self.hosted_mut(|hosted| hosted.worker.model() == id) {
-            hosted.last_used = Instant::now();
-            let _ = reply.send(Ok(hosted.worker.clone()));
+            let _ = reply.send(Ok(hosted.hand_out()));
             return;
         }
         let myself = myself.clone();
@@ -98,8 +110,7 @@ impl State {
             Err(error) => return drop(reply.send(Err(error))),
         };
         if let Some(hosted) = self.hosted_mut(|hosted| hosted.path == inspected.located.path) {
-            hosted.last_used = Instant::now();
-            let _ = reply.send(Ok(hosted.worker.clone()));
+            let _ = reply.send(Ok(hosted.hand_out()));
             return;
         }
         let id = inspected.located.id.clone();
@@ -121,7 +132,7 @@ impl State {
             Room::AfterUnloading(ids) => {
                 for id in ids {
                     info!(model = id, "unloading an idle model to make room");
-                    self.begin_stop(&id);
+                    self.begin_stop(myself, &id);
                 }
                 self.waiting_for_memory.push((inspected, reply));
             }
@@ -139,6 +150,8 @@ impl State {
     async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> Worker {
         let Inspected { located, model, sampling } = inspected;
         let worker = Worker::new(model, sampling);
+        let lease = Arc::new(());
+        let leased = worker.leased(&lease);
         let name = child_name(&located.id);
         let arguments = inference_worker::Arguments {
             model: located.id,
@@ -150,7 +163,8 @@ impl State {
             node: self.arguments.node.child(&name),
         };
         self.hosted.push(Hosted {
-            worker: worker.clone(),
+            worker,
+            lease,
             path: located.path,
             last_used: Instant::now(),
             stopping: false,
@@ -160,7 +174,7 @@ impl State {
         let spec = ChildSpec::new(name, InferenceWorker, arguments);
         let verdict = self.children.start(spec, myself.get_cell()).await;
         self.carry_out(myself, verdict);
-        worker
+        leased
     }
 
     pub(super) fn list(&mut self, reply: RpcReplyPort<Vec<Model>>) {
@@ -198,7 +212,7 @@ impl State {
         let (id, myself) = (self.or_default(id), myself.clone());
         let hosted = self.hosted.iter().find(|hosted| hosted.worker.model() == id);
         if let Some(path) = hosted.map(|hosted| hosted.path.clone()) {
-            return self.unload_file(&path, reply);
+            return self.unload_file(&myself, &path, reply);
         }
         self.blocking(move |inspector| match inspector.locate(&id) {
             Ok(Located { path, .. }) => {
@@ -210,22 +224,27 @@ impl State {
     }
 
     /// Stops the worker of this file, and replies when its memory is back.
-    pub(super) fn unload_file(&mut self, path: &Path, reply: RpcReplyPort<Result<bool>>) {
+    pub(super) fn unload_file(
+        &mut self,
+        myself: &ActorRef<Message>,
+        path: &Path,
+        reply: RpcReplyPort<Result<bool>>,
+    ) {
         let Some(hosted) = self.hosted.iter_mut().find(|hosted| hosted.path == path) else {
             return drop(reply.send(Ok(false)));
         };
         hosted.unloads.push(reply);
         let id = hosted.worker.model().to_owned();
-        self.begin_stop(&id);
+        self.begin_stop(myself, &id);
     }
 
     /// Stops the workers that nobody has used for `models.keep_alive`.
-    pub(super) fn stop_idle(&mut self) {
+    pub(super) fn stop_idle(&mut self, myself: &ActorRef<Message>) {
         while self.tasks.try_join_next().is_some() {}
         let keep_alive = self.arguments.models.keep_alive;
         let mut expired = Vec::new();
         for hosted in &mut self.hosted {
-            if !hosted.worker.is_idle() || hosted.is_loading() {
+            if !hosted.is_idle() || hosted.is_loading() {
                 hosted.last_used = Instant::now();
             } else if keep_alive > Duration::ZERO && hosted.last_used.elapsed() > keep_alive {
                 expired.push(hosted.worker.model().to_owned());
@@ -233,7 +252,7 @@ impl State {
         }
         for id in expired {
             info!(model = id, "unloading, as nobody uses it");
-            self.begin_stop(&id);
+            self.begin_stop(myself, &id);
         }
     }
 
@@ -263,12 +282,27 @@ impl State {
             }
             Verdict::Ended { name } | Verdict::GivenUp { name, .. } => {
                 self.forget(&name);
-                for (inspected, reply) in std::mem::take(&mut self.waiting_for_memory) {
-                    let inspected = Box::new(Ok(inspected));
-                    let _ = myself.cast(Message::Inspected { inspected, reply });
-                }
+                self.look_again(myself);
             }
         }
+    }
+
+    /// Decides anew about models that wait for memory, when it has been measured anew.
+    fn look_again(&mut self, myself: &ActorRef<Message>) {
+        let waiting = std::mem::take(&mut self.waiting_for_memory);
+        if waiting.is_empty() {
+            return;
+        }
+        let (mut samples, myself) = (self.arguments.monitor.watch(), myself.clone());
+        self.tasks.spawn(async move {
+            // The sample under way may have been taken before the memory was free.
+            let _ = samples.changed().await;
+            let _ = samples.changed().await;
+            for (inspected, reply) in waiting {
+                let inspected = Box::new(Ok(inspected));
+                let _ = myself.cast(Message::Inspected { inspected, reply });
+            }
+        });
     }
 
     fn forget(&mut self, name: &str) {
@@ -293,11 +327,11 @@ impl State {
         self.cooling_down.get(id).map(|(_, error)| error.clone())
     }
 
-    fn begin_stop(&mut self, id: &str) {
+    fn begin_stop(&mut self, myself: &ActorRef<Message>, id: &str) {
         if let Some(hosted) = self.hosted_mut(|hosted| hosted.worker.model() == id) {
             hosted.stopping = true;
-            let name = child_name(id);
-            self.children.stop(&name);
+            let verdict = self.children.stop(&child_name(id));
+            self.carry_out(myself, verdict);
         }
     }
 
@@ -315,11 +349,8 @@ impl State {
 
     /// Models that could be given up, least recently used first.
     fn idle(&self) -> Vec<Idle> {
-        let mut idle: Vec<_> = self
-            .hosted
-            .iter()
-            .filter(|hosted| hosted.worker.is_idle() && !hosted.is_loading())
-            .collect();
+        let mut idle: Vec<_> =
+            self.hosted.iter().filter(|hosted| hosted.is_idle() && !hosted.is_loading()).collect();
         idle.sort_by_key(|hosted| hosted.last_used);
         let describe = |hosted: &Hosted| Idle {
             id: hosted.worker.model().to_owned(),

@@ -1,11 +1,15 @@
 //! How a provider has done so far.
 
+use std::time::{Duration, Instant};
+
 use tandem_proto::v1::Health;
 
 use crate::Error;
 
 /// Failures in a row after which a provider counts as degraded.
 const FAILURES_TOLERATED: u32 = 2;
+/// After this long a degraded provider is tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Counters since the daemon started.
 #[derive(Debug, Default)]
@@ -19,6 +23,7 @@ pub(super) struct Stats {
     /// The last such error, for a person.
     pub(super) last_error: String,
     failures_in_a_row: u32,
+    last_failure: Option<Instant>,
     /// Why the actor stays down, when it does.
     pub(super) down: Option<String>,
 }
@@ -47,12 +52,19 @@ impl Stats {
     }
 
     /// A request was not answered. A caller's own deadline says nothing about the provider.
-    pub(super) fn failed(&mut self, error: &Error) {
+    pub(super) fn failed(&mut self, error: &Error, now: Instant) {
         self.failures += 1;
         self.last_error = error.to_string();
         if !matches!(error, Error::DeadlineExceeded { .. }) {
             self.failures_in_a_row += 1;
+            self.last_failure = Some(now);
         }
+    }
+
+    /// Whether to send it the next request when there is a choice.
+    pub(super) fn is_worth_trying(&self, now: Instant) -> bool {
+        let rested = self.last_failure.is_none_or(|failure| now >= failure + PATIENCE);
+        self.health() == Health::Serving || (self.health() == Health::Degraded && rested)
     }
 
     /// Whether the next request is likely to be answered.
@@ -78,11 +90,12 @@ mod tests {
     #[test]
     fn the_third_failure_in_a_row_degrades_until_a_success() {
         let mut stats = Stats::default();
+        let now = Instant::now();
         for _ in 0..2 {
-            stats.failed(&failure());
+            stats.failed(&failure(), now);
             assert_eq!(stats.health(), Health::Serving);
         }
-        stats.failed(&failure());
+        stats.failed(&failure(), now);
         assert_eq!(stats.health(), Health::Degraded);
         stats.succeeded();
         assert_eq!(stats.health(), Health::Serving);
@@ -90,10 +103,23 @@ mod tests {
     }
 
     #[test]
+    fn a_degraded_provider_is_tried_again_after_a_while() {
+        let mut stats = Stats::default();
+        let now = Instant::now();
+        for _ in 0..3 {
+            stats.failed(&failure(), now);
+        }
+        assert!(!stats.is_worth_trying(now));
+        assert!(stats.is_worth_trying(now + PATIENCE));
+        stats.failed(&failure(), now + PATIENCE);
+        assert!(!stats.is_worth_trying(now + PATIENCE));
+    }
+
+    #[test]
     fn an_impatient_caller_degrades_nothing() {
         let mut stats = Stats::default();
         for _ in 0..10 {
-            stats.failed(&Error::DeadlineExceeded { stage: "early".into() });
+            stats.failed(&Error::DeadlineExceeded { stage: "early".into() }, Instant::now());
         }
         assert_eq!((stats.health(), stats.failures), (Health::Serving, 10));
     }

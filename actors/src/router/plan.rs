@@ -3,7 +3,7 @@
 use tandem_proto::v1::{Policy, Track};
 
 use super::score::score;
-use crate::Result;
+use crate::{Error, Result};
 
 /// What a decision rests on.
 #[derive(Debug, Clone)]
@@ -14,14 +14,16 @@ pub(super) struct Situation<'a> {
     pub(super) slow_threshold: f64,
     /// The provider that would answer, or why none would.
     pub(super) provider: Result<ProviderState>,
+    /// The caller named that provider.
+    pub(super) named: bool,
 }
 
 /// A provider, as far as the router is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProviderState {
     pub(super) name: String,
-    /// Its last requests succeeded.
-    pub(super) healthy: bool,
+    /// There is no reason to expect that it fails.
+    pub(super) worth_trying: bool,
 }
 
 /// What a turn does.
@@ -31,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) first: Track,
     /// Answers when the first cannot.
     pub(crate) fallback: Option<Track>,
+    /// The provider of the slow track, if the plan has one.
+    pub(crate) provider: Option<String>,
+    /// Nothing of the turn may leave the machine, now or later.
+    pub(crate) private: bool,
     /// See [`tandem_proto::v1::Routed`].
     pub(crate) score: f64,
     /// Sentences for a person.
@@ -40,46 +46,57 @@ pub(crate) struct Plan {
 /// Makes the plan.
 pub(super) fn decide(situation: &Situation<'_>) -> Result<Plan> {
     let score = score(situation.prompt);
-    let fixed = |first, reason: &str| Plan {
-        first,
-        fallback: None,
-        score: score.value,
-        reasons: vec![reason.to_owned()],
+    let plan = |first, fallback, reasons| {
+        let slow = first == Track::Slow || fallback == Some(Track::Slow);
+        let provider = situation.provider.as_ref().ok().filter(|_| slow);
+        Plan {
+            first,
+            fallback,
+            provider: provider.map(|provider| provider.name.clone()),
+            private: situation.policy == Policy::Private,
+            score: score.value,
+            reasons,
+        }
     };
-    match situation.policy {
-        Policy::Fast => Ok(fixed(Track::Fast, "the policy is fast: only the local model answers")),
-        Policy::Private => {
-            Ok(fixed(Track::Fast, "the policy is private: nothing leaves this machine"))
-        }
-        Policy::Slow => {
-            situation.provider.clone()?;
-            Ok(fixed(Track::Slow, "the policy is slow: only a remote provider answers"))
-        }
-        Policy::Auto | Policy::Unspecified => {
-            let mut reasons = score.reasons;
-            let plan =
-                |first, fallback, reasons| Plan { first, fallback, score: score.value, reasons };
-            Ok(match &situation.provider {
-                Err(_) => {
-                    reasons.push("no provider is configured".to_owned());
-                    plan(Track::Fast, None, reasons)
-                }
-                Ok(_) if score.value < situation.slow_threshold => {
-                    reasons.push(compare(score.value, "below", situation.slow_threshold));
-                    plan(Track::Fast, Some(Track::Slow), reasons)
-                }
-                Ok(provider) if !provider.healthy => {
-                    reasons.push(compare(score.value, "not below", situation.slow_threshold));
-                    reasons.push(format!("but provider {:?} has been failing", provider.name));
-                    plan(Track::Fast, Some(Track::Slow), reasons)
-                }
-                Ok(_) => {
-                    reasons.push(compare(score.value, "not below", situation.slow_threshold));
-                    plan(Track::Slow, Some(Track::Fast), reasons)
-                }
-            })
-        }
+    let only = |first, reason: &str| Ok(plan(first, None, vec![reason.to_owned()]));
+    if situation.named && matches!(situation.policy, Policy::Fast | Policy::Private) {
+        let problem = "is named, but the policy keeps the turn on this machine; drop one of both";
+        return Err(Error::invalid("provider", problem));
     }
+    let provider = match (&situation.provider, situation.policy) {
+        (_, Policy::Fast) => {
+            return only(Track::Fast, "the policy is fast: only the local model answers");
+        }
+        (_, Policy::Private) => {
+            return only(Track::Fast, "the policy is private: nothing leaves this machine");
+        }
+        (Err(error), Policy::Slow) => return Err(error.clone()),
+        (Ok(_), Policy::Slow) => {
+            return only(Track::Slow, "the policy is slow: only a remote provider answers");
+        }
+        (Err(error), _) if situation.named => return Err(error.clone()),
+        (provider, Policy::Auto | Policy::Unspecified) => provider,
+    };
+    let Ok(provider) = provider else {
+        let mut reasons = score.reasons.clone();
+        reasons.push("no provider is configured".to_owned());
+        return Ok(plan(Track::Fast, None, reasons));
+    };
+    let slow_first = || (Track::Slow, Some(Track::Fast));
+    let fast_first = || (Track::Fast, Some(Track::Slow));
+    let mut reasons = score.reasons.clone();
+    let ((first, fallback), reason) = if situation.named {
+        (slow_first(), format!("provider {:?} was asked for", provider.name))
+    } else if score.value < situation.slow_threshold {
+        (fast_first(), compare(score.value, "below", situation.slow_threshold))
+    } else if !provider.worth_trying {
+        reasons.push(compare(score.value, "not below", situation.slow_threshold));
+        (fast_first(), format!("but provider {:?} has been failing", provider.name))
+    } else {
+        (slow_first(), compare(score.value, "not below", situation.slow_threshold))
+    };
+    reasons.push(reason);
+    Ok(plan(first, fallback, reasons))
 }
 
 fn compare(score: f64, how: &str, threshold: f64) -> String {
@@ -90,14 +107,13 @@ fn compare(score: f64, how: &str, threshold: f64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::Error;
 
     const PLAIN: &str = "What is the capital of France?";
     const HARD: &str = "Prove step by step that this algorithm solves the equation";
 
     fn situation(prompt: &'static str, policy: Policy) -> Situation<'static> {
-        let provider = ProviderState { name: "remote".to_owned(), healthy: true };
-        Situation { prompt, policy, slow_threshold: 0.6, provider: Ok(provider) }
+        let provider = ProviderState { name: "remote".to_owned(), worth_trying: true };
+        Situation { prompt, policy, slow_threshold: 0.6, provider: Ok(provider), named: false }
     }
 
     fn none() -> Result<ProviderState> {
@@ -112,8 +128,23 @@ mod tests {
                 situation.slow_threshold = 0.0;
                 let plan = decide(&situation).unwrap();
                 assert_eq!((plan.first, plan.fallback), (Track::Fast, None));
+                assert_eq!(plan.provider, None);
+                assert_eq!(plan.private, policy == Policy::Private);
             }
         }
+    }
+
+    #[test]
+    fn a_provider_that_was_asked_for_answers_first_unless_the_policy_forbids_it() {
+        let named = |policy| Situation { named: true, ..situation(PLAIN, policy) };
+        let plan = decide(&named(Policy::Auto)).unwrap();
+        assert_eq!((plan.first, plan.fallback), (Track::Slow, Some(Track::Fast)));
+        assert_eq!(plan.provider.as_deref(), Some("remote"));
+        for policy in [Policy::Fast, Policy::Private] {
+            assert!(matches!(decide(&named(policy)), Err(Error::Invalid { .. })));
+        }
+        let missing = Situation { provider: none(), ..named(Policy::Auto) };
+        assert!(matches!(decide(&missing), Err(Error::ProviderNotConfigured { .. })));
     }
 
     #[test]
@@ -128,7 +159,7 @@ mod tests {
     #[test]
     fn a_failing_provider_only_covers() {
         let mut situation = situation(HARD, Policy::Auto);
-        situation.provider = Ok(ProviderState { name: "remote".to_owned(), healthy: false });
+        situation.provider = Ok(ProviderState { name: "remote".to_owned(), worth_trying: false });
         let plan = decide(&situation).unwrap();
         assert_eq!((plan.first, plan.fallback), (Track::Fast, Some(Track::Slow)));
     }

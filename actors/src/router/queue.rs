@@ -52,10 +52,10 @@ impl<J> Queue<J> {
         self.running = self.running.saturating_sub(1);
     }
 
-    /// Removes the jobs whose deadline has passed.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<J> {
+    /// Removes the jobs whose deadline has passed, and those that nobody waits for any more.
+    pub(super) fn expire(&mut self, now: Instant, abandoned: impl Fn(&J) -> bool) -> Vec<J> {
         self.waiting
-            .extract_if(.., |_, waiting| waiting.deadline <= now)
+            .extract_if(.., |_, waiting| waiting.deadline <= now || abandoned(&waiting.job))
             .map(|(_, w)| w.job)
             .collect()
     }
@@ -106,12 +106,22 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_is_given_back() {
+        let mut queue = Queue::new(0);
+        let later = Instant::now() + Duration::from_secs(60);
+        queue.push("gone", Priority::Normal, later);
+        queue.push("here", Priority::Normal, later);
+        assert_eq!(queue.expire(Instant::now(), |job| *job == "gone"), ["gone"]);
+        assert_eq!(queue.waiting(), 1);
+    }
+
+    #[test]
     fn what_waits_past_its_deadline_is_given_back() {
         let mut queue = Queue::new(0);
         let now = Instant::now();
         queue.push("late", Priority::High, now);
         queue.push("early", Priority::Low, now + Duration::from_secs(1));
-        assert_eq!(queue.expire(now), ["late"]);
+        assert_eq!(queue.expire(now, |_| false), ["late"]);
         assert_eq!(queue.waiting(), 1);
         assert_eq!(queue.clear(), ["early"]);
     }

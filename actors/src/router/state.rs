@@ -11,16 +11,23 @@ use super::plan::{Plan, ProviderState, Situation, decide};
 use super::queue::Queue;
 use super::{Arguments, Job, Load, Message};
 use crate::turn::{self, TurnActor};
-use crate::{Error, Result};
+use crate::{Error, Node, Result};
 
 pub(crate) struct State {
     arguments: Arguments,
     queue: Queue<Job>,
-    turns: HashMap<ActorId, ActorRef<turn::Message>>,
+    turns: HashMap<ActorId, Turn>,
+}
+
+struct Turn {
+    actor: ActorRef<turn::Message>,
+    node: Node,
 }
 
 impl State {
     pub(super) fn new(arguments: Arguments) -> Self {
+        // Turns of an earlier life went with it.
+        arguments.node.remove_children();
         let queue = Queue::new(arguments.handle.config.running_max);
         Self { arguments, queue, turns: HashMap::new() }
     }
@@ -41,22 +48,29 @@ impl State {
             let plan = match self.plan(&job) {
                 Ok(plan) => plan,
                 Err(error) => {
-                    self.refuse(&job, error);
+                    self.refuse(job, error);
                     self.queue.release();
                     continue;
                 }
             };
             self.arguments.handle.counts.started();
+            let turn_id = uuid::Uuid::now_v7().to_string();
+            let node = self.arguments.node.child(&format!("turn {turn_id}"));
             let arguments = turn::Arguments {
+                turn_id,
                 job,
                 plan,
                 services: self.arguments.services.clone(),
                 counts: self.arguments.handle.counts.clone(),
             };
             match Actor::spawn_linked(None, TurnActor, arguments, myself.get_cell()).await {
-                Ok((turn, _)) => drop(self.turns.insert(turn.get_id(), turn)),
+                Ok((actor, _)) => {
+                    node.started();
+                    self.turns.insert(actor.get_id(), Turn { actor, node });
+                }
                 Err(problem) => {
                     error!(%problem, "a turn could not be started");
+                    node.remove();
                     self.queue.release();
                 }
             }
@@ -71,7 +85,8 @@ impl State {
             SupervisionEvent::ActorTerminated(cell, _, _) => (cell, None),
             _ => return,
         };
-        if self.turns.remove(&cell.get_id()).is_some() {
+        if let Some(turn) = self.turns.remove(&cell.get_id()) {
+            turn.node.remove();
             self.queue.release();
         }
         if let Some(failure) = failure {
@@ -80,21 +95,26 @@ impl State {
         }
     }
 
-    /// Refuses the questions that waited past their deadline.
+    /// Refuses the questions that waited past their deadline, and forgets those of callers who
+    /// went away.
     pub(super) fn expire(&mut self) {
-        for job in self.queue.expire(Instant::now()) {
+        for job in self.queue.expire(Instant::now(), |job| job.events.is_closed()) {
+            if job.events.is_closed() {
+                self.arguments.handle.counts.cancelled();
+                continue;
+            }
             let stage = "while the question waited for a slot".to_owned();
-            self.refuse(&job, Error::DeadlineExceeded { stage });
+            self.refuse(job, Error::DeadlineExceeded { stage });
         }
     }
 
     /// Ends everything that waits or runs.
     pub(super) fn end_all(&mut self) {
         for job in self.queue.clear() {
-            self.refuse(&job, Error::ShuttingDown);
+            self.refuse(job, Error::ShuttingDown);
         }
         for turn in self.turns.values() {
-            if turn.cast(turn::Message::Abort(Error::ShuttingDown)).is_err() {
+            if turn.actor.cast(turn::Message::Abort(Error::ShuttingDown)).is_err() {
                 warn!("a turn ended before it could be told to");
             }
         }
@@ -105,7 +125,7 @@ impl State {
         let name = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
         let provider = services.escalator.provider(name).map(|provider| ProviderState {
             name: provider.name().to_owned(),
-            healthy: provider.is_healthy(),
+            worth_trying: provider.is_worth_trying(),
         });
         let policy = match job.request.policy() {
             Policy::Unspecified => match handle.config.policy {
@@ -117,13 +137,18 @@ impl State {
             policy => policy,
         };
         let slow_threshold = handle.config.slow_threshold;
-        decide(&Situation { prompt: &job.request.prompt, policy, slow_threshold, provider })
+        decide(&Situation {
+            prompt: &job.request.prompt,
+            policy,
+            slow_threshold,
+            provider,
+            named: name.is_some(),
+        })
     }
 
-    fn refuse(&self, job: &Job, error: Error) {
+    fn refuse(&self, job: Job, error: Error) {
         self.arguments.handle.counts.failed();
-        // The caller may have gone.
-        let _ = job.events.try_send(Err(error));
+        job.end.send(Err(error));
     }
 
     fn show_load(&self) {

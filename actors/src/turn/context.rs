@@ -2,14 +2,50 @@
 
 use tandem_proto::v1::{ChatMessage, Role, Turn};
 
+use crate::Error;
+
 /// Tokens that a chat template puts around one message, at most, in common templates.
 const TEMPLATE_TOKENS: u32 = 16;
 
-/// How many tokens a prompt may have, so that an answer fits behind it. `context` is the
-/// model's, `budget` the configured one, `answer` the longest answer wanted; no more than a
-/// quarter of the context is kept free for that.
-pub(super) fn prompt_budget(context: u32, budget: u32, answer: u32) -> u32 {
-    budget.min(context.saturating_sub(answer.min(context / 4)))
+/// How many tokens a prompt may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Budget {
+    pub(super) tokens: u32,
+    /// What it comes from, for a person who wants more.
+    limit: &'static str,
+}
+
+impl Budget {
+    /// So many that an answer of `answer` tokens fits behind the prompt into the model's
+    /// `context`, of which no more than a quarter is kept free for that, and no more than `memory`.
+    pub(super) fn new(context: u32, memory: Option<u32>, answer: u32) -> Self {
+        let tokens = context.saturating_sub(answer.min(context / 4));
+        match memory {
+            Some(memory) if memory < tokens => {
+                Self { tokens: memory, limit: "memory.context_tokens" }
+            }
+            _ => Self { tokens, limit: "the model's context, less room for the answer" },
+        }
+    }
+
+    /// The error for a prompt of `length` tokens.
+    pub(super) fn too_long(self, length: u32) -> Error {
+        let Self { tokens, limit } = self;
+        let problem = format!("the prompt has {length} tokens and {limit} allows {tokens}");
+        Error::PromptTooLong { problem }
+    }
+}
+
+/// The end of a conversation that has at most `bytes_max` bytes.
+pub(super) fn most_recent(mut turns: Vec<Turn>, bytes_max: usize) -> Vec<Turn> {
+    let mut bytes = 0;
+    let kept = turns.iter().rev().take_while(|turn| {
+        bytes += turn.prompt.len() + turn.answer.len();
+        bytes <= bytes_max
+    });
+    let kept = kept.count();
+    turns.drain(..turns.len() - kept);
+    turns
 }
 
 /// A conversation about to go on.
@@ -144,8 +180,27 @@ mod tests {
 
     #[test]
     fn an_answer_always_finds_room_behind_the_prompt() {
-        assert_eq!(prompt_budget(8192, 4096, 1024), 4096);
-        assert_eq!(prompt_budget(2048, 4096, 1024), 2048 - 512);
-        assert_eq!(prompt_budget(2048, 4096, 100), 1948);
+        assert_eq!(Budget::new(8192, Some(4096), 1024).tokens, 4096);
+        assert_eq!(Budget::new(8192, None, 1024).tokens, 8192 - 1024);
+        assert_eq!(Budget::new(2048, Some(4096), 1024).tokens, 2048 - 512);
+        assert_eq!(Budget::new(2048, Some(4096), 100).tokens, 1948);
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_told_which_limit_to_raise() {
+        let memory = Budget::new(8192, Some(4096), 1024).too_long(5000).to_string();
+        assert!(memory.contains("memory.context_tokens allows 4096"), "{memory}");
+        let model = Budget::new(2048, Some(4096), 1024).too_long(5000).to_string();
+        assert!(model.contains("the model's context"), "{model}");
+    }
+
+    #[test]
+    fn the_end_of_a_long_conversation_is_kept() {
+        let turns = turns(10);
+        let bytes = turns[8..].iter().map(|turn| turn.prompt.len() + turn.answer.len()).sum();
+        let kept = most_recent(turns.clone(), bytes);
+        assert_eq!(kept, turns[8..]);
+        assert_eq!(most_recent(turns.clone(), usize::MAX), turns);
+        assert!(most_recent(turns, 0).is_empty());
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) fast_model: String,
     pub(super) slow_model: String,
     pub(super) seed: Option<u64>,
+    /// Never to be read by a remote provider.
+    pub(super) private: bool,
 }
 
 /// One turn.
@@ -94,7 +96,7 @@ impl Machine {
                 format!("the engine was {reason}; a new one goes on with the answer"),
             )],
             TrackEvent::Done(completion) => self.complete(track, &completion),
-            TrackEvent::Failed(error) => self.fail(track, error),
+            TrackEvent::Failed(error) => self.fail(error),
         }
     }
 
@@ -147,11 +149,12 @@ impl Machine {
             created: None,
             usage: Some(usage),
             finish_reason: finish_reason.into(),
+            private: self.facts.private,
         }
     }
 
     /// Falls back to the other track, as long as nothing of an answer was sent.
-    fn fail(&mut self, track: Track, error: Error) -> Vec<Effect> {
+    fn fail(&mut self, error: Error) -> Vec<Effect> {
         let fallback = self.plan.fallback.take();
         match fallback {
             Some(other) if self.answer.is_empty() && error.other_track_may_answer() => {
@@ -159,10 +162,7 @@ impl Machine {
                 let message = format!("{error}; {} answers instead", who(other));
                 vec![notice(NoticeKind::FellBack, message), Effect::Run(other)]
             }
-            _ => {
-                tracing::debug!(turn = self.facts.turn_id, ?track, %error, "track failed");
-                self.end(Err(error))
-            }
+            _ => self.end(Err(error)),
         }
     }
 
@@ -214,8 +214,16 @@ mod tests {
             fast_model: "local".to_owned(),
             slow_model: "remote".to_owned(),
             seed: Some(7),
+            private: true,
         };
-        let plan = Plan { first, fallback, score: 0.5, reasons: vec!["because".to_owned()] };
+        let plan = Plan {
+            first,
+            fallback,
+            provider: None,
+            private: true,
+            score: 0.5,
+            reasons: vec!["because".to_owned()],
+        };
         Machine::begin(facts, plan)
     }
 
@@ -274,6 +282,7 @@ mod tests {
         assert_eq!(kinds(&effects), ["track done", "commit"]);
         let Effect::Commit(turn) = &effects[1] else { unreachable!() };
         assert_eq!((turn.prompt.as_str(), turn.answer.as_str()), ("question", "Paris"));
+        assert!(turn.private, "what was asked in private stays so");
         let aborted = machine.on_abort(Error::ShuttingDown);
         assert!(aborted.is_empty(), "a commit under way is not abandoned");
         assert_eq!(kinds(&machine.on_committed(Ok(()))), ["done", "end"]);

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::ActorRef;
-use tandem_proto::v1::{NoticeKind, Sampling, Track, Turn};
+use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
 
 use super::Message;
-use super::context::{Dialogue, estimate, prompt_budget};
+use super::context::{Budget, Dialogue, estimate, most_recent};
 use crate::inference_worker::{Phase, Worker};
 use crate::provider::Provider;
-use crate::router::{Job, Services};
+use crate::router::{Plan, Services};
 use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampling};
+
+/// More of a conversation than this fits into no context, and need not be counted.
+const HISTORY_BYTES_MAX: usize = 2 << 20;
 
 /// What is asked, and how.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub(super) struct Question {
     pub(super) system: String,
     /// Id or path of the fast track's model.
     pub(super) model: String,
-    /// Name of the slow track's provider; empty for any.
+    /// Name of the slow track's provider; empty when the plan has none.
     pub(super) provider: String,
     pub(super) sampling: Sampling,
     pub(super) seed: u64,
@@ -30,8 +33,14 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(turn_id: &str, job: &mut Job, services: &Services) -> Self {
-        let request = std::mem::take(&mut job.request);
+    pub(super) fn new(
+        turn_id: &str,
+        request: AskRequest,
+        seed: u64,
+        deadline: Instant,
+        plan: &Plan,
+        services: &Services,
+    ) -> Self {
         let default = |text: String, default: &String| {
             if text.is_empty() { default.clone() } else { text }
         };
@@ -41,10 +50,10 @@ impl Question {
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
             model: default(request.model, &services.default_model),
-            provider: request.provider,
+            provider: plan.provider.clone().unwrap_or_default(),
             sampling: request.sampling.unwrap_or_default(),
-            seed: job.seed,
-            deadline: job.deadline,
+            seed,
+            deadline,
         }
     }
 
@@ -54,9 +63,15 @@ impl Question {
         provider.map(|provider| provider.model().to_owned()).unwrap_or_default()
     }
 
+    /// How long the prompt may be. Only a conversation is held to `memory.context_tokens`.
+    fn budget(&self, context: u32, answer: u32, services: &Services) -> Budget {
+        let memory = services.memory.context_tokens;
+        let limit = (!self.conversation_id.is_empty()).then_some(memory);
+        Budget::new(context, limit, answer)
+    }
+
     fn provider(&self, services: &Services) -> Result<Provider> {
-        let name = Some(self.provider.as_str()).filter(|name| !name.is_empty());
-        services.escalator.provider(name)
+        services.escalator.provider(Some(&self.provider))
     }
 }
 
@@ -113,12 +128,12 @@ async fn start_fast(
         question.seed,
     );
     let answer = sampling.max_tokens();
-    let budget = prompt_budget(context, services.memory.context_tokens, answer);
+    let budget = question.budget(context, answer, services);
 
     let turns = recent_turns(question, services).await?;
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let (prompt, dropped, length) = fit(&dialogue, budget, &worker).await?;
-    tell_what_was_dropped(turn, dropped, turns.len(), budget);
+    tell_what_was_dropped(turn, dropped, turns.len(), budget.tokens);
     // What remains of the context is all that an answer can have.
     sampling.max_tokens = Some(answer.min(context.saturating_sub(length)).max(1));
     worker.start(TrackRequest {
@@ -133,20 +148,20 @@ async fn start_fast(
 /// exact length in tokens.
 async fn fit(
     dialogue: &Dialogue<'_>,
-    budget: u32,
+    budget: Budget,
     worker: &Worker,
 ) -> Result<(Prompt, usize, u32)> {
     let lengths = worker.count(dialogue.texts(), Vec::new()).await?.texts;
-    let mut dropped = dialogue.turns_to_drop(&lengths, budget);
+    let mut dropped = dialogue.turns_to_drop(&lengths, budget.tokens);
     loop {
         let messages = dialogue.messages(dropped);
         let length = worker.count(Vec::new(), messages.clone()).await?.messages;
-        if length <= budget {
+        if length <= budget.tokens {
             return Ok((Prompt::Chat(messages), dropped, length));
         }
         // A template that adds more than was allowed for.
         if dropped == dialogue.turns.len() {
-            return Err(too_long(length, budget));
+            return Err(budget.too_long(length));
         }
         dropped += 1;
     }
@@ -161,19 +176,25 @@ async fn start_slow(
     let mut sampling = question.sampling.clone();
     let answer = sampling.max_tokens.unwrap_or(provider.max_tokens());
     sampling.max_tokens = Some(answer);
-    let budget = prompt_budget(provider.context_tokens(), services.memory.context_tokens, answer);
+    let budget = question.budget(provider.context_tokens(), answer, services);
 
-    let turns = recent_turns(question, services).await?;
+    let mut turns = recent_turns(question, services).await?;
+    let all = turns.len();
+    turns.retain(|turn| !turn.private);
+    if turns.len() < all {
+        let message = format!("{} private turns stay on this machine", all - turns.len());
+        let _ = turn.cast(Message::Notice(NoticeKind::ContextDropped, message));
+    }
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let lengths: Vec<u32> = dialogue.texts().iter().map(|text| estimate(text)).collect();
-    let dropped = dialogue.turns_to_drop(&lengths, budget);
+    let dropped = dialogue.turns_to_drop(&lengths, budget.tokens);
     let messages = dialogue.messages(dropped);
     let length =
         messages.iter().fold(0_u32, |sum, message| sum.saturating_add(estimate(&message.content)));
-    if length > budget {
-        return Err(too_long(length, budget));
+    if length > budget.tokens {
+        return Err(budget.too_long(length));
     }
-    tell_what_was_dropped(turn, dropped, turns.len(), budget);
+    tell_what_was_dropped(turn, dropped, turns.len(), budget.tokens);
     let request = TrackRequest {
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(messages),
@@ -188,7 +209,8 @@ async fn recent_turns(question: &Question, services: &Services) -> Result<Vec<Tu
         return Ok(Vec::new());
     }
     let turns_max = services.memory.turns_max as usize;
-    services.store.recent_turns(&question.conversation_id, turns_max).await
+    let turns = services.store.recent_turns(&question.conversation_id, turns_max).await?;
+    Ok(most_recent(turns, HISTORY_BYTES_MAX))
 }
 
 fn tell_what_was_dropped(turn: &ActorRef<Message>, dropped: usize, turns: usize, budget: u32) {
@@ -198,12 +220,4 @@ fn tell_what_was_dropped(turn: &ActorRef<Message>, dropped: usize, turns: usize,
         );
         let _ = turn.cast(Message::Notice(NoticeKind::ContextDropped, message));
     }
-}
-
-fn too_long(length: u32, budget: u32) -> Error {
-    let problem = format!(
-        "the prompt has {length} tokens and {budget} are allowed (memory.context_tokens and the \
-         model's context, less room for an answer)"
-    );
-    Error::PromptTooLong { problem }
 }

@@ -363,6 +363,6 @@ async fn a_request_that_the_api_cannot_express_is_refused_at_once() {
     let track = SlowTrack::start(settings(&server)).await;
     let sampling = Sampling { stop: vec!["x".into(); 5], ..Sampling::default() };
     let error = track.provider.start(TrackRequest { sampling, ..request(PATIENCE) }).await;
-    assert!(matches!(error, Err(Error::Invalid { .. })), "{error:?}");
+    assert!(matches!(error, Err(Error::ProviderRefused { .. })), "{error:?}");
     assert_eq!(track.provider.status().requests, 0);
 }

@@ -25,8 +25,8 @@ fn events(answer: Answer) -> BoxStream<'static, Result<AskEvent, Status>> {
     stream::unfold(Some(answer), |answer| async move {
         let mut answer = answer?;
         let event = answer.recv().await.unwrap_or_else(|| {
-            // The turn's own end is always announced.
-            Err(Error::Internal { problem: "the turn ended without a word".to_owned() })
+            // A turn announces its end, unless it went down with the router.
+            Err(Error::Restarting { part: "the router".to_owned() })
         });
         let over = match &event {
             Ok(event) => matches!(event.event, Some(Event::Done(_))),

@@ -8,9 +8,10 @@ use tandem_actors::{Error, Prompt, TrackEvent, TrackEvents, TrackRequest, sampli
 use tandem_proto::v1::inference_server::Inference;
 use tandem_proto::v1::{
     ChatMessage, CountTokensRequest, CountTokensResponse, DetokenizeRequest, DetokenizeResponse,
-    GenerateDelta, GenerateDone, GenerateEvent, GenerateRequest, TokenizeRequest, TokenizeResponse,
-    generate_event,
+    GenerateDelta, GenerateDone, GenerateEvent, GenerateRequest, Role, TokenizeRequest,
+    TokenizeResponse, generate_event,
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
 use super::{Daemon, deadline, status};
@@ -30,6 +31,7 @@ impl Inference for Daemon {
         let asked = request.sampling.unwrap_or_default();
         sampling::validate(&asked).map_err(status::of)?;
         let prompt = self.prompt(request.prompt, request.messages).map_err(status::of)?;
+        let permit = self.tandem.router.admit().map_err(status::of)?;
         let worker = self.tandem.loader.acquire(&request.model).await.map_err(status::of)?;
         let turn_id = uuid::Uuid::now_v7().to_string();
         let sampling = sampling::complete(
@@ -42,7 +44,7 @@ impl Inference for Daemon {
         let events = worker
             .start(TrackRequest { turn_id, prompt, sampling, deadline })
             .map_err(status::of)?;
-        Ok(Response::new(generation(events, worker.model().to_owned(), seed)))
+        Ok(Response::new(generation(events, worker.model().to_owned(), seed, permit)))
     }
 
     async fn tokenize(
@@ -95,27 +97,35 @@ impl Daemon {
                 Ok(Prompt::Text(text))
             }
             (true, false) => {
-                for message in &messages {
-                    self.check("messages.content", &message.content)?;
+                if let Some(message) = messages.iter().find(|it| it.role() == Role::Unspecified) {
+                    let problem = format!("{} is not a role", message.role);
+                    return Err(Error::invalid("messages.role", problem));
                 }
+                let bytes = messages.iter().map(|message| message.content.len()).sum();
+                self.check_length("messages.content", bytes)?;
                 Ok(Prompt::Chat(messages))
             }
         }
     }
 
     fn check(&self, field: &str, text: &str) -> Result<(), Error> {
-        tandem_actors::router::check_text(field, text, self.config.daemon.prompt_bytes_max)
+        self.check_length(field, text.len())
+    }
+
+    fn check_length(&self, field: &str, bytes: usize) -> Result<(), Error> {
+        tandem_actors::router::check_length(field, bytes, self.config.daemon.prompt_bytes_max)
     }
 }
 
-/// The events of a generation. Dropping the stream cancels it.
+/// The events of a generation. Dropping the stream cancels it and gives its place up.
 fn generation(
     events: TrackEvents,
     model: String,
     seed: u64,
+    permit: OwnedSemaphorePermit,
 ) -> BoxStream<'static, Result<GenerateEvent, Status>> {
-    stream::unfold(Some((events, model)), move |state| async move {
-        let (mut events, model) = state?;
+    stream::unfold(Some((events, model, permit)), move |state| async move {
+        let (mut events, model, permit) = state?;
         loop {
             let event = match events.recv().await {
                 Some(TrackEvent::Delta { text, logprobs }) => {
@@ -140,7 +150,7 @@ fn generation(
             };
             let over = matches!(event, generate_event::Event::Done(_));
             let event = GenerateEvent { event: Some(event) };
-            return Some((Ok(event), (!over).then_some((events, model))));
+            return Some((Ok(event), (!over).then_some((events, model, permit))));
         }
     })
     .boxed()

@@ -8,6 +8,8 @@ use tandem_proto::error as reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+/// Longest message of a status.
+const MESSAGE_BYTES_MAX: usize = 1024;
 /// Suggested pause before an actor that is being restarted is asked again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
@@ -15,18 +17,28 @@ const RESTART_PAUSE: Duration = Duration::from_millis(500);
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn of(error: Error) -> Status {
     let (code, reason, retry_after) = classify(&error);
+    let message = shortened(error.to_string());
     let mut details =
         ErrorDetails::with_error_info(reason, tandem_proto::error::DOMAIN, HashMap::new());
     if let Some(pause) = retry_after {
         details.set_retry_info(Some(pause));
     }
     if let Error::Invalid { field, problem } = &error {
-        details.add_bad_request_violation(field.clone(), problem.clone());
+        details.add_bad_request_violation(field.clone(), shortened(problem.clone()));
     }
     if let Error::Internal { problem } = &error {
         tracing::error!(problem, "internal error");
     }
-    Status::with_error_details(code, error.to_string(), details)
+    Status::with_error_details(code, message, details)
+}
+
+/// Statuses travel in headers, which are short.
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    message
 }
 
 fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
@@ -62,6 +74,9 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
         Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
         Error::Restarting { .. } => (Code::Unavailable, reason::RESTARTING, Some(RESTART_PAUSE)),
+        Error::Unresponsive { .. } => {
+            (Code::Unavailable, reason::UNRESPONSIVE, Some(RESTART_PAUSE))
+        }
         Error::Internal { .. } => (Code::Internal, reason::INTERNAL, None),
     }
 }
@@ -97,6 +112,13 @@ mod tests {
             let retry = status.get_error_details().retry_info().unwrap().retry_delay;
             assert!(retry.unwrap() > Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_so_that_it_fits_into_headers() {
+        let status = of(Error::invalid("model", "é".repeat(10_000)));
+        assert!(status.message().len() <= MESSAGE_BYTES_MAX + '…'.len_utf8());
+        assert!(status.details().len() < 2 * MESSAGE_BYTES_MAX);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use connection::Connection;
 use engine::Engine;
 
 fn main() {
-    let path = PathBuf::from(std::env::var_os(script::VARIABLE).expect("a script"));
+    let path = PathBuf::from(std::env::var_os("TANDEM_HOME").expect("a home")).join(script::FILE);
     let script: Script = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let (mut connection, incoming) = Connection::open(&path);
     let life = script.life(connection.life()).clone();
