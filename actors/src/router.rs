@@ -146,18 +146,18 @@ impl Router {
 
     /// A place among the work that the daemon takes on, to be held until it is done.
     pub fn admit(&self) -> Result<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
+        let permit = Arc::clone(&self.admission).try_acquire_owned();
+        // Looked at last: whoever holds a permit is waited for.
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Error::ShuttingDown);
+        }
+        permit.map_err(|_| {
             let what = format!(
                 "{} questions run and {} wait already (router.running_max, router.waiting_max)",
                 self.config.running_max, self.config.waiting_max
             );
             Error::Overloaded { what, retry_after: Duration::from_secs(2) }
-        })?;
-        // Looked at last: whoever holds a permit is waited for.
-        if self.draining.load(Ordering::SeqCst) {
-            return Err(Error::ShuttingDown);
-        }
-        Ok(permit)
+        })
     }
 
     /// How much is being done, and how much may be.

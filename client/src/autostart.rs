@@ -10,7 +10,7 @@ use std::{
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -29,6 +29,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A log that has grown past this many bytes is moved aside before the daemon is started.
 const LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// Exit code of a daemon whose settings cannot be used.
+const EXIT_SETTINGS: i32 = 2;
 
 /// How much of the end of the log explains why a daemon ended: bytes and lines.
 const TAIL_BYTES: u64 = 8 << 10;
@@ -56,7 +59,8 @@ impl Autostart {
 
     /// Returns a client of a daemon that serves, started by this call or meanwhile by another.
     ///
-    /// Fails with [`Error::NotStarted`] when it ends or does not serve within 10 seconds.
+    /// Fails with [`Error::NotStarted`] when it ends or does not serve within 10 seconds, and with
+    /// [`Error::Invalid`] when its settings cannot be used.
     pub async fn start(&self) -> Result<Client, Error> {
         let deadline = Instant::now() + DEADLINE;
         let lock = self.blocking(Self::open_lock).await?;
@@ -72,8 +76,12 @@ impl Autostart {
                 Ok(None) if Instant::now() < deadline => {}
                 _ => return Err(self.failed(late(daemon))),
             }
-            if let Some(message) = ended {
-                return Err(self.failed(message));
+            if let Some((status, message)) = ended {
+                return Err(if status.code() == Some(EXIT_SETTINGS) {
+                    Error::Invalid { reason: "SETTINGS_INVALID".into(), message }
+                } else {
+                    self.failed(message)
+                });
             }
             if daemon.is_none() {
                 match lock.try_lock() {
@@ -105,8 +113,10 @@ impl Autostart {
     }
 
     fn open_lock(&self) -> io::Result<File> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.data_dir)?;
-        private_file().open(self.data_dir.join("autostart.lock"))
+        let data_dir = &self.data_dir;
+        DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(at(data_dir))?;
+        let lock = data_dir.join("autostart.lock");
+        private_file().open(&lock).map_err(at(&lock))
     }
 
     fn spawn(&self) -> io::Result<Daemon> {
@@ -117,9 +127,9 @@ impl Autostart {
         )?;
         let log_file = self.log_file();
         if fs::metadata(&log_file).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
-            fs::rename(&log_file, log_file.with_extension("log.old"))?;
+            fs::rename(&log_file, log_file.with_extension("log.old")).map_err(at(&log_file))?;
         }
-        let log = private_file().read(true).open(&log_file)?;
+        let log = private_file().read(true).open(&log_file).map_err(at(&log_file))?;
         let log_start = log.metadata()?.len();
 
         let mut command = Command::new(&program);
@@ -134,9 +144,7 @@ impl Autostart {
             // Ctrl-C in this terminal is not for the daemon.
             .process_group(0)
             .spawn()
-            .map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", program.display()))
-            })?;
+            .map_err(at(&program))?;
         Ok(Daemon { child, log, log_start })
     }
 
@@ -157,10 +165,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Why it ended, when it has.
-    fn obituary(&mut self) -> io::Result<Option<String>> {
+    /// How and why it ended, when it has.
+    fn obituary(&mut self) -> io::Result<Option<(ExitStatus, String)>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
-        Ok(Some(format!("the daemon ended at once ({status}){}", self.log_tail())))
+        let message = format!("the daemon ended at once ({status}){}", self.log_tail());
+        Ok(Some((status, message)))
     }
 
     /// The last lines that it wrote, each on a line of its own; empty when there are none.
@@ -208,6 +217,11 @@ fn find(named: Option<PathBuf>, this: Option<&Path>, path: &OsStr) -> io::Result
         })
 }
 
+/// Puts the path in front of what the system says.
+fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
@@ -240,6 +254,17 @@ mod tests {
     fn a_missing_daemon_is_an_error_that_says_where_it_was_looked_for() {
         let error = find(None, None, OsStr::new("")).unwrap_err().to_string();
         assert!(error.contains("PATH") && error.contains("TANDEMD"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_data_directory_that_cannot_be_made_is_named() {
+        let autostart = Autostart {
+            socket: "/dev/null/s".into(),
+            config: None,
+            data_dir: "/dev/null/data".into(),
+        };
+        let error = autostart.start().await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot start the daemon: /dev/null/data: "), "{error}");
     }
 
     #[test]

@@ -26,8 +26,14 @@ Examples:
   tandem model list                           which models there are
   tandem status                               what the daemon is doing
 
-The daemon is started when it does not run. Answers go to standard output, all else to standard
-error.
+`ask`, `chat`, `model` and `conversation` start the daemon when it does not run; `status`, `service
+status` and `service stop` do not. Answers go to standard output, all else to standard error.
+
+Environment:
+  TANDEM_HOME       folder of settings, conversations, models, log and socket
+  TANDEM_SOCKET     socket of the daemon
+  TANDEM_TABLE__KEY any setting, such as TANDEM_ROUTER__POLICY=fast
+  TANDEMD           program of the daemon [default: tandemd beside tandem, else on PATH]
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 daemon not reachable, 4 not allowed,
 5 overloaded or timed out, 130 cancelled with Ctrl-C.";
@@ -72,7 +78,7 @@ impl Command {
             Self::Ask(ask) => ask.run(context).await?,
             Self::Chat(chat) => chat.run(context).await?,
             Self::Model(model) => model.run(context).await?,
-            Self::Conversation(conversation) => conversation.run(context).await?,
+            Self::Conversation(conversation) => return conversation.run(context).await,
             Self::Status(status) => status.run(context).await?,
             Self::Config(config) => config.run(context)?,
             Self::Service(service) => return service.run(context).await,

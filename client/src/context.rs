@@ -1,16 +1,17 @@
 //! What every command needs: the terminal, the settings and the way to the daemon.
 
 use std::{
-    path::{Path, PathBuf},
+    env,
+    path::{PathBuf, absolute},
     time::Duration,
 };
 
 use clap::Args;
 use tandem_client::{Autostart, Client, Error, v1};
-use tandem_config::{Config, Overrides};
+use tandem_config::{Config, Overrides, SOCKET_PATH_BYTES_MAX};
 use tokio::{select, signal, time::timeout};
 
-use crate::{failure::Failure, terminal::Terminal};
+use crate::{claim, failure::Failure, terminal::Terminal};
 
 /// How long the daemon may take to say how it is; it does no work for that.
 const STATUS_DEADLINE: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 
-    /// Print nothing but results and errors
+    /// Print no notes, spinners or summaries; results and errors stay
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
 }
@@ -66,30 +67,71 @@ impl Context {
             Ok(config) => Ok(config.daemon.socket.clone()),
             Err(error) if self.overrides.config_file.is_some() => Err(unusable(error)),
             // A daemon that runs already can be reached although its file was broken since.
-            Err(_) => {
-                let socket = self.overrides.socket.clone();
-                Ok(socket.unwrap_or_else(tandem_config::default_socket))
+            Err(error) => {
+                let socket = self.socket_without_settings();
+                let too_long = socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX;
+                if too_long { Err(unusable(error)) } else { Ok(socket) }
             }
         }
     }
 
-    /// Where tandem keeps its files, when the settings say so.
-    pub(crate) fn data_dir(&self) -> Option<&Path> {
-        self.settings.as_ref().ok().map(|config| config.daemon.data_dir.as_path())
+    /// The socket that was named outside the settings, else that of the daemon that has the data,
+    /// else the default one.
+    fn socket_without_settings(&self) -> PathBuf {
+        let in_environment = env::var_os("TANDEM_SOCKET").is_some_and(|path| !path.is_empty());
+        match &self.overrides.socket {
+            Some(socket) => absolute(socket).unwrap_or_else(|_| socket.clone()),
+            None if in_environment => tandem_config::default_socket(),
+            None => {
+                claim::socket_of(&self.data_dir()).unwrap_or_else(tandem_config::default_socket)
+            }
+        }
     }
 
-    /// A connection to a daemon that runs.
-    pub(crate) async fn connect_only(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(&self.socket()?).await?)
+    /// Where tandem keeps its files.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        match &self.settings {
+            Ok(config) => config.daemon.data_dir.clone(),
+            Err(_) => tandem_config::default_data_dir(),
+        }
+    }
+
+    /// Looks for a daemon that runs: where the settings say, else where the one listens that has the
+    /// data. Says on standard error what is not as expected. Returns the socket, too.
+    pub(crate) async fn find(&self) -> Result<(PathBuf, Result<Client, Error>), Failure> {
+        let socket = self.socket()?;
+        if let Err(error) = &self.settings {
+            self.terminal.notice(&format!("warning: {error}"));
+        }
+        let outcome = Client::connect(&socket).await;
+        // A socket on the command line means that daemon and no other.
+        if !matches!(outcome, Err(Error::NotReachable { .. })) || self.overrides.socket.is_some() {
+            return Ok((socket, outcome));
+        }
+        let data_dir = self.data_dir();
+        let Some(other) = claim::socket_of(&data_dir).filter(|other| *other != socket) else {
+            return Ok((socket, outcome));
+        };
+        self.terminal.notice(&format!(
+            "note: nobody listens at {}; the daemon that uses {} listens at {}",
+            socket.display(),
+            data_dir.display(),
+            other.display(),
+        ));
+        let outcome = Client::connect(&other).await;
+        Ok((other, outcome))
     }
 
     /// A connection to the daemon, which is started when it does not run.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        match self.connect_only().await {
-            Err(Failure::Daemon(Error::NotReachable { .. })) if self.autostart => {
-                self.start().await
+        match Client::connect(&self.socket()?).await {
+            Err(Error::NotReachable { .. }) if self.autostart => self.start().await,
+            outcome => {
+                if let Err(error) = &self.settings {
+                    self.terminal.notice(&format!("warning: {error}"));
+                }
+                Ok(outcome?)
             }
-            outcome => outcome,
         }
     }
 

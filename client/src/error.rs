@@ -3,7 +3,8 @@
 use std::{
     error::Error as _,
     fmt::Write as _,
-    io,
+    fs, io,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -76,6 +77,21 @@ pub enum Error {
     },
 }
 
+/// Fields of a request's sampling that are flags of the `tandem` command.
+const FLAGS: [&str; 11] = [
+    "max_tokens",
+    "stop",
+    "seed",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+];
+
 impl Error {
     /// A stable name for programs, in capitals.
     pub fn reason(&self) -> &str {
@@ -110,9 +126,9 @@ impl Error {
             }
             Self::Invalid { reason, .. } => match reason.as_str() {
                 reason::PROMPT_TOO_LONG => {
-                    "shorten the prompt, lower --max-tokens, or raise `engine.context_tokens`"
+                    "shorten the prompt, or raise the limit that the message names"
                 }
-                _ => return None,
+                _ => return self.flag().map(|flag| format!("set it with {flag}")),
             },
             Self::Failed { reason, retry_after, .. } => match reason.as_str() {
                 reason::MODEL_NOT_FOUND => "`tandem model list` shows the models that are known",
@@ -141,6 +157,16 @@ impl Error {
         Some(hint.into())
     }
 
+    /// The flag that sets the sampling field that the message names: `--top-p` for
+    /// `sampling.top_p`.
+    fn flag(&self) -> Option<String> {
+        let message = self.to_string();
+        let (_, field) = message.split_once("sampling.")?;
+        let end = field.find(|c: char| c != '_' && !c.is_ascii_lowercase()).unwrap_or(field.len());
+        let flag = field.get(..end).filter(|field| FLAGS.contains(field))?;
+        Some(format!("--{}", flag.replace('_', "-")))
+    }
+
     /// 1 failed, 2 invalid arguments, 3 not reachable, 4 not allowed, 5 overloaded or timed out.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -164,9 +190,13 @@ impl Error {
         Self::NotReachable { message: format!("cannot reach the daemon: {error}") }
     }
 
-    fn opening(socket: &Path, error: &io::Error) -> Self {
-        let socket = socket.display();
+    fn opening(path: &Path, error: &io::Error) -> Self {
+        let socket = path.display();
         match error.kind() {
+            io::ErrorKind::ConnectionRefused if is_no_socket(path) => Self::Invalid {
+                reason: reason::INVALID_ARGUMENT.into(),
+                message: format!("{socket} is not a socket; name the daemon's with --socket"),
+            },
             io::ErrorKind::PermissionDenied => {
                 Self::NotAllowed { message: format!("you may not use the socket {socket}") }
             }
@@ -249,6 +279,10 @@ fn message(status: &Status, details: &ErrorDetails) -> String {
         }
     }
     message
+}
+
+fn is_no_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|facts| !facts.file_type().is_socket())
 }
 
 fn retry(after: Option<Duration>) -> String {
@@ -349,6 +383,25 @@ mod tests {
         let error: Error =
             Status::with_error_details(Code::InvalidArgument, "prompt is empty", details).into();
         assert_eq!(error.to_string(), "prompt is empty\n  sampling.top_p: must be above 0");
+    }
+
+    #[test]
+    fn the_flag_of_a_wrong_sampling_field_is_named() {
+        let hint = |message: &str| {
+            let reason = reason::INVALID_ARGUMENT.into();
+            Error::Invalid { reason, message: message.into() }.hint()
+        };
+        assert_eq!(hint("sampling.top_p: 2 is not in 0 to 1").unwrap(), "set it with --top-p");
+        assert_eq!(hint("sampling.logprobs: too many"), None);
+        assert_eq!(hint("prompt: is empty"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_a_wrong_argument() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Error::opening(file.path(), &io::ErrorKind::ConnectionRefused.into());
+        assert!(error.to_string().contains(" is not a socket"), "{error}");
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]

@@ -6,9 +6,12 @@ use std::{env, process::ExitCode};
 use clap::Parser as _;
 use tokio::runtime;
 
+mod claim;
 mod command;
 mod context;
 mod failure;
+mod habit;
+mod model_path;
 mod prompt;
 mod report;
 mod terminal;
@@ -21,7 +24,7 @@ use terminal::Terminal;
 fn main() -> ExitCode {
     let Arguments { global, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&habit::advise(error)),
     };
     let terminal = Terminal::new(global.json, global.quiet);
     let outcome = runtime::Builder::new_current_thread()

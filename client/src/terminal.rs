@@ -90,6 +90,11 @@ impl Terminal {
         self.stdout.is_terminal()
     }
 
+    /// Whether a person sees results and notices in one place.
+    pub(crate) fn mixes_streams(self) -> bool {
+        self.stdout.is_terminal() && self.stderr.is_terminal()
+    }
+
     /// Whether a person reads the results and can type.
     pub(crate) fn is_interactive(self) -> bool {
         self.stdout.is_terminal() && io::stdin().is_terminal()

@@ -5,6 +5,10 @@ use std::{fmt, io, path::PathBuf};
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The settings file that was named is not there.
+    #[error("no such file: {}; name another settings file with --config", .0.display())]
+    Missing(PathBuf),
+
     /// The settings file cannot be read.
     #[error("cannot read the settings file {}: {source}; name another with --config", path.display())]
     Read {
@@ -46,6 +50,18 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what is allowed.
     pub message: String,
+}
+
+impl Problem {
+    /// Sorts problems as a person puts them right: the file from top to bottom, then the rest.
+    pub(crate) fn rank(&self) -> (u8, usize) {
+        match self.origin {
+            Origin::File(_, line) => (0, line),
+            Origin::Variable(_) => (1, 0),
+            Origin::Flag(_) => (2, 0),
+            Origin::Default => (3, 0),
+        }
+    }
 }
 
 impl fmt::Display for Problem {

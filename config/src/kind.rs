@@ -15,6 +15,16 @@ pub(crate) trait Kind<T> {
     /// What may be written; ends the sentence "write …".
     fn allowed(&self) -> String;
 
+    /// A value to show for a setting that is left out.
+    fn example(&self) -> &'static str {
+        ""
+    }
+
+    /// The value that was probably meant by one that cannot be read.
+    fn meant(&self, _: &Node) -> Option<String> {
+        None
+    }
+
     /// What was written, for an error message.
     fn quote(&self, node: &Node) -> String {
         node.to_string()
@@ -131,8 +141,11 @@ impl<N: TryFrom<u64> + Display> Kind<N> for Size {
     }
 }
 
-/// `300s` in units of 1.
+/// `300s` in units of 1. Zero needs no unit.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    if text == "0" {
+        return Some(0);
+    }
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
@@ -239,8 +252,8 @@ impl Kind<PathBuf> for AbsolutePath {
     }
 }
 
-/// Something that may be absent.
-pub(crate) struct Optional<K>(pub(crate) K);
+/// Something that may be absent, and an example of it in TOML.
+pub(crate) struct Optional<K>(pub(crate) K, pub(crate) &'static str);
 
 impl<T, K: Kind<T>> Kind<Option<T>> for Optional<K> {
     fn read(&self, node: &Node) -> Option<Option<T>> {
@@ -249,6 +262,10 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Optional<K> {
 
     fn write(&self, value: &Option<T>) -> Option<String> {
         self.0.write(value.as_ref()?)
+    }
+
+    fn example(&self) -> &'static str {
+        self.1
     }
 
     fn allowed(&self) -> String {
@@ -301,6 +318,6 @@ fn is_variable_name(name: &str) -> bool {
         && name.starts_with(|c: char| !c.is_ascii_digit())
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 mod error;
+mod filter;
 mod kind;
 mod load;
 mod paths;
@@ -16,8 +17,10 @@ mod show;
 mod source;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 pub use error::{Error, Origin, Problem};
+pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
@@ -28,6 +31,11 @@ pub use settings::{
 /// The settings file that is read when none is named. It need not exist.
 pub fn default_config_file() -> PathBuf {
     Environment::of_process().config_file()
+}
+
+/// The folder of everything that the daemon keeps. It follows from the environment alone.
+pub fn default_data_dir() -> PathBuf {
+    Environment::of_process().data_dir()
 }
 
 /// The socket when neither flag nor settings name one: `$TANDEM_SOCKET`, else `tandem.sock` in

@@ -1,6 +1,6 @@
 //! From what was written to settings that can be used, or to all that is wrong with it.
 
-use std::{collections::BTreeMap, io, mem};
+use std::{collections::BTreeMap, mem};
 
 use crate::{
     Config, Error, Origin, Overrides, Problem, Provider,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Longest path of a unix socket in bytes: `sun_path` has 108, and a zero ends it.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Least likeness of a key to the one that was probably meant, 0 to 1.
 const LIKENESS_MIN: f64 = 0.5;
@@ -34,10 +34,7 @@ impl Config {
             None if overrides.config_file.is_none() => {
                 Table { entries: BTreeMap::new(), origin: Origin::Default }
             }
-            None => {
-                let source = io::Error::from(io::ErrorKind::NotFound);
-                return Err(Error::Read { path, source });
-            }
+            None => return Err(Error::Missing(path)),
         };
         source::overlay(&mut written, &environment.variables);
 
@@ -61,7 +58,11 @@ impl Config {
         }
         reader.settle(&mut config);
 
-        if reader.problems.is_empty() { Ok(config) } else { Err(Error::Invalid(reader.problems)) }
+        if reader.problems.is_empty() {
+            return Ok(config);
+        }
+        reader.problems.sort_by_key(Problem::rank);
+        Err(Error::Invalid(reader.problems))
     }
 }
 
@@ -169,7 +170,13 @@ impl Visitor for Reader {
         (self.path, self.table, self.known) = outside;
     }
 
-    fn setting<T>(&mut self, name: &'static str, slot: &mut T, kind: &impl Kind<T>) {
+    fn setting<T>(
+        &mut self,
+        name: &'static str,
+        _: &'static str,
+        slot: &mut T,
+        kind: &impl Kind<T>,
+    ) {
         self.known.push(name.to_owned());
         let Some(node) = self.table.entries.remove(name) else { return };
         let (key, origin) = (self.key(name), node.origin().clone());
@@ -178,16 +185,24 @@ impl Visitor for Reader {
             self.origins.insert(key, origin);
         } else {
             let (value, allowed) = (kind.quote(&node), kind.allowed());
-            self.refuse(origin, key, format!("= {value} is not allowed; write {allowed}"));
+            let meant = kind.meant(&node).map(|meant| format!("; did you mean {meant:?}?"));
+            let meant = meant.unwrap_or_default();
+            self.refuse(origin, key, format!("= {value} is not allowed; write {allowed}{meant}"));
         }
     }
 
-    fn required<T>(&mut self, name: &'static str, slot: &mut T, kind: &impl Kind<T>) {
+    fn required<T>(
+        &mut self,
+        name: &'static str,
+        what: &'static str,
+        slot: &mut T,
+        kind: &impl Kind<T>,
+    ) {
         if !self.table.entries.contains_key(name) {
             let message = format!("is missing; write {}", kind.allowed());
             self.refuse(self.table.origin.clone(), self.key(name), message);
         }
-        self.setting(name, slot, kind);
+        self.setting(name, what, slot, kind);
     }
 
     fn providers(&mut self, slots: &mut BTreeMap<String, Provider>) {
@@ -198,12 +213,11 @@ impl Visitor for Reader {
                     && name.bytes().all(|b| {
                         b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b)
                     });
-                if !valid {
-                    let Some(node) = reader.table.entries.remove(&name) else { continue };
+                if !valid && let Some(node) = reader.table.entries.get(&name) {
+                    let origin = node.origin().clone();
                     let message =
                         "is not a name for a provider; write 1 to 64 of a-z, 0-9, - and _";
-                    reader.refuse(node.origin().clone(), reader.key(&name), message.into());
-                    continue;
+                    reader.refuse(origin, reader.key(&name), message.into());
                 }
                 let mut provider = Provider::new("", "");
                 reader.table(&name, |reader| schema::visit_provider(&mut provider, reader));

@@ -1,9 +1,11 @@
-//! Every setting: its key and what it may be. Loading and showing both walk this list.
+//! Every setting: its key, what it does and what it may be. Loading and showing both walk this list.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Config, LogFormat, Policy, Provider,
+    Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
+    Telemetry,
+    filter::Filter,
     kind::{
         AbsolutePath, Address, Flag, Fraction, Integer, Kind, OneOf, Optional, SecretPlace, Size,
         Text, Time,
@@ -28,12 +30,24 @@ pub(crate) trait Visitor {
     /// Goes into the table `name`.
     fn table(&mut self, name: &str, inside: impl FnOnce(&mut Self));
 
-    /// Does it with the setting `key`, which is kept in `slot`.
-    fn setting<T>(&mut self, key: &'static str, slot: &mut T, kind: &impl Kind<T>);
+    /// Does it with the setting `key`, which is kept in `slot`; `what` says what it does.
+    fn setting<T>(
+        &mut self,
+        key: &'static str,
+        what: &'static str,
+        slot: &mut T,
+        kind: &impl Kind<T>,
+    );
 
     /// The same for a setting that has no default.
-    fn required<T>(&mut self, key: &'static str, slot: &mut T, kind: &impl Kind<T>) {
-        self.setting(key, slot, kind);
+    fn required<T>(
+        &mut self,
+        key: &'static str,
+        what: &'static str,
+        slot: &mut T,
+        kind: &impl Kind<T>,
+    ) {
+        self.setting(key, what, slot, kind);
     }
 
     /// Goes into each table below `providers`.
@@ -42,73 +56,256 @@ pub(crate) trait Visitor {
 
 /// Shows `visitor` every setting in `config`.
 pub(crate) fn visit(config: &mut Config, visitor: &mut impl Visitor) {
-    visitor.table("daemon", |v| {
-        let daemon = &mut config.daemon;
-        v.setting("socket", &mut daemon.socket, &AbsolutePath);
-        v.setting("drain_timeout", &mut daemon.drain_timeout, &Time(Duration::ZERO..=DAY));
-        v.setting("prompt_bytes_max", &mut daemon.prompt_bytes_max, &Size(1 << 10..=8 << 20));
-    });
-    visitor.table("engine", |v| {
-        let engine = &mut config.engine;
-        v.setting("binary", &mut engine.binary, &Optional(AbsolutePath));
-        v.setting("context_tokens", &mut engine.context_tokens, &Integer(256..=TOKENS_MAX));
-        v.setting("sequences_max", &mut engine.sequences_max, &Integer(1..=64));
-        v.setting("batch_tokens", &mut engine.batch_tokens, &Integer(32..=4096));
-        v.setting("threads", &mut engine.threads, &Integer(0..=512));
-        v.setting("max_tokens", &mut engine.max_tokens, &Integer(1..=TOKENS_MAX));
-        v.setting("load_timeout", &mut engine.load_timeout, &Time(TIMEOUT));
-        v.setting("step_timeout", &mut engine.step_timeout, &Time(TIMEOUT));
-        v.setting("restarts_max", &mut engine.restarts_max, &Integer(0..=1000));
-        v.setting("restart_window", &mut engine.restart_window, &Time(TIMEOUT));
-        v.setting("use_extra_bufts", &mut engine.use_extra_bufts, &Flag);
-    });
-    visitor.table("models", |v| {
-        let models = &mut config.models;
-        v.setting("default", &mut models.default, &Text(1..=4096));
-        v.setting("dir", &mut models.dir, &AbsolutePath);
-        v.setting("keep_alive", &mut models.keep_alive, &Time(Duration::ZERO..=365 * DAY));
-    });
-    visitor.table("router", |v| {
-        let router = &mut config.router;
-        v.setting("policy", &mut router.policy, &POLICIES);
-        v.setting("running_max", &mut router.running_max, &Integer(1..=1024));
-        v.setting("waiting_max", &mut router.waiting_max, &Integer(0..=65_536));
-        v.setting("deadline", &mut router.deadline, &Time(TIMEOUT));
-        v.setting("slow_threshold", &mut router.slow_threshold, &Fraction);
-    });
-    visitor.table("memory", |v| {
-        let memory = &mut config.memory;
-        v.setting("context_tokens", &mut memory.context_tokens, &Integer(256..=TOKENS_MAX));
-        v.setting("system_prompt", &mut memory.system_prompt, &Text(0..=64 << 10));
-        v.setting("turns_max", &mut memory.turns_max, &Integer(0..=10_000));
-    });
-    visitor.table("resources", |v| {
-        let resources = &mut config.resources;
-        v.setting("memory_reserve_bytes", &mut resources.memory_reserve_bytes, &Size(0..=1 << 50));
-        v.setting(
-            "sample_interval",
-            &mut resources.sample_interval,
-            &Time(Duration::from_millis(100)..=Duration::from_hours(1)),
-        );
-    });
-    visitor.table("telemetry", |v| {
-        let telemetry = &mut config.telemetry;
-        v.setting("log", &mut telemetry.log, &Text(1..=1024));
-        v.setting("log_format", &mut telemetry.log_format, &LOG_FORMATS);
-    });
+    visitor.table("daemon", |v| visit_daemon(&mut config.daemon, v));
+    visitor.table("engine", |v| visit_engine(&mut config.engine, v));
+    visitor.table("models", |v| visit_models(&mut config.models, v));
+    visitor.table("router", |v| visit_router(&mut config.router, v));
+    visitor.table("memory", |v| visit_memory(&mut config.memory, v));
+    visitor.table("resources", |v| visit_resources(&mut config.resources, v));
+    visitor.table("telemetry", |v| visit_telemetry(&mut config.telemetry, v));
     visitor.providers(&mut config.providers);
+}
+
+fn visit_daemon(daemon: &mut Daemon, v: &mut impl Visitor) {
+    v.setting("socket", "unix socket that clients connect to", &mut daemon.socket, &AbsolutePath);
+    v.setting(
+        "drain_timeout",
+        "how long accepted work may go on after the order to stop",
+        &mut daemon.drain_timeout,
+        &Time(Duration::ZERO..=DAY),
+    );
+    v.setting(
+        "prompt_bytes_max",
+        "longest question, in bytes",
+        &mut daemon.prompt_bytes_max,
+        &Size(1 << 10..=8 << 20),
+    );
+}
+
+fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
+    v.setting(
+        "binary",
+        "the engine program; else tandem-engine beside tandemd",
+        &mut engine.binary,
+        &Optional(AbsolutePath, "\"/path/to/tandem-engine\""),
+    );
+    v.setting(
+        "context_tokens",
+        "tokens of context that all answers of a model share",
+        &mut engine.context_tokens,
+        &Integer(256..=TOKENS_MAX),
+    );
+    v.setting(
+        "sequences_max",
+        "answers that one engine works on together",
+        &mut engine.sequences_max,
+        &Integer(1..=64),
+    );
+    v.setting(
+        "batch_tokens",
+        "tokens computed in one step",
+        &mut engine.batch_tokens,
+        &Integer(32..=4096),
+    );
+    v.setting(
+        "threads",
+        "threads that compute; 0 lets the engine decide",
+        &mut engine.threads,
+        &Integer(0..=512),
+    );
+    v.setting(
+        "max_tokens",
+        "longest answer in tokens, when the request does not say",
+        &mut engine.max_tokens,
+        &Integer(1..=TOKENS_MAX),
+    );
+    v.setting(
+        "load_timeout",
+        "longest time without progress while a model loads",
+        &mut engine.load_timeout,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "step_timeout",
+        "longest time without a heartbeat while an engine works",
+        &mut engine.step_timeout,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "restarts_max",
+        "restarts within restart_window until an engine is given up",
+        &mut engine.restarts_max,
+        &Integer(0..=1000),
+    );
+    v.setting(
+        "restart_window",
+        "time over which restarts are counted",
+        &mut engine.restart_window,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "use_extra_bufts",
+        "repack weights for this CPU: faster, for more memory",
+        &mut engine.use_extra_bufts,
+        &Flag,
+    );
+}
+
+fn visit_models(models: &mut Models, v: &mut impl Visitor) {
+    v.setting(
+        "default",
+        "model of the fast track: an id or a path",
+        &mut models.default,
+        &Text(1..=4096),
+    );
+    v.setting("dir", "folder of the model files", &mut models.dir, &AbsolutePath);
+    v.setting(
+        "keep_alive",
+        "how long an unused model stays loaded; 0 is for ever",
+        &mut models.keep_alive,
+        &Time(Duration::ZERO..=365 * DAY),
+    );
+}
+
+fn visit_router(router: &mut Router, v: &mut impl Visitor) {
+    v.setting(
+        "policy",
+        "track of a question that names none: auto, fast, slow or private",
+        &mut router.policy,
+        &POLICIES,
+    );
+    v.setting(
+        "running_max",
+        "questions answered together",
+        &mut router.running_max,
+        &Integer(1..=1024),
+    );
+    v.setting(
+        "waiting_max",
+        "questions that wait behind them; the next one is refused",
+        &mut router.waiting_max,
+        &Integer(0..=65_536),
+    );
+    v.setting(
+        "deadline",
+        "longest time from question to answer",
+        &mut router.deadline,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "slow_threshold",
+        "score from which a question goes to the slow track, 0 to 1",
+        &mut router.slow_threshold,
+        &Fraction,
+    );
+}
+
+fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
+    v.setting(
+        "context_tokens",
+        "most tokens of the context built for a question",
+        &mut memory.context_tokens,
+        &Integer(256..=TOKENS_MAX),
+    );
+    v.setting(
+        "system_prompt",
+        "first message of every context",
+        &mut memory.system_prompt,
+        &Text(0..=64 << 10),
+    );
+    v.setting(
+        "turns_max",
+        "most recent turns considered for a context",
+        &mut memory.turns_max,
+        &Integer(0..=10_000),
+    );
+}
+
+fn visit_resources(resources: &mut Resources, v: &mut impl Visitor) {
+    v.setting(
+        "memory_reserve_bytes",
+        "memory that stays free when a model is loaded, in bytes",
+        &mut resources.memory_reserve_bytes,
+        &Size(0..=1 << 50),
+    );
+    v.setting(
+        "sample_interval",
+        "time between two looks at the machine",
+        &mut resources.sample_interval,
+        &Time(Duration::from_millis(100)..=Duration::from_hours(1)),
+    );
+}
+
+fn visit_telemetry(telemetry: &mut Telemetry, v: &mut impl Visitor) {
+    v.setting(
+        "log",
+        "what is logged, such as info,tandem_actors=debug",
+        &mut telemetry.log,
+        &Filter,
+    );
+    v.setting(
+        "log_format",
+        "text for people or json for programs",
+        &mut telemetry.log_format,
+        &LOG_FORMATS,
+    );
 }
 
 /// Shows `visitor` every setting of one provider.
 pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
-    v.required("base_url", &mut provider.base_url, &Address);
-    v.required("model", &mut provider.model, &Text(1..=256));
-    v.setting("api_key", &mut provider.api_key, &Optional(SecretPlace));
-    v.setting("connect_timeout", &mut provider.connect_timeout, &Time(TIMEOUT));
-    v.setting("first_token_timeout", &mut provider.first_token_timeout, &Time(TIMEOUT));
-    v.setting("idle_timeout", &mut provider.idle_timeout, &Time(TIMEOUT));
-    v.setting("total_timeout", &mut provider.total_timeout, &Time(TIMEOUT));
-    v.setting("context_tokens", &mut provider.context_tokens, &Integer(256..=TOKENS_MAX));
-    v.setting("max_tokens", &mut provider.max_tokens, &Integer(1..=TOKENS_MAX));
-    v.setting("concurrency_max", &mut provider.concurrency_max, &Integer(1..=1024));
+    v.required(
+        "base_url",
+        "address below which /chat/completions is found",
+        &mut provider.base_url,
+        &Address,
+    );
+    v.required("model", "name of the model at that API", &mut provider.model, &Text(1..=256));
+    v.setting(
+        "api_key",
+        "where the key is kept: { env = … } or { file = … }",
+        &mut provider.api_key,
+        &Optional(SecretPlace, "{ env = \"NAME\" }"),
+    );
+    v.setting(
+        "connect_timeout",
+        "longest time to connect",
+        &mut provider.connect_timeout,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "first_token_timeout",
+        "longest time from the request to the first token",
+        &mut provider.first_token_timeout,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "idle_timeout",
+        "longest time between two tokens",
+        &mut provider.idle_timeout,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "total_timeout",
+        "longest time for one answer",
+        &mut provider.total_timeout,
+        &Time(TIMEOUT),
+    );
+    v.setting(
+        "context_tokens",
+        "context of the remote model, in tokens",
+        &mut provider.context_tokens,
+        &Integer(256..=TOKENS_MAX),
+    );
+    v.setting(
+        "max_tokens",
+        "longest answer, in tokens",
+        &mut provider.max_tokens,
+        &Integer(1..=TOKENS_MAX),
+    );
+    v.setting(
+        "concurrency_max",
+        "requests under way together",
+        &mut provider.concurrency_max,
+        &Integer(1..=1024),
+    );
 }

@@ -34,9 +34,10 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let options = self.options.resolve()?;
         let prompt = prompt::read(self.words).await?;
         let client = context.connect().await?;
         let conversation = self.conversation.unwrap_or_default();
-        turn::ask(context.terminal, &client, &self.options, prompt, conversation).await
+        turn::ask(context.terminal, &client, &options, prompt, conversation).await
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum as _};
 use rustyline::{DefaultEditor, error::ReadlineError};
-use tandem_client::v1;
+use tandem_client::{Client, v1};
 use tokio::task::spawn_blocking;
 
 use super::turn::{self, Options, Policy};
@@ -28,7 +28,7 @@ prompt, Ctrl-C and Ctrl-D leave. Without a terminal every line is a question, an
 ends the chat.";
 
 const HELP: &str = "\
-/new             begin a new conversation
+/new             begin a new conversation with the next question
 /policy POLICY   who answers from now on: auto, fast, slow or private
 /quit            leave, as Ctrl-D does
 Ctrl-C           cancels an answer; at the prompt it leaves";
@@ -47,13 +47,18 @@ pub(crate) struct Chat {
 
 impl Chat {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self { conversation, mut options } = self;
+        let Self { mut conversation, options } = self;
+        let mut options = options.resolve()?;
         let terminal = context.terminal;
-        let mut conversation = match conversation {
-            Some(id) => id,
-            None => create(context).await?,
-        };
-        let history = context.data_dir().map(|directory| directory.join("history"));
+        unless_interrupted(async {
+            let client = context.connect().await?;
+            if let Some(id) = &conversation {
+                turns(&client, id).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        let history = context.data_dir().join("history");
         let interactive = terminal.is_interactive();
         let mut input = Input::open(interactive, history).await?;
         loop {
@@ -69,12 +74,17 @@ impl Chat {
                 }
                 Line::Policy(policy) => {
                     options.policy = Some(policy);
+                    terminal.notice(&format!("policy: {}", policy.name()));
                     Ok(())
                 }
-                Line::New => create(context).await.map(|id| conversation = id),
+                Line::New => {
+                    conversation = None;
+                    terminal.notice("the next question begins a new conversation");
+                    Ok(())
+                }
                 Line::Wrong(message) => Err(Failure::usage(message, "/help lists the commands")),
                 Line::Question(question) => {
-                    ask(context, &options, question, conversation.clone()).await
+                    ask(context, &options, question, &mut conversation).await
                 }
             };
             match outcome {
@@ -87,26 +97,41 @@ impl Chat {
     }
 }
 
+/// Asks in the conversation. The first question creates it, and leaves none behind when it fails.
 async fn ask(
     context: &Context,
     options: &Options,
     question: String,
-    conversation: String,
+    conversation: &mut Option<String>,
 ) -> Result<(), Failure> {
     // Connecting is cheap, and a daemon that ended meanwhile is started again.
     let client = unless_interrupted(context.connect()).await?;
-    turn::ask(context.terminal, &client, options, question, conversation).await
+    let terminal = context.terminal;
+    if let Some(id) = conversation {
+        return turn::ask(terminal, &client, options, question, id.clone()).await;
+    }
+    let id = unless_interrupted(create(&client)).await?;
+    terminal.notice(&format!("conversation {id}"));
+    let outcome = turn::ask(terminal, &client, options, question, id.clone()).await;
+    // The question's own failure is what counts. When it cannot be known whether it was stored,
+    // the conversation stays.
+    if outcome.is_err() && matches!(turns(&client, &id).await, Ok(0)) {
+        let _ = client.conversations().delete(v1::DeleteConversationRequest { id }).await;
+    } else {
+        *conversation = Some(id);
+    }
+    outcome
 }
 
-async fn create(context: &Context) -> Result<String, Failure> {
-    let id = unless_interrupted(async {
-        let client = context.connect().await?;
-        let request = v1::CreateConversationRequest::default();
-        Ok(client.conversations().create(request).await?.into_inner().id)
-    })
-    .await?;
-    context.terminal.notice(&format!("conversation {id}"));
-    Ok(id)
+async fn create(client: &Client) -> Result<String, Failure> {
+    let request = v1::CreateConversationRequest::default();
+    Ok(client.conversations().create(request).await?.into_inner().id)
+}
+
+/// How many turns a conversation has.
+async fn turns(client: &Client, id: &str) -> Result<usize, Failure> {
+    let request = v1::GetConversationRequest { id: id.into() };
+    Ok(client.conversations().get(request).await?.into_inner().turns.len())
 }
 
 /// What a line asks for.
@@ -144,21 +169,19 @@ impl Line {
 /// Where lines come from. Reading blocks, so each line is read on a thread for blocking work,
 /// which takes the input and gives it back.
 enum Input {
-    Editor(Box<DefaultEditor>, Option<PathBuf>),
+    Editor(Box<DefaultEditor>, PathBuf),
     Pipe,
 }
 
 impl Input {
-    async fn open(interactive: bool, history: Option<PathBuf>) -> Result<Self, Failure> {
+    async fn open(interactive: bool, history: PathBuf) -> Result<Self, Failure> {
         if !interactive {
             return Ok(Self::Pipe);
         }
         let opened = spawn_blocking(|| {
             let mut editor = DefaultEditor::new()?;
-            if let Some(history) = &history {
-                // There is none before the first chat.
-                let _ = editor.load_history(history);
-            }
+            // There is none before the first chat.
+            let _ = editor.load_history(&history);
             Ok(Self::Editor(Box::new(editor), history))
         });
         opened.await.map_err(io::Error::other).map_err(Failure::Output)?.map_err(unreadable)
@@ -174,9 +197,7 @@ impl Input {
         match self {
             Self::Editor(editor, history) => match editor.readline("> ") {
                 Ok(line) => {
-                    if editor.add_history_entry(&line).unwrap_or(false)
-                        && let Some(history) = history
-                    {
+                    if editor.add_history_entry(&line).unwrap_or(false) {
                         // A chat is worth more than its history.
                         let _ = editor.append_history(history);
                     }

@@ -19,7 +19,7 @@ pub(crate) enum Config {
         /// Settings file [default: the one of --config]
         file: Option<PathBuf>,
     },
-    /// Show the settings in effect, as a settings file
+    /// Show the settings in effect, as a settings file with a comment on each
     Show,
 }
 
@@ -28,6 +28,7 @@ struct Checked {
     valid: bool,
     file: PathBuf,
     exists: bool,
+    warnings: Vec<String>,
 }
 
 impl Config {
@@ -37,9 +38,13 @@ impl Config {
         match self {
             Self::Check { file } => {
                 overrides.config_file = file.or(overrides.config_file);
-                Settings::load(&overrides).map_err(|error| unusable(&error))?;
+                let settings = Settings::load(&overrides).map_err(|error| unusable(&error))?;
                 let file = overrides.config_file.unwrap_or_else(default_config_file);
-                let checked = Checked { valid: true, exists: file.exists(), file };
+                let warnings = settings.warnings();
+                for warning in &warnings {
+                    context.terminal.explain(&format!("warning: {warning}"));
+                }
+                let checked = Checked { valid: true, exists: file.exists(), file, warnings };
                 context.terminal.result(&checked, |checked| {
                     let file = checked.file.display();
                     if checked.exists {

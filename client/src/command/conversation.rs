@@ -1,8 +1,10 @@
 //! `tandem conversation`: what was said and stored.
 
-use clap::Subcommand;
+use std::process::ExitCode;
+
+use clap::{Subcommand, value_parser};
 use serde::Serialize;
-use tandem_client::{Client, v1};
+use tandem_client::{Client, Error, v1};
 
 use crate::{
     context::Context,
@@ -24,8 +26,9 @@ pub(crate) enum Conversation {
     },
     /// List the conversations, newest first
     List {
-        /// List at most this many
-        #[arg(long, value_name = "N", default_value_t = 50)]
+        /// List at most this many; 1 to 1000
+        #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
+        #[arg(value_parser = value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
     /// Print a conversation
@@ -47,38 +50,74 @@ struct List {
 }
 
 #[derive(Serialize)]
-struct Deleted {
+struct Deletion {
     deleted: Vec<String>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    id: String,
+    reason: String,
+    message: String,
 }
 
 impl Conversation {
-    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let client = context.connect().await?;
         let terminal = context.terminal;
         match self {
             Self::Create { title } => {
                 let request = v1::CreateConversationRequest { title };
                 let created = client.conversations().create(request).await?.into_inner();
-                terminal.result(&Report::from(created), |created| format!("{}\n", created.id))
+                terminal.result(&Report::from(created), |created| format!("{}\n", created.id))?;
             }
             Self::List { limit } => {
                 let conversations = newest(&client, limit).await?;
-                terminal.result(&List { conversations }, |list| report::list(&list.conversations))
+                terminal
+                    .result(&List { conversations }, |list| report::list(&list.conversations))?;
             }
             Self::Show { id } => {
                 let request = v1::GetConversationRequest { id };
                 let response = client.conversations().get(request).await?.into_inner();
-                terminal.result(&Transcript::from(response), Transcript::text)
+                terminal.result(&Transcript::from(response), Transcript::text)?;
             }
             Self::Delete { ids } => {
-                for id in &ids {
-                    let request = v1::DeleteConversationRequest { id: id.clone() };
-                    client.conversations().delete(request).await?;
+                let deletion = Deletion::of(&client, ids).await;
+                terminal.result(&deletion, Deletion::text)?;
+                for Failed { id, message, .. } in &deletion.failed {
+                    terminal.explain(&format!("error: cannot delete {id}: {message}"));
                 }
-                terminal.result(&Deleted { deleted: ids }, |outcome| {
-                    format!("deleted {}\n", outcome.deleted.join(", "))
-                })
+                if !deletion.failed.is_empty() {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Deletion {
+    /// Deletes each, whatever becomes of the others.
+    async fn of(client: &Client, ids: Vec<String>) -> Self {
+        let (mut deleted, mut failed) = (Vec::new(), Vec::new());
+        for id in ids {
+            let request = v1::DeleteConversationRequest { id: id.clone() };
+            match client.conversations().delete(request).await.map_err(Error::from) {
+                Ok(_) => deleted.push(id),
+                Err(error) => {
+                    let (reason, message) = (error.reason().into(), error.to_string());
+                    failed.push(Failed { id, reason, message });
+                }
+            }
+        }
+        Self { deleted, failed }
+    }
+
+    fn text(&self) -> String {
+        match self.deleted.as_slice() {
+            [] => String::new(),
+            deleted => format!("deleted {}\n", deleted.join(", ")),
         }
     }
 }

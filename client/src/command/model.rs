@@ -10,6 +10,7 @@ use tandem_client::{
 use crate::{
     context::Context,
     failure::Failure,
+    model_path,
     report::model::{self as report, Model as Report},
     terminal::Terminal,
 };
@@ -34,7 +35,7 @@ pub(crate) enum Model {
     },
     /// End a model's engine and give its memory back
     Unload {
-        /// Id from `tandem model list`
+        /// Id from `tandem model list`, or the path of a GGUF file
         id: String,
     },
 }
@@ -51,10 +52,21 @@ struct Unloaded {
 }
 
 impl Model {
+    /// The same of a model whose path is whole.
+    fn resolve(self) -> Result<Self, Failure> {
+        Ok(match self {
+            Self::List => Self::List,
+            Self::Info { id } => Self::Info { id: model_path::resolve(id)? },
+            Self::Load { id } => Self::Load { id: model_path::resolve(id)? },
+            Self::Unload { id } => Self::Unload { id: model_path::resolve(id)? },
+        })
+    }
+
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let model = self.resolve()?;
         let client = context.connect().await?;
         let terminal = context.terminal;
-        match self {
+        match model {
             Self::List => {
                 let response = client.models().list(v1::ListModelsRequest {}).await?.into_inner();
                 let models = response.models.into_iter().map(Report::from).collect();

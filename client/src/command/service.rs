@@ -1,11 +1,6 @@
 //! `tandem service`: starting and stopping the daemon.
 
-use std::{
-    fs::{File, TryLockError},
-    path::Path,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -13,6 +8,7 @@ use tandem_client::{Client, Error, v1};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    claim,
     context::{self, Context},
     failure::Failure,
 };
@@ -30,8 +26,13 @@ pub(crate) enum Service {
     /// Start the daemon in the background and wait until it serves
     Start,
     /// Let the daemon finish what it accepted, and wait until it has ended
+    ///
+    /// What is not finished after `daemon.drain_timeout` of the settings is cut off. Does not start
+    /// the daemon.
     Stop,
     /// Say whether the daemon runs; the exit code is 3 when it does not
+    ///
+    /// Does not start the daemon.
     Status,
 }
 
@@ -49,8 +50,16 @@ struct State {
 
 impl Service {
     pub(crate) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let socket = context.socket()?;
-        let running = match Client::connect(&socket).await {
+        let (socket, outcome) = match self {
+            // What is started listens where the settings say.
+            Self::Start => {
+                let socket = context.socket()?;
+                let outcome = Client::connect(&socket).await;
+                (socket, outcome)
+            }
+            Self::Stop | Self::Status => context.find().await?,
+        };
+        let running = match outcome {
             Ok(client) => Some(client),
             Err(Error::NotReachable { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -102,7 +111,7 @@ async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), F
             Ok(_) | Err(Error::NotReachable { .. }) => {}
             Err(error) => return Err(error),
         }
-        while holds_claim(socket)
+        while claim::is_served(socket)
             || !matches!(Client::connect(socket).await, Err(Error::NotReachable { .. }))
         {
             sleep(PAUSE).await;
@@ -113,13 +122,4 @@ async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), F
     waiting.finish_and_clear();
     let message = format!("the daemon did not end within {} s", STOP_DEADLINE.as_secs());
     Ok(outcome.unwrap_or(Err(Error::TimedOut { message }))?)
-}
-
-/// Whether a daemon lives that serves, or served, this socket. It holds a lock beside it until
-/// the end of its process, when its store is closed, too.
-fn holds_claim(socket: &Path) -> bool {
-    let mut lock = socket.as_os_str().to_owned();
-    lock.push(".lock");
-    let lock = File::open(lock);
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -19,7 +19,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let client = context.connect_only().await?;
+        let client = context.find().await?.1?;
         let terminal = context.terminal;
         if !self.watch {
             let status = context::status(&client).await?;
@@ -29,6 +29,7 @@ impl Status {
         while let Some(status) = changes.message().await? {
             terminal.replace(&Report::from(status), Report::text)?;
         }
+        terminal.notice("note: the daemon stopped");
         Ok(())
     }
 }

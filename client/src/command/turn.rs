@@ -10,6 +10,7 @@ use tandem_client::{
 use crate::{
     context::unless_interrupted,
     failure::Failure,
+    model_path,
     report::answer::{Answer, Draft},
     terminal::Terminal,
 };
@@ -21,11 +22,14 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) policy: Option<Policy>,
 
-    /// Model of the fast track [default: `models.default` of the settings]
+    /// Model of the fast track, by id or by path [default: `models.default` of the settings]
     #[arg(long, value_name = "ID")]
     model: Option<String>,
 
     /// Provider of the slow track [default: the daemon chooses]
+    ///
+    /// With --policy auto the slow track then answers first. With fast and private, which ask no
+    /// provider, it is refused.
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
 
@@ -46,7 +50,7 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Sampling")]
 struct Sampling {
     /// Longest answer, in tokens
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_tokens: Option<u32>,
 
     /// End the answer before this text; can be given several times
@@ -54,31 +58,31 @@ struct Sampling {
     stop: Vec<String>,
 
     /// Same seed, same answer
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
 
     /// 0 always takes the likeliest token; 0 to 5
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
 
     /// Keep the likeliest tokens that reach this probability together; above 0, to 1
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
 
     /// Keep the K likeliest tokens; 0 keeps all
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<u32>,
 
     /// Drop tokens less likely than this times the likeliest; 0 to 1
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f32>,
 
     /// Locally typical sampling; above 0, to 1, which is off
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     typical_p: Option<f32>,
 
     /// Make recent tokens less likely by this factor; 0.1 to 10, 1 is off
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     repeat_penalty: Option<f32>,
 
     /// Make tokens less likely that were there already; -10 to 10
@@ -103,6 +107,13 @@ pub(crate) enum Policy {
     Private,
 }
 
+impl Policy {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 impl From<Policy> for v1::Policy {
     fn from(policy: Policy) -> Self {
         match policy {
@@ -115,6 +126,12 @@ impl From<Policy> for v1::Policy {
 }
 
 impl Options {
+    /// The same with the whole path of the model.
+    pub(crate) fn resolve(self) -> Result<Self, Failure> {
+        let model = self.model.map(model_path::resolve).transpose()?;
+        Ok(Self { model, ..self })
+    }
+
     fn request(
         &self,
         prompt: String,
@@ -170,6 +187,9 @@ pub(crate) async fn ask(
     if terminal.json() {
         return terminal.result(&answer, |_| String::new());
     }
+    if let Some(note) = answer.cut_off() {
+        terminal.notice(&format!("note: {note}"));
+    }
     terminal.aside(&answer.summary());
     Ok(())
 }
@@ -217,6 +237,9 @@ impl View {
                 self.spinner.suspend(|| self.terminal.explain(&explanation(routed)));
             }
             Event::Notice(notice) => {
+                if self.terminal.mixes_streams() && std::mem::take(&mut self.in_line) {
+                    self.terminal.notice("");
+                }
                 self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
             }
             Event::Delta(delta) if !self.terminal.json() && !delta.text.is_empty() => {

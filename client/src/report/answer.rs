@@ -117,10 +117,13 @@ impl Answer {
             let wait = std::time::Duration::from_secs_f64(wait.max(0.0) / 1000.0);
             parts.push(format!("first after {}", duration(wait)));
         }
-        if self.finish_reason.as_deref() == Some("length") {
-            parts.push("cut off at the length limit".into());
-        }
         parts.join(" · ")
+    }
+
+    /// Where the answer was cut off, when it was.
+    pub(crate) fn cut_off(&self) -> Option<String> {
+        let tokens = self.tokens.filter(|_| self.finish_reason.as_deref() == Some("length"))?;
+        Some(format!("the answer was cut off at {} tokens (--max-tokens)", tokens.completion))
     }
 }
 

@@ -2,16 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::unix::pipe,
     process::Command,
     time::timeout,
 };
 
+mod chat;
+mod daemon;
 mod server;
 
 use server::Server;
@@ -24,6 +29,16 @@ struct Outcome {
     code: i32,
     stdout: String,
     stderr: String,
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl Outcome {
@@ -59,21 +74,7 @@ async fn run_with_input(server: &Server, arguments: &[&str], input: &str) -> Out
     // A command that reads no input may be gone already.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
-    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
-    Outcome {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// Makes a program. Another process writes it: a file that this one has open for writing could be
-/// inherited by a command that another test starts, and then not be run.
-async fn install(program: &Path, script: &str) {
-    let write = "printf %s \"$1\" >\"$0\" && chmod 700 \"$0\"";
-    let mut shell = Command::new("sh");
-    shell.args(["-c", write]).arg(program).arg(script);
-    assert!(shell.status().await.unwrap().success());
+    timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap().into()
 }
 
 #[tokio::test]
@@ -246,88 +247,6 @@ async fn ctrl_c_cancels_the_turn_and_exits_with_130() {
 }
 
 #[tokio::test]
-async fn without_a_daemon_the_exit_code_is_3_and_the_hint_says_how_to_start_it() {
-    let mut server = Server::start();
-    server.kill();
-    for arguments in [&["--no-autostart", "ask", "hello"][..], &["status"]] {
-        let outcome = run(&server, arguments).await;
-        assert!(outcome.stderr.starts_with("error: no daemon listens at "), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("hint: start the daemon with `tandem service start`"));
-        assert_eq!((outcome.stdout.as_str(), outcome.code), ("", 3));
-    }
-    let outcome = run(&server, &["--json", "service", "status"]).await;
-    assert_eq!((&outcome.json()["running"], outcome.code), (&json!(false), 3));
-}
-
-#[tokio::test]
-async fn a_daemon_that_ends_at_once_is_reported_with_its_last_words() {
-    let mut server = Server::start();
-    server.kill();
-    let program = server.home().join("tandemd");
-    let script = "#!/bin/sh\necho \"args: $@\"\necho 'settings are wrong' >&2\nexit 64\n";
-    install(&program, script).await;
-
-    let mut command = tandem(&server, &["ask", "hello"]);
-    let output = command.env("TANDEMD", &program).output();
-    let output = timeout(DEADLINE, output).await.unwrap().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let socket = server.socket();
-    let expected = format!(
-        "error: the daemon ended at once (exit status: 64)\n  args: --socket {}\n  settings are wrong\n",
-        socket.display(),
-    );
-    assert!(stderr.starts_with(&expected), "{stderr}");
-    assert!(stderr.contains("hint: `tandem config check`"), "{stderr}");
-    assert_eq!(output.status.code(), Some(3));
-}
-
-#[tokio::test]
-async fn a_daemon_that_does_not_run_is_started_and_awaited() {
-    let mut server = Server::start();
-    server.kill();
-    // Says through one pipe that it was started, and stays until the other one is closed.
-    let (started, hold) = (server.home().join("started"), server.home().join("hold"));
-    assert!(Command::new("mkfifo").args([&started, &hold]).status().await.unwrap().success());
-    let mut pipe = pipe::OpenOptions::new();
-    pipe.read_write(true);
-    let mut starts = pipe.open_receiver(&started).unwrap();
-    let holds = pipe.open_sender(&hold).unwrap();
-    let program = server.home().join("tandemd");
-    let script =
-        format!("#!/bin/sh\necho >'{}'\nexec cat '{}'\n", started.display(), hold.display());
-    install(&program, &script).await;
-
-    let mut command = tandem(&server, &["ask", "hello"]);
-    let child = command.env("TANDEMD", &program).spawn().unwrap();
-    timeout(DEADLINE, starts.read_u8()).await.unwrap().unwrap();
-    server.revive();
-    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "You said: hello\n");
-    assert_eq!(output.status.code(), Some(0));
-    drop(holds);
-}
-
-#[tokio::test]
-async fn a_chat_from_a_pipe_asks_line_by_line_in_one_conversation() {
-    let server = Server::start();
-    let input = "one\n\n/policy private\ntwo\n/quit\nthree\n";
-    let outcome = run_with_input(&server, &["chat"], input).await;
-    assert_eq!(outcome.stdout, "You said: one\nYou said: two\n");
-    assert!(outcome.stderr.starts_with("conversation conversation-1\n"), "{}", outcome.stderr);
-    assert_eq!(outcome.code, 0);
-    let asked: Vec<_> =
-        server.asked().into_iter().map(|ask| (ask.conversation_id, ask.policy)).collect();
-    assert_eq!(asked, [("conversation-1".into(), 0), ("conversation-1".into(), 4)]);
-}
-
-#[tokio::test]
-async fn a_chat_from_a_pipe_ends_at_the_first_failure() {
-    let server = Server::start();
-    let outcome = run_with_input(&server, &["chat"], "/polcy fast\nhello\n").await;
-    assert_eq!((outcome.stdout.as_str(), outcome.code), ("", 2));
-}
-
-#[tokio::test]
 async fn models_are_listed_and_loaded() {
     let server = Server::start();
     let list = run(&server, &["model", "list", "--json"]).await.json();
@@ -363,17 +282,8 @@ async fn the_status_can_be_read_and_watched() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["pid"].clone())
         .collect();
     assert_eq!(pids, [1, 2]);
-}
-
-#[tokio::test]
-async fn stopping_waits_until_nobody_listens() {
-    let server = Server::start();
-    let running = run(&server, &["service", "start"]).await;
-    assert!(running.stdout.starts_with("tandemd runs, pid 1, at "), "{}", running.stdout);
-    let stopped = run(&server, &["service", "stop", "--json"]).await;
-    assert_eq!(stopped.json()["changed"], true, "{}", stopped.stderr);
-    let again = run(&server, &["service", "stop", "--json"]).await;
-    assert_eq!((&again.json()["changed"], again.code), (&json!(false), 0));
+    let watched = run(&server, &["status", "--watch"]).await;
+    assert_eq!(watched.stderr, "note: the daemon stopped\n");
 }
 
 #[tokio::test]
@@ -386,4 +296,98 @@ async fn wrong_settings_are_refused_with_exit_code_2() {
     assert_eq!(outcome.code, 2);
     let shown = run(&server, &["config", "show", "--json"]).await;
     assert_eq!(shown.json()["daemon"]["socket"], json!(server.socket()));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_off_says_so() {
+    let server = Server::start();
+    let outcome = run(&server, &["ask", "too long"]).await;
+    assert_eq!(
+        outcome.stderr, "note: the answer was cut off at 4 tokens (--max-tokens)\n",
+        "a pipe gets it too"
+    );
+    assert_eq!(run(&server, &["-q", "ask", "too long"]).await.stderr, "");
+}
+
+#[tokio::test]
+async fn relative_paths_of_models_count_from_the_current_directory() {
+    let server = Server::start();
+    fs::write(server.home().join("x.gguf"), "").unwrap();
+    let at_home = |arguments| {
+        let mut command = tandem(&server, arguments);
+        command.current_dir(server.home());
+        command
+    };
+    let found = timeout(DEADLINE, at_home(&["ask", "--model", "x.gguf", "hi"]).status());
+    assert!(found.await.unwrap().unwrap().success());
+    let here = server.home().canonicalize().unwrap();
+    assert_eq!(server.asked()[0].model, here.join("x.gguf").to_str().unwrap());
+
+    let output = timeout(DEADLINE, at_home(&["model", "load", "./y.gguf"]).output());
+    let output = output.await.unwrap().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with(&format!("error: no such file: {}/y.gguf\n", here.display())));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn every_conversation_is_deleted_that_can_be() {
+    let server = Server::start();
+    let outcome = run(&server, &["conversation", "delete", "a", "nope", "b"]).await;
+    assert_eq!(outcome.stdout, "deleted a, b\n");
+    assert_eq!(outcome.stderr, "error: cannot delete nope: scripted CONVERSATION_NOT_FOUND\n");
+    assert_eq!(outcome.code, 1);
+    let outcome = run(&server, &["--json", "conversation", "delete", "nope", "b"]).await;
+    let failed = json!([{
+        "id": "nope",
+        "reason": "CONVERSATION_NOT_FOUND",
+        "message": "scripted CONVERSATION_NOT_FOUND",
+    }]);
+    assert_eq!(outcome.json(), json!({"deleted": ["b"], "failed": failed}));
+    assert_eq!((outcome.stderr.as_str(), outcome.code), ("", 1));
+}
+
+#[tokio::test]
+async fn numbers_out_of_range_are_refused_and_not_taken_for_flags() {
+    let server = Server::start();
+    for arguments in [
+        &["conversation", "list", "--limit", "0"][..],
+        &["conversation", "list", "--limit", "1001"],
+        &["ask", "--max-tokens", "-1", "hi"],
+    ] {
+        let outcome = run(&server, arguments).await;
+        assert!(outcome.stderr.contains(" is not in "), "{}", outcome.stderr);
+        assert_eq!(outcome.code, 2);
+    }
+    assert_eq!(run(&server, &["ask", "--temperature", "-1", "hi"]).await.code, 0);
+    let sampling = server.asked()[0].sampling.clone().unwrap();
+    assert_eq!(sampling.temperature, Some(-1.0), "its range is the daemon's to judge");
+}
+
+#[tokio::test]
+async fn commands_of_other_programs_lead_to_those_of_tandem() {
+    let server = Server::start();
+    for (habit, command) in [
+        ("start", "tandem service start"),
+        ("stop", "tandem service stop"),
+        ("run", "tandem chat"),
+        ("serve", "tandem service start"),
+        ("models", "tandem model list"),
+    ] {
+        let outcome = run(&server, &[habit]).await;
+        assert!(outcome.stderr.contains(&format!("tip: here this is `{command}`")), "{habit}");
+        assert_eq!(outcome.code, 2);
+    }
+    let elsewhere = run(&server, &["model", "start"]).await;
+    assert!(!elsewhere.stderr.contains("tandem service start"), "{}", elsewhere.stderr);
+}
+
+#[tokio::test]
+async fn settings_that_will_not_work_are_warned_of() {
+    let server = Server::start();
+    let file = server.home().join("odd.toml");
+    fs::write(&file, "[engine]\nbinary = '/no/engine'\n").unwrap();
+    let outcome = run(&server, &["config", "check", file.to_str().unwrap()]).await;
+    assert_eq!(outcome.stderr, "warning: engine.binary = \"/no/engine\" does not exist\n");
+    assert_eq!(outcome.code, 0);
 }

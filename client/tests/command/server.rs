@@ -3,7 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -39,6 +42,8 @@ struct Script {
     gate: Arc<Notify>,
     drained: Arc<Notify>,
     asked: Arc<Mutex<Vec<v1::AskRequest>>>,
+    /// How many conversations were created and not deleted.
+    conversations: Arc<AtomicI64>,
     dropped: mpsc::Sender<()>,
 }
 
@@ -49,6 +54,7 @@ impl Server {
             gate: Arc::default(),
             drained: Arc::default(),
             asked: Arc::default(),
+            conversations: Arc::default(),
             dropped: sender,
         };
         let mut server = Self { home: TempDir::new().unwrap(), runtime: None, script, dropped };
@@ -107,6 +113,11 @@ impl Server {
         self.script.asked.lock().unwrap().clone()
     }
 
+    /// How many conversations were created and not deleted.
+    pub(crate) fn conversations(&self) -> i64 {
+        self.script.conversations.load(Ordering::SeqCst)
+    }
+
     /// Waits until the client has dropped an answer before its end.
     pub(crate) async fn answer_dropped(&mut self) {
         self.dropped.recv().await.unwrap();
@@ -154,13 +165,11 @@ fn done(request: &v1::AskRequest) -> Event {
     })
 }
 
-fn echo(request: &v1::AskRequest) -> Vec<Event> {
-    let notice =
-        v1::Notice { kind: v1::NoticeKind::Waiting.into(), message: "the model was loaded".into() };
-    let track_done = v1::TrackDone {
+fn track_done(finish_reason: v1::FinishReason) -> Event {
+    Event::TrackDone(v1::TrackDone {
         track: v1::Track::Fast.into(),
         model: "scripted".into(),
-        finish_reason: v1::FinishReason::Stop.into(),
+        finish_reason: finish_reason.into(),
         usage: Some(v1::Usage { prompt_tokens: 12, cached_tokens: 3, completion_tokens: 4 }),
         timings: Some(v1::Timings {
             time_to_first_token_us: 20_000,
@@ -168,13 +177,18 @@ fn echo(request: &v1::AskRequest) -> Vec<Event> {
             ..Default::default()
         }),
         mean_logprob: None,
-    };
+    })
+}
+
+fn echo(request: &v1::AskRequest) -> Vec<Event> {
+    let notice =
+        v1::Notice { kind: v1::NoticeKind::Waiting.into(), message: "the model was loaded".into() };
     vec![
         routed(),
         Event::Notice(notice),
         delta("You said: "),
         delta(&request.prompt),
-        Event::TrackDone(track_done),
+        track_done(v1::FinishReason::Stop),
         done(request),
     ]
 }
@@ -230,6 +244,9 @@ impl assistant_server::Assistant for Script {
                 ends_with = Some(Err(failure("ENGINE_CRASHED")));
                 vec![routed(), delta("half a")]
             }
+            "too long" => {
+                vec![routed(), delta("cut"), track_done(v1::FinishReason::Length), done(&request)]
+            }
             prompt => match prompt.strip_prefix("fail: ") {
                 Some(reason) => return Err(failure(reason)),
                 None => echo(&request),
@@ -253,6 +270,7 @@ impl conversations_server::Conversations for Script {
         &self,
         _: Request<v1::CreateConversationRequest>,
     ) -> Result<Response<v1::Conversation>, Status> {
+        self.conversations.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(conversation("conversation-1")))
     }
 
@@ -273,15 +291,26 @@ impl conversations_server::Conversations for Script {
 
     async fn get(
         &self,
-        _: Request<v1::GetConversationRequest>,
+        request: Request<v1::GetConversationRequest>,
     ) -> Result<Response<v1::GetConversationResponse>, Status> {
-        Err(failure("CONVERSATION_NOT_FOUND"))
+        let id = request.into_inner().id;
+        if id == "nope" {
+            return Err(failure("CONVERSATION_NOT_FOUND"));
+        }
+        Ok(Response::new(v1::GetConversationResponse {
+            conversation: Some(conversation(&id)),
+            turns: Vec::new(),
+        }))
     }
 
     async fn delete(
         &self,
-        _: Request<v1::DeleteConversationRequest>,
+        request: Request<v1::DeleteConversationRequest>,
     ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
+        if request.into_inner().id == "nope" {
+            return Err(failure("CONVERSATION_NOT_FOUND"));
+        }
+        self.conversations.fetch_sub(1, Ordering::SeqCst);
         Ok(Response::new(v1::DeleteConversationResponse {}))
     }
 }
