@@ -202,6 +202,16 @@ async fn sampling_values_out_of_range_are_refused_with_the_range() {
 }
 
 #[tokio::test]
+async fn policies_and_priorities_of_a_later_version_are_refused_and_not_guessed() {
+    let fed = Fed::start().await;
+    let policy = AskRequest { policy: 99, ..question("hi") };
+    assert_invalid(&fed.refused(policy).await, "policy", "not known");
+    let priority = AskRequest { priority: 99, ..question("hi") };
+    assert_invalid(&fed.refused(priority).await, "priority", "not known");
+    fed.finish().await;
+}
+
+#[tokio::test]
 async fn unknown_conversations_are_refused_however_they_are_written() {
     let fed = Fed::start().await;
     let mut conversations = fed.daemon.client().conversations();

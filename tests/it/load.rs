@@ -211,3 +211,17 @@ async fn load(daemon: &Daemon, name: &str) -> Result<Vec<Event>, Failure> {
     })
     .await
 }
+
+#[tokio::test]
+async fn a_model_that_does_not_fit_into_memory_is_refused_with_both_numbers() {
+    let config = "[resources]\nmemory_reserve_bytes = \"4096GiB\"\n";
+    let daemon = Setup::scripted(&Script::always(good())).config(config).start().await;
+    let answer = daemon.ask("hello").await;
+    let failure = answer.failure();
+    assert_eq!(
+        (failure.code, failure.reason.as_str()),
+        (Code::ResourceExhausted, reason::MODEL_TOO_LARGE)
+    );
+    assert!(failure.message.contains("and 0 MiB may be used"), "{failure:?}");
+    assert!(daemon.status().await.models.is_empty());
+}

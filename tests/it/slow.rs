@@ -4,6 +4,7 @@ use tandem_proto::error as reason;
 use tandem_proto::v1::{AskRequest, FinishReason, NoticeKind, Policy, Sampling, Track};
 use tandem_tests::script::{Life, Script};
 use tandem_tests::{LlamaServer, Setup, question, soon};
+use tokio::io::AsyncReadExt as _;
 use tonic::Code;
 
 const LOCAL: &str = "the local model has spoken";
@@ -78,5 +79,34 @@ async fn private_questions_open_no_connection() {
     // The listener would have been reached: another policy reaches it.
     let slow = daemon.begin(short("no secret", Policy::Slow)).await;
     soon("a connection", listener.accept()).await.unwrap();
+    drop(slow);
+}
+
+#[tokio::test]
+async fn what_was_asked_in_private_is_never_sent_later() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config =
+        format!("[providers.spy]\nbase_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"spy\"\n");
+    let script = Script::always(Life::answering(LOCAL));
+    let daemon = Setup::scripted(&script).config(&config).start().await;
+    let conversation = daemon.conversation().await;
+    let ask = |prompt, policy| AskRequest {
+        conversation_id: conversation.clone(),
+        ..short(prompt, policy)
+    };
+    daemon.ask_with(ask("the password is swordfish", Policy::Private)).await.complete();
+    daemon.ask_with(ask("the sky is blue", Policy::Fast)).await.complete();
+
+    let slow = daemon.begin(ask("what do you know?", Policy::Slow)).await;
+    let (mut connection, _) = soon("a connection", listener.accept()).await.unwrap();
+    let mut sent = Vec::new();
+    while !String::from_utf8_lossy(&sent).contains("what do you know?") {
+        let read = soon("the request", connection.read_buf(&mut sent)).await.unwrap();
+        assert_ne!(read, 0, "the request ended early");
+    }
+    let sent = String::from_utf8_lossy(&sent);
+    assert!(sent.contains("the sky is blue"), "{sent}");
+    assert!(!sent.contains("swordfish"), "{sent}");
     drop(slow);
 }
