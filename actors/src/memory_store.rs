@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tandem_proto::v1::{Conversation, Turn};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{Address, Error, Node, Result};
 
@@ -32,8 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// How everyone else uses the store. Cheap to clone; outlives the actor's restarts.
 ///
 /// All methods fail with [`Error::Overloaded`] when too many requests wait, with
-/// [`Error::Restarting`] between two lives, with [`Error::ShuttingDown`] after
-/// [`close`](Self::close), and with [`Error::Store`] when the disk or a record is damaged.
+/// [`Error::Restarting`] between two lives, and with [`Error::Store`] when the disk or a record is
+/// damaged.
 /// Methods that take an id fail with [`Error::ConversationNotFound`] when there is none.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
@@ -108,18 +108,6 @@ impl MemoryStore {
         self.ask(|reply| Request::RememberEngineChoice { key, value, reply }).await
     }
 
-    /// Returns when all earlier changes are on disk.
-    pub async fn flush(&self) -> Result<()> {
-        self.ask(|reply| Request::Flush { reply }).await
-    }
-
-    /// Finishes what was accepted, then lets go of the directory, so that another process may
-    /// open it. Everything asked later is refused.
-    pub async fn close(&self) -> Result<()> {
-        self.permits.close();
-        self.address.ask(DEADLINE, Message::Close).await?
-    }
-
     /// How many requests are accepted and not answered.
     fn accepted(&self) -> usize {
         REQUESTS_MAX - self.permits.available_permits()
@@ -130,18 +118,17 @@ impl MemoryStore {
         &self,
         request: impl FnOnce(Reply<T>) -> Request,
     ) -> Result<T> {
+        // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| Error::ShuttingDown)?;
         self.address.ask(DEADLINE, |reply| Message::Serve(request(reply), permit)).await?
     }
 
     async fn ask<T: Send + 'static>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|why| match why {
-            TryAcquireError::Closed => Error::ShuttingDown,
-            TryAcquireError::NoPermits => Error::Overloaded {
-                what: format!("{REQUESTS_MAX} requests wait for the store"),
-                retry_after: Duration::from_secs(1),
-            },
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Overloaded {
+            what: format!("{REQUESTS_MAX} requests wait for the store"),
+            retry_after: Duration::from_secs(1),
         })?;
         self.address.ask(DEADLINE, |reply| Message::Serve(request(reply), permit)).await?
     }
@@ -195,9 +182,6 @@ pub enum Request {
         value: String,
         reply: Reply<()>,
     },
-    Flush {
-        reply: Reply<()>,
-    },
 }
 
 /// Messages of the actor. Use [`MemoryStore`].
@@ -205,8 +189,6 @@ pub enum Request {
 pub enum Message {
     /// Work for the thread; the permit bounds the mailbox.
     Serve(Request, OwnedSemaphorePermit),
-    /// Finish, and let go of the directory.
-    Close(Reply<()>),
     /// The thread ended, for this reason.
     Ended(String),
 }
@@ -229,7 +211,7 @@ pub struct MemoryStoreActor;
 /// One life's thread. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct State {
-    /// `None` once closed.
+    /// `None` once stopped.
     jobs: Option<SyncSender<Job>>,
     ended: oneshot::Receiver<()>,
 }
@@ -256,8 +238,7 @@ impl Actor for MemoryStoreActor {
     ) -> std::result::Result<State, ActorProcessingErr> {
         let (address, dir) = (arguments.handle.address.clone(), arguments.dir.clone());
         let actor = myself.clone();
-        // One more than requests: the request to close needs no permit.
-        let thread = thread::start(arguments, REQUESTS_MAX + 1, move |why| {
+        let thread = thread::start(arguments, REQUESTS_MAX, move |why| {
             drop(actor.cast(Message::Ended(why)));
         })?;
         let problem = match thread.opened.await {
@@ -279,13 +260,8 @@ impl Actor for MemoryStoreActor {
         state: &mut State,
     ) -> std::result::Result<(), ActorProcessingErr> {
         match message {
-            Message::Serve(request, permit) => state.pass_on(Job::Serve(request, permit)),
-            Message::Close(reply) => {
-                state.pass_on(Job::Close(reply));
-                state.jobs = None;
-            }
-            Message::Ended(why) if state.jobs.is_some() => return Err(why.into()),
-            Message::Ended(_) => {}
+            Message::Serve(request, permit) => state.pass_on((request, permit)),
+            Message::Ended(why) => return Err(why.into()),
         }
         Ok(())
     }

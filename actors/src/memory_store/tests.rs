@@ -1,6 +1,5 @@
 //! Tests of the actor: it answers, ends, restarts and lets go of its directory.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-use ractor::ActorStatus;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -68,20 +67,7 @@ async fn requests_past_the_limit_are_refused_and_their_permits_return() {
         outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Overloaded { .. }))).count();
     assert_eq!(refused, 10);
     assert_eq!(life.store.accepted(), 0);
-    life.store.flush().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_closed_store_refuses_work_and_leaves_its_directory_to_others() {
-    let dir = tempfile::tempdir().unwrap();
-    let life = start(&dir, MemoryStore::new()).await;
-    let id = life.store.create_conversation("kept").await.unwrap().id;
-    life.store.close().await.unwrap();
-    assert_eq!(life.store.conversation(&id).await, Err(Error::ShuttingDown));
-    assert!(matches!(life.actor.get_status(), ActorStatus::Running));
-
-    let other = start(&dir, MemoryStore::new()).await;
-    assert_eq!(other.store.conversation(&id).await.unwrap().title, "kept");
+    life.store.create_conversation("one more").await.unwrap();
 }
 
 #[tokio::test]
@@ -111,7 +97,7 @@ async fn the_actor_ends_when_its_thread_does() {
     let life = start(&dir, MemoryStore::new()).await;
     life.actor.cast(Message::Ended("a write failed".to_owned())).unwrap();
     life.ended.await.unwrap();
-    let error = life.store.flush().await.unwrap_err();
+    let error = life.store.create_conversation("x").await.unwrap_err();
     assert!(matches!(error, Error::Restarting { .. }), "{error}");
 }
 

@@ -21,13 +21,8 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Most requests between two syncs.
 const GROUP_MAX: usize = 256;
 
-/// What the thread is given to do.
-pub(super) enum Job {
-    /// The permit is given back once the request is answered.
-    Serve(Request, OwnedSemaphorePermit),
-    /// Sync, let go of the directory, answer, end.
-    Close(Reply<()>),
-}
+/// What the thread is given to do. The permit is given back once the request is answered.
+pub(super) type Job = (Request, OwnedSemaphorePermit);
 
 /// A running thread. It finishes what it was given and ends when `jobs` is dropped.
 pub(super) struct Handle {
@@ -90,25 +85,14 @@ fn open_patiently(dir: &Path, opened: &oneshot::Sender<Opened<()>>) -> Opened<Da
 fn serve(mut database: Database, queue: &Receiver<Job>, arguments: &Arguments) -> String {
     while let Ok(first) = queue.recv() {
         let mut changes = Vec::new();
-        let mut closing = None;
-        for job in once(first).chain(queue.try_iter()).take(GROUP_MAX) {
-            match job {
-                Job::Serve(request, permit) => {
-                    changes.extend(request.serve(&mut database).map(|change| (change, permit)));
-                }
-                Job::Close(reply) => closing = Some(reply),
-            }
+        for (request, permit) in once(first).chain(queue.try_iter()).take(GROUP_MAX) {
+            changes.extend(request.serve(&mut database).map(|change| (change, permit)));
         }
-        if !changes.is_empty() || closing.is_some() {
+        if !changes.is_empty() {
             let durable = database.sync();
             for (acknowledge, permit) in changes {
                 acknowledge(durable.clone());
                 drop(permit);
-            }
-            if let Some(reply) = closing {
-                drop(database);
-                drop(reply.send(durable));
-                return "closed".to_owned();
             }
         }
         arguments.node.set_queue(arguments.handle.accepted());
@@ -144,7 +128,6 @@ impl Request {
             Self::RememberEngineChoice { key, value, reply } => {
                 change(reply, || database.remember_engine_choice(&key, &value))
             }
-            Self::Flush { reply } => change(reply, || Ok(())),
         }
     }
 }
