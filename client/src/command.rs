@@ -30,10 +30,10 @@ Examples:
 status` and `service stop` do not. Answers go to standard output, all else to standard error.
 
 Environment:
-  TANDEM_HOME       folder of settings, conversations, models, log and socket
-  TANDEM_SOCKET     socket of the daemon
-  TANDEM_TABLE__KEY any setting, such as TANDEM_ROUTER__POLICY=fast
-  TANDEMD           program of the daemon [default: tandemd beside tandem, else on PATH]
+  TANDEM_HOME        folder of settings, conversations, models, log and socket
+  TANDEM_SOCKET      socket of the daemon
+  TANDEM_TABLE__KEY  any setting, such as TANDEM_ROUTER__POLICY=fast
+  TANDEMD            program of the daemon [default: tandemd beside tandem, else on PATH]
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 daemon not reachable, 4 not allowed,
 5 overloaded or timed out, 130 cancelled with Ctrl-C.";

@@ -1,6 +1,7 @@
 //! What every command needs: the terminal, the settings and the way to the daemon.
 
 use std::{
+    cell::Cell,
     env,
     path::{PathBuf, absolute},
     time::Duration,
@@ -46,6 +47,7 @@ pub(crate) struct Context {
     pub(crate) terminal: Terminal,
     pub(crate) overrides: Overrides,
     settings: Result<Config, tandem_config::Error>,
+    warned: Cell<bool>,
     autostart: bool,
 }
 
@@ -57,6 +59,7 @@ impl Context {
             terminal,
             settings: Config::load(&overrides),
             overrides,
+            warned: Cell::new(false),
             autostart: !global.no_autostart,
         }
     }
@@ -96,13 +99,20 @@ impl Context {
         }
     }
 
+    /// Says once that the settings cannot be used.
+    fn warn(&self) {
+        if let Err(error) = &self.settings
+            && !self.warned.replace(true)
+        {
+            self.terminal.notice(&format!("warning: {error}"));
+        }
+    }
+
     /// Looks for a daemon that runs: where the settings say, else where the one listens that has the
     /// data. Says on standard error what is not as expected. Returns the socket, too.
     pub(crate) async fn find(&self) -> Result<(PathBuf, Result<Client, Error>), Failure> {
         let socket = self.socket()?;
-        if let Err(error) = &self.settings {
-            self.terminal.notice(&format!("warning: {error}"));
-        }
+        self.warn();
         let outcome = Client::connect(&socket).await;
         // A socket on the command line means that daemon and no other.
         if !matches!(outcome, Err(Error::NotReachable { .. })) || self.overrides.socket.is_some() {
@@ -127,9 +137,7 @@ impl Context {
         match Client::connect(&self.socket()?).await {
             Err(Error::NotReachable { .. }) if self.autostart => self.start().await,
             outcome => {
-                if let Err(error) = &self.settings {
-                    self.terminal.notice(&format!("warning: {error}"));
-                }
+                self.warn();
                 Ok(outcome?)
             }
         }

@@ -193,10 +193,9 @@ impl Error {
     fn opening(path: &Path, error: &io::Error) -> Self {
         let socket = path.display();
         match error.kind() {
-            io::ErrorKind::ConnectionRefused if is_no_socket(path) => Self::Invalid {
-                reason: reason::INVALID_ARGUMENT.into(),
-                message: format!("{socket} is not a socket; name the daemon's with --socket"),
-            },
+            io::ErrorKind::ConnectionRefused if is_no_socket(path) => {
+                Self::NotReachable { message: format!("{socket} is not a socket") }
+            }
             io::ErrorKind::PermissionDenied => {
                 Self::NotAllowed { message: format!("you may not use the socket {socket}") }
             }
@@ -397,11 +396,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_socket_is_a_wrong_argument() {
+    fn a_file_that_is_no_socket_is_not_an_absent_daemon() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Error::opening(file.path(), &io::ErrorKind::ConnectionRefused.into());
-        assert!(error.to_string().contains(" is not a socket"), "{error}");
-        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().ends_with(" is not a socket"), "{error}");
+        assert_eq!(error.exit_code(), 3);
     }
 
     #[test]

@@ -90,9 +90,9 @@ impl Terminal {
         self.stdout.is_terminal()
     }
 
-    /// Whether a person sees results and notices in one place.
-    pub(crate) fn mixes_streams(self) -> bool {
-        self.stdout.is_terminal() && self.stderr.is_terminal()
+    /// Whether notices appear amid the results, on the same terminal.
+    pub(crate) fn mixes_notices(self) -> bool {
+        self.form == Form::Text && self.stdout.is_terminal() && self.stderr.is_terminal()
     }
 
     /// Whether a person reads the results and can type.

@@ -201,6 +201,8 @@ fn a_log_filter_is_refused_with_the_level_that_was_meant() {
         let problems = Home::new(&format!("telemetry.log = '{filter}'")).problems().join("");
         assert!(problems.contains(&format!("did you mean \"{meant}\"?")), "{problems}");
     }
+    let problems = Home::new("telemetry.log = 'a[b]=info'").problems().join("");
+    assert!(!problems.contains("did you mean"), "{problems}");
     let config = Home::new("telemetry.log = 'info,tandem_actors=DEBUG'").load().unwrap();
     assert_eq!(config.telemetry.log, "info,tandem_actors=DEBUG");
 }

@@ -113,14 +113,20 @@ async fn ask(
     let id = unless_interrupted(create(&client)).await?;
     terminal.notice(&format!("conversation {id}"));
     let outcome = turn::ask(terminal, &client, options, question, id.clone()).await;
-    // The question's own failure is what counts. When it cannot be known whether it was stored,
-    // the conversation stays.
-    if outcome.is_err() && matches!(turns(&client, &id).await, Ok(0)) {
-        let _ = client.conversations().delete(v1::DeleteConversationRequest { id }).await;
-    } else {
-        *conversation = Some(id);
-    }
+    // What counts is how the question fared. A conversation that cannot be looked at stays.
+    let discarded = outcome.is_err()
+        && matches!(unless_interrupted(discard_if_empty(&client, &id)).await, Ok(true));
+    *conversation = Some(id).filter(|_| !discarded);
     outcome
+}
+
+/// Deletes the conversation when nothing was said in it, and says whether it did.
+async fn discard_if_empty(client: &Client, id: &str) -> Result<bool, Failure> {
+    if turns(client, id).await? > 0 {
+        return Ok(false);
+    }
+    client.conversations().delete(v1::DeleteConversationRequest { id: id.into() }).await?;
+    Ok(true)
 }
 
 async fn create(client: &Client) -> Result<String, Failure> {

@@ -237,7 +237,7 @@ impl View {
                 self.spinner.suspend(|| self.terminal.explain(&explanation(routed)));
             }
             Event::Notice(notice) => {
-                if self.terminal.mixes_streams() && std::mem::take(&mut self.in_line) {
+                if self.terminal.mixes_notices() && std::mem::take(&mut self.in_line) {
                     self.terminal.notice("");
                 }
                 self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));

@@ -90,6 +90,24 @@ async fn an_answer_goes_to_stdout_and_notices_to_stderr() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_a_notice_amid_an_answer_has_a_line_of_its_own() {
+    let server = Server::start();
+    let program = "import pty, sys; pty.spawn(sys.argv[1:])";
+    for (option, expected) in [
+        ("--no-autostart", "first\r\nnote: the model was loaded\r\n second\r\n"),
+        ("--quiet", "first second\r\n"),
+    ] {
+        let mut terminal = Command::new("python3");
+        terminal.args(["-c", program, env!("CARGO_BIN_EXE_tandem"), option, "ask", "noticed"]);
+        terminal.env("TANDEM_HOME", server.home()).env_remove("TANDEM_SOCKET");
+        terminal.stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(DEADLINE, terminal.output()).await.unwrap().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(expected), "{text:?}");
+    }
+}
+
+#[tokio::test]
 async fn quiet_leaves_only_the_answer() {
     let server = Server::start();
     let outcome = run(&server, &["-q", "ask", "hello"]).await;

@@ -180,12 +180,15 @@ fn track_done(finish_reason: v1::FinishReason) -> Event {
     })
 }
 
+fn waiting() -> Event {
+    let kind = v1::NoticeKind::Waiting.into();
+    Event::Notice(v1::Notice { kind, message: "the model was loaded".into() })
+}
+
 fn echo(request: &v1::AskRequest) -> Vec<Event> {
-    let notice =
-        v1::Notice { kind: v1::NoticeKind::Waiting.into(), message: "the model was loaded".into() };
     vec![
         routed(),
-        Event::Notice(notice),
+        waiting(),
         delta("You said: "),
         delta(&request.prompt),
         track_done(v1::FinishReason::Stop),
@@ -243,6 +246,9 @@ impl assistant_server::Assistant for Script {
             "break off" => {
                 ends_with = Some(Err(failure("ENGINE_CRASHED")));
                 vec![routed(), delta("half a")]
+            }
+            "noticed" => {
+                vec![routed(), delta("first"), waiting(), delta(" second"), done(&request)]
             }
             "too long" => {
                 vec![routed(), delta("cut"), track_done(v1::FinishReason::Length), done(&request)]
