@@ -8,6 +8,8 @@ use std::os::unix::fs::{
 };
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Why the daemon may not start.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub(crate) enum Error {
 /// Longest content of a lock file that is read.
 const HOLDER_BYTES_MAX: u64 = 4096;
 
+const LOCK_RETRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Held as long as the daemon runs. The kernel releases it however the daemon ends.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -46,7 +51,7 @@ impl Claim {
             .mode(0o600)
             .open(path)
             .map_err(io_error("open", path))?;
-        match file.try_lock() {
+        match lock_patiently(&file) {
             Ok(()) => (),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -66,6 +71,18 @@ impl Claim {
             .map_err(io_error("write", path))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Locks a file. `tandem service` looks at locks by taking them for a moment, so one that is
+/// taken is tried a few times more.
+fn lock_patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_RETRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 /// A bound socket that only its owner can connect to; removed when dropped.
