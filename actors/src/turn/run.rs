@@ -132,7 +132,11 @@ async fn start_fast(
 
     let turns = recent_turns(question, services).await?;
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
-    let (prompt, dropped, length) = fit(&dialogue, budget, &worker).await?;
+    let (prompt, dropped, length) = match fit(&dialogue, budget, &worker).await {
+        // Nothing was sent yet. If the question is to blame, it fails the second time, too.
+        Err(Error::EngineCrashed { .. }) => fit(&dialogue, budget, &worker).await,
+        fitted => fitted,
+    }?;
     tell_what_was_dropped(turn, dropped, turns.len(), budget.tokens);
     // What remains of the context is all that an answer can have.
     sampling.max_tokens = Some(answer.min(context.saturating_sub(length)).max(1));
