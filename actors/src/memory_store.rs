@@ -12,6 +12,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tandem_proto::v1::{Conversation, Turn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use crate::{Address, Error, Node, Result};
 
@@ -118,9 +119,10 @@ impl MemoryStore {
         &self,
         request: impl FnOnce(Reply<T>) -> Request,
     ) -> Result<T> {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| Error::ShuttingDown)?;
+        let permit = timeout(DEADLINE, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(Error::Unresponsive { part: "the memory store".to_owned() });
+        };
         self.address.ask(DEADLINE, |reply| Message::Serve(request(reply), permit)).await?
     }
 

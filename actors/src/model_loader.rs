@@ -168,6 +168,8 @@ pub(crate) enum Message {
         inspected: Box<Result<Inspected>>,
         reply: RpcReplyPort<Result<Worker>>,
     },
+    /// The memory of workers that ended was measured anew.
+    Settled,
     /// The pause before a worker is started again is over.
     Restart(String),
     /// Time to look for idle models.
@@ -203,7 +205,8 @@ impl Actor for ModelLoaderActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Acquire { reply, .. } if reply.is_closed() => (),
+            Message::Acquire { reply, .. } | Message::Inspected { reply, .. }
+                if reply.is_closed() => {}
             Message::Acquire { id, reply } => state.acquire(&myself, &id, reply),
             Message::Inspected { inspected, reply } => {
                 state.host(&myself, *inspected, reply).await;
@@ -212,6 +215,7 @@ impl Actor for ModelLoaderActor {
             Message::Info { id, reply } => state.info(&id, reply),
             Message::Unload { id, reply } => state.unload(&myself, &id, reply),
             Message::UnloadFile { path, reply } => state.unload_file(&myself, &path, reply),
+            Message::Settled => state.settle(&myself),
             Message::Restart(name) => state.restart(&myself, &name).await,
             Message::Tick => {
                 state.stop_idle(&myself);

@@ -128,6 +128,10 @@ impl Children {
         let is_it = |child: &Child| child.spec.name == name;
         let Some(index) = self.all.iter().position(is_it) else { return Verdict::Nothing };
         let child = &mut self.all[index];
+        if child.cell.is_some() {
+            // It was stopped and started anew before its pause was over.
+            return Verdict::Nothing;
+        }
         child.since = Instant::now();
         match (child.spec.spawn)(supervisor).await {
             Ok(cell) => {

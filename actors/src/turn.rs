@@ -42,6 +42,8 @@ pub(crate) enum Message {
     Track(Track, TrackEvent),
     /// The fast track's model is known under this name.
     FastModel(String),
+    /// The answer draws on a turn that was asked in private.
+    ReadsPrivate,
     /// Something the caller should know.
     Notice(NoticeKind, String),
     /// The turn is on disk, or not.
@@ -139,6 +141,10 @@ impl Actor for TurnActor {
             }
             Message::FastModel(name) => {
                 state.machine.on_fast_model(&name);
+                Vec::new()
+            }
+            Message::ReadsPrivate => {
+                state.machine.on_private();
                 Vec::new()
             }
             Message::Notice(kind, message) => state.machine.on_notice(kind, message),

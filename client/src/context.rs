@@ -114,8 +114,10 @@ impl Context {
         let socket = self.socket()?;
         self.warn();
         let outcome = Client::connect(&socket).await;
-        // A socket on the command line means that daemon and no other.
-        if !matches!(outcome, Err(Error::NotReachable { .. })) || self.overrides.socket.is_some() {
+        // A socket that was named means that daemon and no other.
+        let named = self.overrides.socket.is_some()
+            || env::var_os("TANDEM_SOCKET").is_some_and(|socket| !socket.is_empty());
+        if named || !matches!(outcome, Err(Error::NotReachable { .. })) {
             return Ok((socket, outcome));
         }
         let data_dir = self.data_dir();

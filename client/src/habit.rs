@@ -13,7 +13,8 @@ pub(crate) fn advise(mut error: Error) -> Error {
         return error;
     };
     // The same word behind a command that does exist means something else.
-    let is_first = env::args().skip(1).find(|word| !word.starts_with('-')).as_ref() == Some(word);
+    let mut arguments = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let is_first = arguments.find(|word| !word.starts_with('-')).as_ref() == Some(word);
     let Some(command) = meant(word).filter(|_| is_first) else { return error };
     error.remove(ContextKind::SuggestedSubcommand);
     let tip = format!("here this is `{command}`");

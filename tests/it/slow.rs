@@ -95,8 +95,10 @@ async fn what_was_asked_in_private_is_never_sent_later() {
         conversation_id: conversation.clone(),
         ..short(prompt, policy)
     };
-    daemon.ask_with(ask("the password is swordfish", Policy::Private)).await.complete();
     daemon.ask_with(ask("the sky is blue", Policy::Fast)).await.complete();
+    daemon.ask_with(ask("the password is swordfish", Policy::Private)).await.complete();
+    // Answered with the password in view, so it may hold it.
+    daemon.ask_with(ask("say that again", Policy::Fast)).await.complete();
 
     let slow = daemon.begin(ask("what do you know?", Policy::Slow)).await;
     let (mut connection, _) = soon("a connection", listener.accept()).await.unwrap();
@@ -108,5 +110,6 @@ async fn what_was_asked_in_private_is_never_sent_later() {
     let sent = String::from_utf8_lossy(&sent);
     assert!(sent.contains("the sky is blue"), "{sent}");
     assert!(!sent.contains("swordfish"), "{sent}");
+    assert!(!sent.contains("say that again"), "{sent}");
     drop(slow);
 }

@@ -19,13 +19,19 @@ use crate::supervisor::ledger::Intensity;
 use crate::supervisor::{ChildSpec, Children, Verdict};
 use crate::{Error, Result};
 
+/// Longest wait for memory to be measured anew.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 pub(crate) struct State {
     arguments: Arguments,
     inspector: Arc<Inspector>,
     hosted: Vec<Hosted>,
     children: Children,
-    /// Models that fit once workers that are on their way out are gone.
-    waiting_for_memory: Vec<(Inspected, RpcReplyPort<Result<Worker>>)>,
+    /// Models to be decided about once workers that are on their way out are gone, and their
+    /// memory is measured to be free.
+    waiting: Vec<(Inspected, RpcReplyPort<Result<Worker>>)>,
+    /// A worker ended a moment ago; its memory may not be measured to be free yet.
+    settling: bool,
     /// Models whose engines were given up a moment ago, and until when they are not tried.
     cooling_down: HashMap<String, (Instant, Error)>,
     tasks: JoinSet<()>,
@@ -74,7 +80,8 @@ impl State {
             arguments,
             inspector: Arc::new(inspector),
             hosted: Vec::new(),
-            waiting_for_memory: Vec::new(),
+            waiting: Vec::new(),
+            settling: false,
             cooling_down: HashMap::new(),
             tasks: JoinSet::new(),
         }
@@ -119,12 +126,15 @@ impl State {
             return;
         }
         if self.hosted.iter().any(Hosted::is_leaving) {
-            self.waiting_for_memory.push((inspected, reply));
+            self.waiting.push((inspected, reply));
             return;
         }
         let needed = inspected.model.memory_estimate_bytes;
         let available = self.available_bytes();
         match find_room(needed, available, &self.idle()) {
+            Room::AfterUnloading(_) | Room::TooLittle if self.settling => {
+                self.waiting.push((inspected, reply));
+            }
             Room::Enough => {
                 let worker = self.start_worker(myself, inspected).await;
                 let _ = reply.send(Ok(worker));
@@ -134,7 +144,7 @@ impl State {
                     info!(model = id, "unloading an idle model to make room");
                     self.begin_stop(myself, &id);
                 }
-                self.waiting_for_memory.push((inspected, reply));
+                self.waiting.push((inspected, reply));
             }
             Room::TooLittle => {
                 let error = Error::ModelTooLarge {
@@ -259,6 +269,20 @@ impl State {
     pub(super) async fn restart(&mut self, myself: &ActorRef<Message>, name: &str) {
         let verdict = self.children.restart(name, myself.get_cell()).await;
         self.carry_out(myself, verdict);
+        self.decide_again(myself);
+    }
+
+    /// The memory of workers that ended is measured to be free.
+    pub(super) fn settle(&mut self, myself: &ActorRef<Message>) {
+        self.settling = false;
+        self.decide_again(myself);
+    }
+
+    fn decide_again(&mut self, myself: &ActorRef<Message>) {
+        for (inspected, reply) in std::mem::take(&mut self.waiting) {
+            let inspected = Box::new(Ok(inspected));
+            let _ = myself.cast(Message::Inspected { inspected, reply });
+        }
     }
 
     pub(super) fn on_child(&mut self, myself: &ActorRef<Message>, event: SupervisionEvent) {
@@ -282,26 +306,24 @@ impl State {
             }
             Verdict::Ended { name } | Verdict::GivenUp { name, .. } => {
                 self.forget(&name);
-                self.look_again(myself);
+                self.wait_until_settled(myself);
+                self.decide_again(myself);
             }
         }
     }
 
-    /// Decides anew about models that wait for memory, when it has been measured anew.
-    fn look_again(&mut self, myself: &ActorRef<Message>) {
-        let waiting = std::mem::take(&mut self.waiting_for_memory);
-        if waiting.is_empty() {
-            return;
-        }
+    /// Has [`Message::Settled`] sent when the memory was measured anew.
+    fn wait_until_settled(&mut self, myself: &ActorRef<Message>) {
+        self.settling = true;
         let (mut samples, myself) = (self.arguments.monitor.watch(), myself.clone());
         self.tasks.spawn(async move {
-            // The sample under way may have been taken before the memory was free.
-            let _ = samples.changed().await;
-            let _ = samples.changed().await;
-            for (inspected, reply) in waiting {
-                let inspected = Box::new(Ok(inspected));
-                let _ = myself.cast(Message::Inspected { inspected, reply });
-            }
+            let two_samples = async {
+                // The one under way may have been taken before the memory was free.
+                let _ = samples.changed().await;
+                let _ = samples.changed().await;
+            };
+            let _ = tokio::time::timeout(SETTLE_TIMEOUT, two_samples).await;
+            let _ = myself.cast(Message::Settled);
         });
     }
 
@@ -328,7 +350,9 @@ impl State {
     }
 
     fn begin_stop(&mut self, myself: &ActorRef<Message>, id: &str) {
-        if let Some(hosted) = self.hosted_mut(|hosted| hosted.worker.model() == id) {
+        // Also one between two lives, which takes no requests.
+        let is_it = |hosted: &&mut Hosted| !hosted.stopping && hosted.worker.model() == id;
+        if let Some(hosted) = self.hosted.iter_mut().find(is_it) {
             hosted.stopping = true;
             let verdict = self.children.stop(&child_name(id));
             self.carry_out(myself, verdict);

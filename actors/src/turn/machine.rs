@@ -72,6 +72,11 @@ impl Machine {
         name.clone_into(&mut self.facts.fast_model);
     }
 
+    /// The answer draws on what was asked in private, and so is private itself.
+    pub(super) fn on_private(&mut self) {
+        self.facts.private = true;
+    }
+
     /// Something that the caller should know about the track that runs.
     pub(super) fn on_notice(&mut self, kind: NoticeKind, message: String) -> Vec<Effect> {
         match self.state {
@@ -214,7 +219,7 @@ mod tests {
             fast_model: "local".to_owned(),
             slow_model: "remote".to_owned(),
             seed: Some(7),
-            private: true,
+            private: false,
         };
         let plan = Plan {
             first,
@@ -277,12 +282,13 @@ mod tests {
     #[test]
     fn a_turn_in_a_conversation_is_done_only_when_it_is_on_disk() {
         let (mut machine, _) = begin("c", Track::Fast, None);
+        machine.on_private();
         machine.on_track(Track::Fast, delta("Paris"));
         let effects = machine.on_track(Track::Fast, completion());
         assert_eq!(kinds(&effects), ["track done", "commit"]);
         let Effect::Commit(turn) = &effects[1] else { unreachable!() };
         assert_eq!((turn.prompt.as_str(), turn.answer.as_str()), ("question", "Paris"));
-        assert!(turn.private, "what was asked in private stays so");
+        assert!(turn.private, "an answer that draws on a private one is private");
         let aborted = machine.on_abort(Error::ShuttingDown);
         assert!(aborted.is_empty(), "a commit under way is not abandoned");
         assert_eq!(kinds(&machine.on_committed(Ok(()))), ["done", "end"]);

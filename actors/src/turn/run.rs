@@ -130,14 +130,17 @@ async fn start_fast(
     let answer = sampling.max_tokens();
     let budget = question.budget(context, answer, services);
 
-    let turns = recent_turns(question, services).await?;
+    let (turns, cut) = recent_turns(question, services).await?;
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let (prompt, dropped, length) = match fit(&dialogue, budget, &worker).await {
         // Nothing was sent yet. If the question is to blame, it fails the second time, too.
         Err(Error::EngineCrashed { .. }) => fit(&dialogue, budget, &worker).await,
         fitted => fitted,
     }?;
-    tell_what_was_dropped(turn, dropped, turns.len(), budget.tokens);
+    if turns.iter().skip(dropped).any(|turn| turn.private) {
+        let _ = turn.cast(Message::ReadsPrivate);
+    }
+    tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
     // What remains of the context is all that an answer can have.
     sampling.max_tokens = Some(answer.min(context.saturating_sub(length)).max(1));
     worker.start(TrackRequest {
@@ -182,7 +185,7 @@ async fn start_slow(
     sampling.max_tokens = Some(answer);
     let budget = question.budget(provider.context_tokens(), answer, services);
 
-    let mut turns = recent_turns(question, services).await?;
+    let (mut turns, cut) = recent_turns(question, services).await?;
     let all = turns.len();
     turns.retain(|turn| !turn.private);
     if turns.len() < all {
@@ -198,7 +201,7 @@ async fn start_slow(
     if length > budget.tokens {
         return Err(budget.too_long(length));
     }
-    tell_what_was_dropped(turn, dropped, turns.len(), budget.tokens);
+    tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
     let request = TrackRequest {
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(messages),
@@ -208,13 +211,17 @@ async fn start_slow(
     provider.start(request).await
 }
 
-async fn recent_turns(question: &Question, services: &Services) -> Result<Vec<Turn>> {
+/// The end of the conversation, and how many turns before it are too much to look at.
+async fn recent_turns(question: &Question, services: &Services) -> Result<(Vec<Turn>, usize)> {
     if question.conversation_id.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     let turns_max = services.memory.turns_max as usize;
     let turns = services.store.recent_turns(&question.conversation_id, turns_max).await?;
-    Ok(most_recent(turns, HISTORY_BYTES_MAX))
+    let all = turns.len();
+    let turns = most_recent(turns, HISTORY_BYTES_MAX);
+    let cut = all - turns.len();
+    Ok((turns, cut))
 }
 
 fn tell_what_was_dropped(turn: &ActorRef<Message>, dropped: usize, turns: usize, budget: u32) {

@@ -67,7 +67,12 @@ impl Service {
         let (client, changed) = match (&self, running) {
             (Self::Start, None) => (Some(context.start().await?), true),
             (Self::Stop, Some(client)) => {
-                stop(context, &client, &socket).await?;
+                stop(context, Some(&client), &socket).await?;
+                (None, true)
+            }
+            (Self::Stop, None) if claim::is_served(&socket) => {
+                // It is ending already.
+                stop(context, None, &socket).await?;
                 (None, true)
             }
             (_, running) => (running, false),
@@ -102,14 +107,16 @@ impl State {
     }
 }
 
-/// Asks the daemon to end and waits until it has.
-async fn stop(context: &Context, client: &Client, socket: &Path) -> Result<(), Failure> {
+/// Asks the daemon to end, if it can be asked, and waits until it has.
+async fn stop(context: &Context, client: Option<&Client>, socket: &Path) -> Result<(), Failure> {
     let waiting = context.terminal.spinner("waiting for the daemon to finish its work");
     let outcome = timeout(STOP_DEADLINE, async {
-        match client.admin().drain(v1::DrainRequest {}).await.map_err(Error::from) {
-            // A daemon may be gone before its answer is here.
-            Ok(_) | Err(Error::NotReachable { .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(client) = client {
+            match client.admin().drain(v1::DrainRequest {}).await.map_err(Error::from) {
+                // A daemon may be gone before its answer is here.
+                Ok(_) | Err(Error::NotReachable { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         while claim::is_served(socket)
             || !matches!(Client::connect(socket).await, Err(Error::NotReachable { .. }))
