@@ -16,6 +16,8 @@ const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['
     + message['content'] + '<|im_end|>\\n' }}{% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+const CHATML_END: &str = "<|im_end|>";
+
 /// Instructions that a template may execute: thousands of messages' worth.
 const FUEL: u64 = 10_000_000;
 
@@ -44,6 +46,8 @@ pub struct Chat {
     environment: Environment<'static>,
     /// Why the template does not compile. Prompts without messages are served all the same.
     broken: Option<String>,
+    /// The model brought no template.
+    borrowed: bool,
     guard: Guard,
     begin_text: String,
     end_text: String,
@@ -69,10 +73,17 @@ impl Chat {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_function("strftime_now", |format: String| clock::now(&format));
+        let borrowed = template.is_none();
         let template = template.unwrap_or_else(|| CHATML.to_owned());
         let compiled = environment.add_template_owned(NAME, template);
         let broken = compiled.err().map(|error| error.to_string());
-        Self { environment, broken, guard, begin_text, end_text }
+        Self { environment, broken, borrowed, guard, begin_text, end_text }
+    }
+
+    /// What ends an answer besides the model's own end. A model that never learned `ChatML` writes
+    /// its end as text, and would go on with both parts of the conversation.
+    pub fn stop(&self) -> Option<&'static str> {
+        self.borrowed.then_some(CHATML_END)
     }
 
     /// The prompt, in pieces that are to be tokenized one by one with control tokens read as
@@ -101,7 +112,7 @@ impl Chat {
             bos_token => self.begin_text.as_str(),
             eos_token => self.end_text.as_str(),
         })?;
-        Ok(guard::split(&rendered).map(str::to_owned).collect())
+        Ok(self.guard.split(&rendered))
     }
 }
 

@@ -23,6 +23,8 @@ const REQUESTS_MAX: usize = 256;
 
 /// Their bytes.
 const BYTES_MAX: usize = 64 << 20;
+/// What an entry of a list takes at least, however short it was in the frame.
+const ENTRY_BYTES: usize = 32;
 
 /// Work for the text thread.
 #[derive(Debug)]
@@ -71,10 +73,15 @@ impl Intake {
     /// Sees to one message.
     pub fn take(&self, message: Incoming) -> Result<(), SecondLoad> {
         let bytes = match &message {
-            Incoming::Generate(request) => request.encoded_len(),
+            Incoming::Generate(request) => {
+                request.encoded_len() + request.messages.len() * ENTRY_BYTES
+            }
             Incoming::Tokenize(request) => request.encoded_len(),
             Incoming::Detokenize(request) => request.encoded_len(),
-            Incoming::CountTokens(request) => request.encoded_len(),
+            Incoming::CountTokens(request) => {
+                let entries = request.texts.len() + request.messages.len();
+                request.encoded_len() + entries * ENTRY_BYTES
+            }
             Incoming::Load(_) | Incoming::Cancel(_) => 0,
         };
         let (id, work) = match message {
@@ -138,6 +145,11 @@ impl Handover {
             let _ = self.commands.send(Command::Cancel(id));
         }
         early
+    }
+
+    /// Whether a request that was announced was not cancelled since.
+    pub fn is_wanted(&self, id: u64) -> bool {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 
     /// Gives a prepared request to the scheduler, unless it was cancelled meanwhile.

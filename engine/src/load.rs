@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use tandem_proto::engine::from_engine::Message;
@@ -85,7 +85,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     let path = Path::new(&request.path);
     let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
     let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
-    if !model.generates() || model.size() == 0 {
+    if !model.generates() || model.size() == 0 || !model.has_texts() {
         let message = "the model does not generate text; load one that does";
         return Err(LoadError::Model(message.to_owned()));
     }
@@ -142,6 +142,10 @@ fn check(request: &Load) -> Result<(), LoadError> {
     if request.batch_tokens == 0 || i32::try_from(request.batch_tokens).is_err() {
         let message = format!("batch_tokens: {}; use 1 to 2^31 - 1", request.batch_tokens);
         return Err(LoadError::Request(message));
+    }
+    if request.sequences_max > request.context_tokens {
+        let message = "sequences_max: more than context_tokens; each needs a cell at least";
+        return Err(LoadError::Request(message.to_owned()));
     }
     if request.threads > 1024 {
         let message = format!("threads: {}; use 0 to 1024", request.threads);
@@ -258,17 +262,29 @@ fn stage(writer: &Writer, stage: &str) {
 
 /// Sends heartbeats from a thread of its own until dropped: a large model takes minutes to load.
 struct Heart {
-    _stop: Sender<()>,
+    /// Dropped to stop the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Heart {
     fn start(writer: Arc<Writer>) -> Self {
         let (stop, stopped) = channel();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             while stopped.recv_timeout(IDLE_HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
                 writer.send(Message::Heartbeat(Heartbeat::default()));
             }
         });
-        Self { _stop: stop }
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Heart {
+    /// No heartbeat of the load follows what is said after it.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! a prompt beside them. Between steps, and only there, requests start, end and are cancelled.
 
 pub mod admission;
+mod heart;
 mod plan;
 mod sequence;
 
@@ -12,10 +13,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tandem_proto::engine::from_engine::Message;
-use tandem_proto::engine::{Heartbeat, SequenceStep, Started, Step};
+use tandem_proto::engine::{SequenceStep, Started, Step};
 use tandem_proto::v1::FinishReason;
 
 use self::admission::Admission;
+use self::heart::Heart;
 use self::sequence::Sequence;
 use crate::connection::Writer;
 use crate::intake::Ticket;
@@ -50,19 +52,22 @@ pub struct Scheduler {
     running: Vec<Sequence>,
     sampler: Sampler,
     batch: Batch,
-    steps: u64,
-    last_heartbeat: Instant,
+    heart: Arc<Heart>,
 }
 
 impl Scheduler {
     /// Serves `commands` with a context that has room for `sequences`.
     pub fn new(
         model: Arc<Model>,
-        context: Context,
+        mut context: Context,
         sequences: u32,
         writer: Arc<Writer>,
         commands: Receiver<Command>,
     ) -> Self {
+        let heart = Arc::new(Heart::new(Arc::clone(&writer)));
+        // A step of a large model on a busy machine takes longer than the daemon's patience.
+        let beating = Arc::clone(&heart);
+        context.set_pulse(Box::new(move || beating.beat(IDLE_HEARTBEAT)));
         Self {
             admission: Admission::new(sequences, context.tokens()),
             model,
@@ -72,8 +77,7 @@ impl Scheduler {
             running: Vec::new(),
             sampler: Sampler::default(),
             batch: Batch::default(),
-            steps: 0,
-            last_heartbeat: Instant::now(),
+            heart,
         }
     }
 
@@ -159,7 +163,7 @@ impl Scheduler {
             }
             Err(error) => return Err(error),
         }
-        self.steps += 1;
+        self.heart.count_step();
         self.sample(&shares, &rows);
         Ok(())
     }
@@ -238,16 +242,10 @@ impl Scheduler {
         }
     }
 
-    fn heartbeat(&mut self, least: Duration) {
-        if self.last_heartbeat.elapsed() < least {
-            return;
-        }
-        self.last_heartbeat = Instant::now();
-        self.writer.send(Message::Heartbeat(Heartbeat {
-            steps: self.steps,
-            sequences_active: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
-            sequences_waiting: u32::try_from(self.admission.waiting()).unwrap_or(u32::MAX),
-            cells_free: self.admission.cells_free(),
-        }));
+    fn heartbeat(&self, least: Duration) {
+        let active = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(self.admission.waiting()).unwrap_or(u32::MAX);
+        self.heart.set(active, waiting, self.admission.cells_free());
+        self.heart.beat(least);
     }
 }

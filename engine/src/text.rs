@@ -24,8 +24,8 @@ use crate::vocabulary::Vocabulary;
 /// Stack of the text thread in bytes. Only what is used takes memory.
 pub const STACK_BYTES: usize = 256 << 20;
 
-/// Longest text in one request, in bytes.
-const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Longest text in one request, in bytes. A recursion takes some 320 bytes of stack a character.
+const TEXT_BYTES_MAX: usize = STACK_BYTES / 512;
 
 /// Most messages in one request.
 const MESSAGES_MAX: usize = 4096;
@@ -52,8 +52,9 @@ impl TextWorker {
         handover: Arc<Handover>,
         writer: Arc<Writer>,
     ) -> Self {
-        let guard = Guard::new(model.control_texts());
-        let chat = Chat::new(model.chat_template(), guard, model.begin_text(), model.end_text());
+        let template = model.chat_template();
+        let guard = Guard::new(model.control_texts(template.as_deref().unwrap_or_default()));
+        let chat = Chat::new(template, guard, model.begin_text(), model.end_text());
         Self { model, chat, context, handover, writer }
     }
 
@@ -63,6 +64,9 @@ impl TextWorker {
             let (id, answer) = match work {
                 Work::Generate(generate) => {
                     let id = generate.id;
+                    if !self.handover.is_wanted(id) {
+                        continue;
+                    }
                     match self.prepare(*generate, received) {
                         Ok(request) => self.handover.start(request, ticket),
                         Err(refusal) if self.handover.refuse(id) => {
@@ -87,7 +91,10 @@ impl TextWorker {
             (true, true) => return Err(invalid("prompt, messages: both are empty; send one")),
             (false, false) => return Err(invalid("prompt, messages: both are set; send one")),
             (false, true) => self.with_begin(self.tokens(&generate.prompt, true)?),
-            (true, false) => self.chat_tokens(&generate.messages)?,
+            (true, false) => {
+                settings.stop.extend(self.chat.stop().map(str::to_owned));
+                self.chat_tokens(&generate.messages)?
+            }
         };
         if prompt.is_empty() {
             return Err(invalid("prompt: has no tokens; send some text"));
@@ -135,6 +142,9 @@ impl TextWorker {
     }
 
     fn count(&self, request: &CountTokens) -> Result<Message, Refusal> {
+        if request.texts.len() > MESSAGES_MAX {
+            return Err(invalid(format!("texts: more than {MESSAGES_MAX}")));
+        }
         let texts = request
             .texts
             .iter()

@@ -7,7 +7,7 @@ pub const DOMAIN: &str = "tandem";
 
 /// A field of the request has a value that is not allowed; `BadRequest` details name it.
 pub const INVALID_ARGUMENT: &str = "INVALID_ARGUMENT";
-/// Prompt and `max_tokens` do not fit in the model's context.
+/// The prompt does not fit in the model's context with room for an answer.
 pub const PROMPT_TOO_LONG: &str = "PROMPT_TOO_LONG";
 /// No model has this id and no file this path.
 pub const MODEL_NOT_FOUND: &str = "MODEL_NOT_FOUND";

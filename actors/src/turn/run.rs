@@ -13,8 +13,9 @@ use crate::provider::Provider;
 use crate::router::{Plan, Services};
 use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampling};
 
-/// More of a conversation than this fits into no context, and need not be counted.
-const HISTORY_BYTES_MAX: usize = 2 << 20;
+/// What an engine reads at once, with something to spare. No more of a conversation fits into any
+/// context.
+const CHAT_BYTES_MAX: usize = 480 << 10;
 
 /// What is asked, and how.
 #[derive(Debug)]
@@ -219,7 +220,8 @@ async fn recent_turns(question: &Question, services: &Services) -> Result<(Vec<T
     let turns_max = services.memory.turns_max as usize;
     let turns = services.store.recent_turns(&question.conversation_id, turns_max).await?;
     let all = turns.len();
-    let turns = most_recent(turns, HISTORY_BYTES_MAX);
+    let said = question.prompt.len() + question.system.len();
+    let turns = most_recent(turns, CHAT_BYTES_MAX.saturating_sub(said));
     let cut = all - turns.len();
     Ok((turns, cut))
 }

@@ -44,6 +44,29 @@ impl Guard {
         marked
     }
 
+    /// Cuts rendered text at the marks that keep a control token apart. All marks disappear.
+    pub fn split(&self, rendered: &str) -> Vec<String> {
+        let plain: String = rendered.chars().filter(|&letter| letter != MARK).collect();
+        let mut pieces = Vec::new();
+        let (mut from, mut at) = (0, 0);
+        for letter in rendered.chars() {
+            if letter != MARK {
+                at += letter.len_utf8();
+            } else if at > from && self.spans(&plain[..at], &plain[at..]) {
+                pieces.push(plain[from..at].to_owned());
+                from = at;
+            }
+        }
+        pieces.push(plain[from..].to_owned());
+        pieces.retain(|piece| !piece.is_empty());
+        pieces
+    }
+
+    /// Whether a control token lies across the place between two texts.
+    fn spans(&self, before: &str, behind: &str) -> bool {
+        self.splits().any(|(start, end)| before.ends_with(start) && behind.starts_with(end))
+    }
+
     fn marks(&self, content: &str) -> BTreeSet<usize> {
         let mut marks = BTreeSet::new();
         let mut starts = [false; 256];
@@ -77,11 +100,6 @@ impl Guard {
     }
 }
 
-/// Cuts rendered text at the marks, which disappear.
-pub fn split(rendered: &str) -> impl Iterator<Item = &str> {
-    rendered.split(MARK).filter(|piece| !piece.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +109,7 @@ mod tests {
     }
 
     fn pieces(content: &str) -> Vec<String> {
-        split(&guard().protect(content)).map(str::to_owned).collect()
+        guard().split(&guard().protect(content))
     }
 
     #[test]
@@ -117,6 +135,13 @@ mod tests {
         for content in ["", " ", "plain", "a < b", "x", "< |end|>"] {
             assert_eq!(guard().protect(content), content);
         }
+    }
+
+    #[test]
+    fn a_message_is_cut_only_where_the_template_put_the_other_half() {
+        let quote = guard().protect("> as you said");
+        assert_eq!(guard().split(&format!("user\n{quote}")), ["user\n> as you said"]);
+        assert_eq!(guard().split(&format!("<|end|{quote}")), ["<|end|", "> as you said"]);
     }
 
     #[test]

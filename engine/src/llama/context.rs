@@ -1,5 +1,6 @@
 //! A context: the KV cache of all sequences, and decoding.
 
+use std::os::raw::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -73,10 +74,14 @@ impl Batch {
     }
 }
 
+/// Called again and again while a batch is computed.
+pub type Pulse = Box<dyn Fn() + Send>;
+
 /// KV cache and compute buffers of one model. Used by one thread at a time.
-#[derive(Debug)]
 pub struct Context {
     handle: NonNull<sys::llama_context>,
+    /// In a box of its own, to which llama.cpp holds a pointer until the handle is freed.
+    pulse: Option<Box<Pulse>>,
     /// Keeps the weights alive, on which the context works.
     model: Arc<Model>,
     tokens: u32,
@@ -114,7 +119,18 @@ impl Context {
         // SAFETY: the handle is a live context.
         let (tokens, batch) =
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
-        Ok(Self { handle, model, tokens, sequences: settings.sequences, batch })
+        let sequences = settings.sequences;
+        Ok(Self { handle, pulse: None, model, tokens, sequences, batch })
+    }
+
+    /// Has `pulse` called after every node of the graph that a decode computes, on the thread that
+    /// decodes.
+    pub fn set_pulse(&mut self, pulse: Pulse) {
+        let pulse = self.pulse.insert(Box::new(pulse));
+        let data = std::ptr::from_mut::<Pulse>(pulse.as_mut()).cast();
+        // SAFETY: the handle is live; `data` points into a box that lives until the handle is
+        // freed or the next call of this function, as `&mut self` keeps any decode from running.
+        unsafe { sys::llama_set_abort_callback(self.handle.as_ptr(), Some(beat), data) };
     }
 
     /// KV cells, which llama.cpp may have rounded up.
@@ -189,6 +205,20 @@ impl Context {
         // SAFETY: handle and its memory are live.
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.handle.as_ptr()), false) };
     }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
+}
+
+/// llama.cpp asks whether to abort; nothing is aborted.
+unsafe extern "C" fn beat(data: *mut c_void) -> bool {
+    // SAFETY: `data` is what `set_pulse` gave, a live `Pulse` that only this thread uses.
+    let pulse = unsafe { &*data.cast::<Pulse>() };
+    pulse();
+    false
 }
 
 impl Drop for Context {

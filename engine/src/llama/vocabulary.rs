@@ -86,9 +86,23 @@ impl Model {
         u32::try_from(token).map_or_else(|_| String::new(), |token| self.token_text(token))
     }
 
-    /// Texts of the tokens that steer the model and that no user may write.
-    pub fn control_texts(&self) -> Vec<String> {
-        (0..self.size()).filter(|&t| self.is_control(t)).map(|t| self.token_text(t)).collect()
+    /// Whether there is text at all in the vocabulary.
+    pub fn has_texts(&self) -> bool {
+        // SAFETY: the vocabulary is live.
+        let kind = unsafe { sys::llama_vocab_type(self.vocabulary.as_ptr()) };
+        kind != sys::LLAMA_VOCAB_TYPE_NONE
+    }
+
+    /// Texts of the tokens that steer the model and that no user may write: control tokens, and
+    /// those that some models only call user-defined although `template` writes them, which are
+    /// told from mark-up such as `</think>` by their form `<|…|>`.
+    pub fn control_texts(&self, template: &str) -> Vec<String> {
+        let steers = |&token: &u32| {
+            let text = self.token_text(token);
+            self.is_control(token)
+                || (text.starts_with("<|") && text.ends_with("|>") && template.contains(&text))
+        };
+        (0..self.size()).filter(steers).map(|token| self.token_text(token)).collect()
     }
 
     fn is_control(&self, token: u32) -> bool {

@@ -131,8 +131,11 @@ fn an_answer_takes_what_the_prompt_leaves_of_the_context() {
 #[test]
 fn a_long_run_of_one_character_is_tokenized() {
     let mut engine = Engine::loaded();
-    let (rejection, _) = engine.rejected(raw(&"a".repeat(4 << 20), greedy(4)));
+    let (rejection, _) = engine.rejected(raw(&"a".repeat(512 << 10), greedy(4)));
     assert_eq!(rejection, Rejection::TooLong);
+    let (rejection, message) = engine.rejected(raw(&"a".repeat((512 << 10) + 1), greedy(4)));
+    assert_eq!(rejection, Rejection::Invalid);
+    assert!(message.contains("524288"), "{message}");
 }
 
 #[test]
