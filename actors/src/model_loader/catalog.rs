@@ -170,12 +170,6 @@ impl Catalog {
         self.problem.as_deref()
     }
 
-    /// The known models.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// The file that `id` means: a catalog id, the name of a file in the models directory with or
     /// without `.gguf`, or an absolute path.
     ///

@@ -24,11 +24,11 @@ fn user_catalog(dir: &TempDir, text: &str) -> Catalog {
 fn the_shipped_catalog_is_valid_and_has_the_default_model() {
     let catalog = Catalog::shipped();
     assert_eq!(catalog.problem(), None);
-    let entry = catalog.entries().iter().find(|entry| entry.id == DEFAULT).unwrap();
+    let entry = catalog.entries.iter().find(|entry| entry.id == DEFAULT).unwrap();
     assert_eq!(entry.file, DEFAULT_FILE);
     assert!(entry.sampling().temperature.is_some());
-    for entry in catalog.entries() {
-        assert_eq!(catalog.entries().iter().filter(|other| other.is(&entry.id)).count(), 1);
+    for entry in &catalog.entries {
+        assert_eq!(catalog.entries.iter().filter(|other| other.is(&entry.id)).count(), 1);
         let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         assert!(hex(&entry.sha256) && entry.size_bytes > 0, "{}", entry.id);
     }
@@ -108,7 +108,7 @@ fn user_entries_replace_shipped_ones_and_add_to_them() {
         ),
     );
     assert_eq!(catalog.problem(), None);
-    assert_eq!(catalog.entries().len(), Catalog::shipped().entries().len() + 1);
+    assert_eq!(catalog.entries.len(), Catalog::shipped().entries.len() + 1);
     let located = catalog.resolve(DEFAULT, dir.path()).unwrap();
     assert_eq!(located.path, dir.path().join("other.gguf"));
     let sampling = located.entry.unwrap().sampling();
@@ -127,7 +127,7 @@ fn a_bad_user_catalog_is_reported_and_changes_nothing() {
         let catalog = user_catalog(&dir, bad);
         let problem = catalog.problem().unwrap_or_else(|| panic!("{bad:?} was accepted"));
         assert!(problem.contains(USER_FILE), "{problem}");
-        assert_eq!(catalog.entries(), Catalog::shipped().entries());
+        assert_eq!(catalog.entries, Catalog::shipped().entries);
         catalog.resolve(DEFAULT, dir.path()).unwrap();
     }
 }
@@ -137,8 +137,8 @@ fn the_list_has_the_catalog_first_and_other_files_behind() {
     let dir = models(&[DEFAULT_FILE, "b.gguf", "A.GGUF", "notes.txt"]);
     let catalog = Catalog::load(dir.path());
     let list = catalog.list(dir.path());
-    let (known, files) = list.split_at(catalog.entries().len());
-    assert!(known.iter().zip(catalog.entries()).all(|(located, entry)| located.id == entry.id));
+    let (known, files) = list.split_at(catalog.entries.len());
+    assert!(known.iter().zip(&catalog.entries).all(|(located, entry)| located.id == entry.id));
     let names: Vec<_> = files.iter().map(|located| located.path.file_name().unwrap()).collect();
     assert_eq!(names, ["A.GGUF", "b.gguf"]);
 }
