@@ -16,7 +16,7 @@ use tandem_proto::engine::{CountTokens, Detokenize, Generate, Step, Tokenize};
 
 use crate::connection::Writer;
 use crate::request::{Refusal, Request, cancelled_before_start};
-use crate::scheduler::Command;
+use crate::scheduler::{Cancels, Command};
 
 /// Requests read but not taken up yet.
 const REQUESTS_MAX: usize = 256;
@@ -123,12 +123,14 @@ pub struct Handover {
     /// cancellation reaches the scheduler before its request.
     announced: Mutex<HashSet<u64>>,
     commands: Sender<Command>,
+    cancels: Arc<Cancels>,
 }
 
 impl Handover {
-    /// Hands over to the scheduler at the other end of `commands`.
-    pub fn new(commands: Sender<Command>) -> Self {
-        Self { announced: Mutex::default(), commands }
+    /// Hands over to the scheduler at the other end of `commands`, whose steps `cancels` can cut
+    /// short.
+    pub fn new(commands: Sender<Command>, cancels: Arc<Cancels>) -> Self {
+        Self { announced: Mutex::default(), commands, cancels }
     }
 
     /// A request is on its way to the text thread.
@@ -141,6 +143,7 @@ impl Handover {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         let early = announced.remove(&id);
         if !early {
+            self.cancels.announce(id);
             // Fails only when the scheduler is gone, and then the process ends.
             let _ = self.commands.send(Command::Cancel(id));
         }
@@ -222,7 +225,7 @@ mod tests {
         let (ours, daemon) = UnixStream::pair().unwrap();
         let (jobs_in, jobs) = channel();
         let (commands_in, commands) = channel();
-        let handover = Arc::new(Handover::new(commands_in));
+        let handover = Arc::new(Handover::new(commands_in, Arc::default()));
         let intake = Intake::new(Arc::new(Writer::new(ours)), jobs_in, Arc::clone(&handover));
         Fixture { intake, handover, jobs, commands, daemon }
     }

@@ -13,7 +13,7 @@ use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgres
 
 use crate::connection::Writer;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
-use crate::scheduler::IDLE_HEARTBEAT;
+use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
 use crate::vocabulary::Vocabulary;
 
 /// Prompt of the self test: more than the widest block of rows that a kernel treats apart.
@@ -93,6 +93,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     let settings = ContextSettings {
         tokens: request.context_tokens,
         sequences: request.sequences_max,
+        spare_sequences: PREFIXES_KEPT,
         // Every sequence must fit into a step with one token.
         batch: request.batch_tokens.max(request.sequences_max),
         threads: threads(request.threads),

@@ -46,7 +46,7 @@ use tandem_proto::engine::{Hello, Load, PROTOCOL_VERSION};
 
 use crate::connection::{Reader, Writer};
 use crate::intake::{Handover, Intake, Job};
-use crate::scheduler::{Command, Scheduler};
+use crate::scheduler::{Cancels, Command, Scheduler};
 use crate::text::TextWorker;
 
 const HELP: &str = "\
@@ -116,12 +116,13 @@ fn serve(stream: UnixStream) -> ExitCode {
     };
     let (jobs_in, jobs) = channel();
     let (commands_in, commands) = channel();
-    let handover = Arc::new(Handover::new(commands_in));
+    let cancels = Arc::new(Cancels::default());
+    let handover = Arc::new(Handover::new(commands_in, Arc::clone(&cancels)));
     let intake = Intake::new(Arc::clone(&writer), jobs_in, Arc::clone(&handover));
     let scheduler = thread::Builder::new()
         .name("scheduler".to_owned())
         .stack_size(SCHEDULER_STACK_BYTES)
-        .spawn(move || work(&request, &writer, handover, jobs, commands));
+        .spawn(move || work(&request, &writer, handover, jobs, commands, cancels));
     if let Err(error) = scheduler {
         fail(&error);
     }
@@ -145,6 +146,7 @@ fn work(
     handover: Arc<Handover>,
     jobs: Receiver<Job>,
     commands: Receiver<Command>,
+    cancels: Arc<Cancels>,
 ) {
     let engine = match load::load(request, writer) {
         Ok(engine) => engine,
@@ -171,6 +173,7 @@ fn work(
         engine.sequences,
         Arc::clone(writer),
         commands,
+        cancels,
     );
     if let Err(error) = scheduler.run() {
         fail(&error);

@@ -24,15 +24,6 @@ pub struct Request {
     pub received: Instant,
 }
 
-impl Request {
-    /// KV cells that the request can need.
-    pub fn cells(&self) -> u32 {
-        u32::try_from(self.prompt.len())
-            .unwrap_or(u32::MAX)
-            .saturating_add(self.settings.max_tokens)
-    }
-}
-
 /// Why a request is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {

@@ -2,22 +2,38 @@
 //!
 //! Continuous batching: every step decodes one token for each answer being generated, and part of
 //! a prompt beside them. Between steps, and only there, requests start, end and are cancelled.
+//!
+//! A request starts when there are cells for its prompt and the beginning of its answer. What
+//! others have in the cache of its prompt it shares. If the cache is full after all, because
+//! answers grew, ended requests are forgotten first, and then the request that started last gives
+//! its place back and waits for it as the first in the queue. So the oldest always gets on, and
+//! every request ends.
 
-pub mod admission;
+mod attach;
+mod cache;
+mod cancels;
+mod cells;
 mod heart;
+mod pace;
 mod plan;
+mod prefixes;
+mod queue;
 mod sequence;
+mod step;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tandem_proto::engine::from_engine::Message;
-use tandem_proto::engine::{SequenceStep, Started, Step};
+use tandem_proto::engine::{Heartbeat, SequenceStep, Started, Step};
 use tandem_proto::v1::FinishReason;
 
-use self::admission::Admission;
+use self::attach::View;
+use self::cache::{Cache, Source};
 use self::heart::Heart;
+use self::pace::Pace;
+use self::queue::Queue;
 use self::sequence::Sequence;
 use crate::connection::Writer;
 use crate::intake::Ticket;
@@ -25,8 +41,14 @@ use crate::llama::{Batch, Context, DecodeError, Model};
 use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::sampler::Sampler;
 
+pub use self::cancels::Cancels;
+
 /// Time between heartbeats when nothing runs.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Ended requests that stay in the cache at least, as long as there is room: conversations that
+/// go on, and prompts that many requests begin with. Each costs llama.cpp a little in every step.
+pub const PREFIXES_KEPT: u32 = 32;
 
 /// Least time between heartbeats when steps are short.
 const BUSY_HEARTBEAT: Duration = Duration::from_millis(100);
@@ -47,34 +69,51 @@ pub struct Scheduler {
     context: Context,
     writer: Arc<Writer>,
     commands: Receiver<Command>,
-    admission: Admission<Box<Request>>,
-    /// In the order of admission.
+    cancels: Arc<Cancels>,
+    /// Requests that run at most.
+    places: usize,
+    queue: Queue<Sequence>,
+    /// In the order in which they came.
     running: Vec<Sequence>,
+    cache: Cache,
+    preemptions: u64,
+    pace: Pace,
     sampler: Sampler,
     batch: Batch,
     heart: Arc<Heart>,
 }
 
 impl Scheduler {
-    /// Serves `commands` with a context that has room for `sequences`.
+    /// Serves `commands`, `places` of them at a time.
     pub fn new(
         model: Arc<Model>,
         mut context: Context,
-        sequences: u32,
+        places: u32,
         writer: Arc<Writer>,
         commands: Receiver<Command>,
+        cancels: Arc<Cancels>,
     ) -> Self {
         let heart = Arc::new(Heart::new(Arc::clone(&writer)));
-        // A step of a large model on a busy machine takes longer than the daemon's patience.
-        let beating = Arc::clone(&heart);
-        context.set_pulse(Box::new(move || beating.beat(IDLE_HEARTBEAT)));
+        let shares = context.shares();
+        // A step of a large model on a busy machine takes longer than the daemon's patience, and
+        // longer than a user's who has given up.
+        let (beating, listening) = (Arc::clone(&heart), Arc::clone(&cancels));
+        context.set_pulse(Box::new(move || {
+            beating.beat(IDLE_HEARTBEAT);
+            shares && listening.abort()
+        }));
         Self {
-            admission: Admission::new(sequences, context.tokens()),
+            cache: Cache::new(context.tokens(), context.sequences(), shares),
             model,
             context,
             writer,
             commands,
+            cancels,
+            places: places as usize,
+            queue: Queue::new(),
             running: Vec::new(),
+            preemptions: 0,
+            pace: Pace::default(),
             sampler: Sampler::default(),
             batch: Batch::default(),
             heart,
@@ -88,7 +127,7 @@ impl Scheduler {
             if !self.running.is_empty() {
                 self.step()?;
                 // That nothing runs any more is news.
-                let news = self.running.is_empty() && self.admission.waiting() == 0;
+                let news = self.running.is_empty() && self.queue.is_empty();
                 self.heartbeat(if news { Duration::ZERO } else { BUSY_HEARTBEAT });
             }
         }
@@ -99,7 +138,7 @@ impl Scheduler {
     /// more can come.
     fn take_commands(&mut self) -> bool {
         let mut ended = Vec::new();
-        if self.running.is_empty() && self.admission.waiting() == 0 {
+        if self.running.is_empty() && self.queue.is_empty() {
             match self.commands.recv_timeout(IDLE_HEARTBEAT) {
                 Ok(command) => self.take(command, &mut ended),
                 Err(RecvTimeoutError::Timeout) => self.heartbeat(IDLE_HEARTBEAT / 2),
@@ -116,124 +155,95 @@ impl Scheduler {
     fn take(&mut self, command: Command, ended: &mut Vec<SequenceStep>) {
         match command {
             Command::Start(request, _ticket) => {
-                if let Err(request) = self.admission.offer(request.cells(), request) {
-                    self.writer.send(Refusal::Busy.into_message(request.id));
+                let (sequence, last) = Sequence::new(*request, Instant::now(), &*self.model);
+                if let Some(step) = last {
+                    self.announce(&sequence);
+                    ended.push(step);
+                } else if let Err(sequence) = self.queue.offer(sequence) {
+                    self.writer.send(Refusal::Busy.into_message(sequence.id()));
                 }
             }
             Command::Cancel(id) => {
+                self.cancels.taken(id);
+                let now = Instant::now();
                 if let Some(at) = self.running.iter().position(|sequence| sequence.id() == id) {
                     let mut sequence = self.running.remove(at);
-                    ended.push(sequence.finish(FinishReason::Cancelled, Instant::now()));
-                    self.release(&sequence);
-                } else if self.admission.withdraw(|request| request.id == id).is_some() {
-                    ended.push(cancelled_before_start(id));
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self) {
-        let mut ended = Vec::new();
-        while let Some((place, request)) = self.admission.admit() {
-            let (sequence, last) = Sequence::start(*request, place, Instant::now(), &*self.model);
-            let (id, prompt_tokens) = (sequence.id(), sequence.prompt_tokens());
-            self.writer.send(Message::Started(Started { id, prompt_tokens }));
-            match last {
-                Some(step) => {
-                    ended.push(step);
-                    self.release(&sequence);
-                }
-                None => self.running.push(sequence),
-            }
-        }
-        self.report(ended);
-    }
-
-    /// One `llama_decode` and what comes of it.
-    fn step(&mut self) -> Result<(), DecodeError> {
-        let pending: Vec<usize> = self.running.iter().map(|s| s.pending().len()).collect();
-        let mut shares = Vec::new();
-        plan::plan(&pending, self.context.batch_max() as usize, &mut shares);
-        let rows = self.fill_batch(&shares);
-        match self.context.decode(&mut self.batch) {
-            Ok(()) => {}
-            Err(DecodeError::NoRoom) => {
-                self.fail_newest();
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        self.heart.count_step();
-        self.sample(&shares, &rows);
-        Ok(())
-    }
-
-    /// Puts each sequence's share into the batch. The row of each sequence whose answer goes on
-    /// behind its share.
-    fn fill_batch(&mut self, shares: &[usize]) -> Vec<Option<usize>> {
-        self.batch.clear();
-        let mut rows = Vec::with_capacity(shares.len());
-        for (sequence, &share) in self.running.iter().zip(shares) {
-            let place = sequence.place().sequence;
-            let positions = u32::try_from(sequence.decoded()).unwrap_or(u32::MAX)..;
-            let mut row = None;
-            for (index, (&token, position)) in
-                sequence.pending().iter().zip(positions).take(share).enumerate()
-            {
-                let output = sequence.goes_on_after(index + 1);
-                let at = self.batch.push(token, position, place, output);
-                row = output.then_some(at);
-            }
-            rows.push(row);
-        }
-        rows
-    }
-
-    /// Chooses the next token of each sequence with a row of logits, and sends what came of it.
-    fn sample(&mut self, shares: &[usize], rows: &[Option<usize>]) {
-        let now = Instant::now();
-        let mut steps = Vec::new();
-        let mut going_on = Vec::with_capacity(self.running.len());
-        let running = std::mem::take(&mut self.running);
-        for ((mut sequence, &share), row) in running.into_iter().zip(shares).zip(rows) {
-            sequence.mark_decoded(share);
-            let Some(row) = *row else {
-                going_on.push(sequence);
-                continue;
-            };
-            let logits = self.context.logits(row).unwrap_or_default();
-            match sequence.advance(logits, &mut self.sampler, &*self.model, now) {
-                Ok((step, ended)) => {
-                    steps.push(step);
-                    if ended {
-                        self.release(&sequence);
+                    ended.push(sequence.finish(FinishReason::Cancelled, now));
+                    self.keep(&sequence);
+                } else if let Some(mut sequence) = self.queue.withdraw(|waits| waits.id() == id) {
+                    ended.push(if sequence.has_started() {
+                        sequence.finish(FinishReason::Cancelled, now)
                     } else {
-                        going_on.push(sequence);
-                    }
-                }
-                Err(error) => {
-                    let refusal = Refusal::Failed(error.to_string());
-                    self.writer.send(refusal.into_message(sequence.id()));
-                    self.release(&sequence);
+                        cancelled_before_start(id)
+                    });
                 }
             }
         }
-        self.running = going_on;
-        self.report(steps);
     }
 
-    /// The reservation of cells should make this impossible. One request pays for all others.
-    fn fail_newest(&mut self) {
-        if let Some(sequence) = self.running.pop() {
-            let refusal = Refusal::Failed(DecodeError::NoRoom.to_string());
-            self.writer.send(refusal.into_message(sequence.id()));
-            self.release(&sequence);
+    /// Gives places to those who wait, strictly in order.
+    fn admit(&mut self) {
+        while self.running.len() < self.places
+            && let Some(next) = self.queue.front()
+            && let Some((source, awaited)) = self.place_for(next)
+            && let Some(mut sequence) = self.queue.pop()
+        {
+            let Some((slot, taken)) = self.cache.open(&mut self.context, source) else {
+                // There are as many sequences as places.
+                self.queue.put_back(sequence);
+                return;
+            };
+            if sequence.begin(slot, taken, awaited, Instant::now()) {
+                self.announce(&sequence);
+            }
+            self.running.push(sequence);
         }
     }
 
-    fn release(&mut self, sequence: &Sequence) {
-        self.context.free_sequence(sequence.place().sequence);
-        self.admission.release(sequence.place());
+    /// What `next` can take over and how much others will have computed for it, if there are cells
+    /// for the rest. Alone there always are.
+    fn place_for(&self, next: &Sequence) -> Option<(Option<Source>, usize)> {
+        let others = if self.context.shares() { self.views() } else { Vec::new() };
+        let view = next.view();
+        let last = view.tokens.len().saturating_sub(1);
+        let kept = self.cache.source(view.tokens.get(..last).unwrap_or_default());
+        let source = kept.into_iter().chain(attach::source(&view, &others));
+        let source = source.max_by_key(|source| source.length);
+        let taken = source.map_or(0, |source| source.length);
+        let leader = attach::leader(&View { decoded: taken, ..view }, &others);
+        let awaited = leader.map_or(0, |leader| leader.until);
+        let outstanding: usize = self.running.iter().map(Sequence::outstanding).sum();
+        let need = next.goal().saturating_sub(taken.max(awaited));
+        let fits = outstanding + need <= self.cache.room_beside(source);
+        (fits || self.running.is_empty()).then_some((source, awaited))
+    }
+
+    fn views(&self) -> Vec<View<'_>> {
+        self.running.iter().map(Sequence::view).collect()
+    }
+
+    /// Takes the place from the request that started last, unless it is alone. It is the first
+    /// to get one again, and takes over then what is left of it in the cache.
+    fn preempt_newest(&mut self) -> bool {
+        if self.running.len() < 2 {
+            return false;
+        }
+        let Some(mut sequence) = self.running.pop() else { return false };
+        self.keep(&sequence);
+        sequence.suspend();
+        self.queue.put_back(sequence);
+        self.preemptions += 1;
+        true
+    }
+
+    /// Ends a sequence whose tokens may be of use again.
+    fn keep(&mut self, sequence: &Sequence) {
+        self.cache.close(&mut self.context, sequence.slot(), sequence.seen());
+    }
+
+    fn announce(&self, sequence: &Sequence) {
+        let (id, prompt_tokens) = (sequence.id(), sequence.prompt_tokens());
+        self.writer.send(Message::Started(Started { id, prompt_tokens }));
     }
 
     fn report(&self, sequences: Vec<SequenceStep>) {
@@ -243,9 +253,16 @@ impl Scheduler {
     }
 
     fn heartbeat(&self, least: Duration) {
-        let active = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
-        let waiting = u32::try_from(self.admission.waiting()).unwrap_or(u32::MAX);
-        self.heart.set(active, waiting, self.admission.cells_free());
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.heart.set(Heartbeat {
+            sequences_active: number(self.running.len()),
+            sequences_waiting: number(self.queue.len()),
+            cells_free: number(self.cache.cells_free()),
+            cells_retained: number(self.cache.cells_retained()),
+            prefixes_retained: number(self.cache.prefixes()),
+            preemptions: self.preemptions,
+            ..Heartbeat::default()
+        });
         self.heart.beat(least);
     }
 }

@@ -17,8 +17,10 @@ const PHYSICAL_BATCH_MAX: u32 = 512;
 pub struct ContextSettings {
     /// KV cells shared by all sequences.
     pub tokens: u32,
-    /// Sequences `0..sequences` can be used.
+    /// Sequences that run at most.
     pub sequences: u32,
+    /// Further sequences that hold what may be of use again, where the model can share it.
+    pub spare_sequences: u32,
     /// Most tokens in one [`Context::decode`].
     pub batch: u32,
     /// Threads that compute.
@@ -41,6 +43,9 @@ pub enum DecodeError {
     /// llama.cpp's state can no longer be trusted.
     #[error("llama_decode returned {0}")]
     Failed(i32),
+    /// The pulse wanted it; some tokens may be in the cache, see [`Context::held`].
+    #[error("the batch was aborted")]
+    Aborted,
     /// A batch that llama.cpp would answer with an abort.
     #[error("a batch of {0} tokens is longer than the context takes, or names an unknown sequence")]
     Invalid(usize),
@@ -74,8 +79,8 @@ impl Batch {
     }
 }
 
-/// Called again and again while a batch is computed.
-pub type Pulse = Box<dyn Fn() + Send>;
+/// Called again and again while a batch is computed. Whether to abort it.
+pub type Pulse = Box<dyn Fn() -> bool + Send>;
 
 /// KV cache and compute buffers of one model. Used by one thread at a time.
 pub struct Context {
@@ -87,6 +92,9 @@ pub struct Context {
     tokens: u32,
     sequences: u32,
     batch: u32,
+    shares: bool,
+    /// Tokens that a layer with a sliding window looks back on; 0 when all layers see everything.
+    window: usize,
 }
 
 // SAFETY: llama.cpp ties a context to no thread; `&mut self` on decoding keeps it to one at a time.
@@ -96,14 +104,17 @@ impl Context {
     /// Creates a context with one KV cache for all sequences.
     pub fn new(model: Arc<Model>, settings: ContextSettings) -> Result<Self, ContextError> {
         let threads = i32::try_from(settings.threads).unwrap_or(i32::MAX);
+        let shares = model.attends();
+        let spare = if shares { settings.spare_sequences } else { 0 };
+        let sequences = settings.sequences.saturating_add(spare).min(super::sequences_max());
         // SAFETY: returns a plain structure.
         let mut parameters = unsafe { sys::llama_context_default_params() };
         parameters.n_ctx = settings.tokens;
         parameters.n_batch = settings.batch;
         parameters.n_ubatch = settings.batch.min(PHYSICAL_BATCH_MAX);
-        parameters.n_seq_max = settings.sequences;
+        parameters.n_seq_max = sequences;
         // One row of logits a sequence is all that the scheduler asks for.
-        parameters.n_outputs_max = settings.sequences;
+        parameters.n_outputs_max = sequences;
         parameters.n_threads = threads;
         parameters.n_threads_batch = threads;
         parameters.flash_attn_type = if settings.flash_attention {
@@ -112,6 +123,8 @@ impl Context {
             sys::LLAMA_FLASH_ATTN_TYPE_DISABLED
         };
         parameters.kv_unified = true;
+        // A cache of the window's size would lose what a shorter common beginning needs.
+        parameters.swa_full = true;
         parameters.no_perf = true;
         // SAFETY: the model is live and is kept alive by the context; null results are handled.
         let handle = unsafe { sys::llama_init_from_model(model.handle.as_ptr(), parameters) };
@@ -119,8 +132,8 @@ impl Context {
         // SAFETY: the handle is a live context.
         let (tokens, batch) =
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
-        let sequences = settings.sequences;
-        Ok(Self { handle, pulse: None, model, tokens, sequences, batch })
+        let window = model.window();
+        Ok(Self { handle, pulse: None, model, tokens, sequences, batch, shares, window })
     }
 
     /// Has `pulse` called after every node of the graph that a decode computes, on the thread that
@@ -141,6 +154,17 @@ impl Context {
     /// Most tokens in one batch.
     pub fn batch_max(&self) -> u32 {
         self.batch
+    }
+
+    /// Sequences `0..sequences` can be used.
+    pub fn sequences(&self) -> u32 {
+        self.sequences
+    }
+
+    /// Whether sequences can share tokens and lose some at their end. If not, only whole sequences
+    /// can be freed, and no decode may be aborted.
+    pub fn shares(&self) -> bool {
+        self.shares
     }
 
     /// Whether the context has a KV cache; without one there is nothing to generate from.
@@ -176,6 +200,7 @@ impl Context {
         match unsafe { sys::llama_decode(self.handle.as_ptr(), raw) } {
             0 => Ok(()),
             1 => Err(DecodeError::NoRoom),
+            2 => Err(DecodeError::Aborted),
             code => Err(DecodeError::Failed(code)),
         }
     }
@@ -191,13 +216,62 @@ impl Context {
         Some(unsafe { std::slice::from_raw_parts(logits.as_ptr(), self.model.size() as usize) })
     }
 
-    /// Frees all cells of a sequence.
-    pub fn free_sequence(&mut self, sequence: u32) {
-        // SAFETY: handle and its memory are live; -1 stands for the ends of the sequence.
+    /// Tokens of `sequence` that the cache holds.
+    pub fn held(&self, sequence: u32) -> usize {
+        self.range(sequence).map_or(0, |(_, last)| last + 1)
+    }
+
+    /// Shows tokens `start..length` of `from` to `to`, which holds those before. Whether `from`
+    /// has all that tokens behind them need; if not, nothing is changed.
+    pub fn share(&mut self, from: u32, to: u32, start: usize, length: usize) -> bool {
+        // What the window has passed may be gone, but not what it shows from `length` on.
+        let needed = if self.window == 0 { 0 } else { length.saturating_sub(self.window) };
+        let all = self
+            .range(from)
+            .is_some_and(|(first, last)| (first == 0 || first <= needed) && length <= last + 1);
+        if !self.shares || !all || from == to || !self.known(from) || !self.known(to) {
+            return false;
+        }
+        // SAFETY: handle and its memory are live, both sequences are known.
         unsafe {
             let memory = sys::llama_get_memory(self.handle.as_ptr());
-            sys::llama_memory_seq_rm(memory, sequence.cast_signed(), -1, -1);
+            let (start, end) = (position(start), position(length));
+            sys::llama_memory_seq_cp(memory, from.cast_signed(), to.cast_signed(), start, end);
         }
+        true
+    }
+
+    /// Frees all but the first `length` tokens of `sequence`.
+    pub fn truncate(&mut self, sequence: u32, length: usize) {
+        if !self.known(sequence) {
+            return;
+        }
+        // SAFETY: handle and its memory are live, the sequence is known; -1 stands for its end.
+        unsafe {
+            let memory = sys::llama_get_memory(self.handle.as_ptr());
+            sys::llama_memory_seq_rm(memory, sequence.cast_signed(), position(length), -1);
+        }
+    }
+
+    /// First and last position of `sequence` in the cache, with all between.
+    fn range(&self, sequence: u32) -> Option<(usize, usize)> {
+        if !self.known(sequence) {
+            return None;
+        }
+        // SAFETY: handle and its memory are live, the sequence is known.
+        let (first, last) = unsafe {
+            let memory = sys::llama_get_memory(self.handle.as_ptr());
+            let sequence = sequence.cast_signed();
+            (
+                sys::llama_memory_seq_pos_min(memory, sequence),
+                sys::llama_memory_seq_pos_max(memory, sequence),
+            )
+        };
+        Some((usize::try_from(first).ok()?, usize::try_from(last).ok()?))
+    }
+
+    fn known(&self, sequence: u32) -> bool {
+        sequence < self.sequences
     }
 
     /// Frees all cells of all sequences.
@@ -213,12 +287,15 @@ impl std::fmt::Debug for Context {
     }
 }
 
-/// llama.cpp asks whether to abort; nothing is aborted.
+fn position(tokens: usize) -> sys::llama_pos {
+    sys::llama_pos::try_from(tokens).unwrap_or(sys::llama_pos::MAX)
+}
+
+/// llama.cpp asks whether to abort.
 unsafe extern "C" fn beat(data: *mut c_void) -> bool {
     // SAFETY: `data` is what `set_pulse` gave, a live `Pulse` that only this thread uses.
     let pulse = unsafe { &*data.cast::<Pulse>() };
-    pulse();
-    false
+    pulse()
 }
 
 impl Drop for Context {

@@ -107,6 +107,23 @@ impl Model {
         }
     }
 
+    /// Whether the model remembers each token by itself, so that sequences can share and lose some.
+    /// Recurrent models have one state that all tokens went into.
+    pub fn attends(&self) -> bool {
+        // SAFETY: the handle is live.
+        unsafe {
+            let model = self.handle.as_ptr();
+            !sys::llama_model_is_recurrent(model) && !sys::llama_model_is_hybrid(model)
+        }
+    }
+
+    /// Tokens that layers with a sliding window look back on; 0 when there are none.
+    pub fn window(&self) -> usize {
+        // SAFETY: the handle is live.
+        let tokens = unsafe { sys::llama_model_n_swa(self.handle.as_ptr()) };
+        usize::try_from(tokens).unwrap_or(0)
+    }
+
     /// The Jinja chat template of the file.
     pub fn chat_template(&self) -> Option<String> {
         // SAFETY: the handle is live; the result is null or a NUL-terminated string in the model.

@@ -32,12 +32,10 @@ impl Heart {
         self.change(|state| state.heartbeat.steps += 1);
     }
 
-    /// What is going on now.
-    pub(super) fn set(&self, active: u32, waiting: u32, cells_free: u32) {
+    /// What is going on now; steps are counted here.
+    pub(super) fn set(&self, now: Heartbeat) {
         self.change(|state| {
-            state.heartbeat.sequences_active = active;
-            state.heartbeat.sequences_waiting = waiting;
-            state.heartbeat.cells_free = cells_free;
+            state.heartbeat = Heartbeat { steps: state.heartbeat.steps, ..now };
         });
     }
 

@@ -10,9 +10,10 @@ use prost::Message as _;
 use tandem_proto::engine::from_engine::Message as FromMessage;
 use tandem_proto::engine::to_engine::Message as ToMessage;
 use tandem_proto::engine::{
-    Cancel, FromEngine, Generate, Load, Loaded, Rejected, Rejection, SequenceStep, ToEngine,
+    Cancel, FromEngine, Generate, Heartbeat, Load, Loaded, Rejected, Rejection, SequenceStep,
+    ToEngine,
 };
-use tandem_proto::v1::{ChatMessage, FinishReason, Role, Sampling, TokenLogprob};
+use tandem_proto::v1::{ChatMessage, FinishReason, Role, Sampling, TokenLogprob, Usage};
 
 /// Far more than anything here takes, on any machine.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -39,7 +40,11 @@ impl Answer {
         self.last.finish.as_ref().unwrap().reason()
     }
 
-    fn add(&mut self, step: SequenceStep) -> bool {
+    pub fn usage(&self) -> Usage {
+        self.last.finish.as_ref().unwrap().usage.unwrap()
+    }
+
+    pub fn add(&mut self, step: SequenceStep) -> bool {
         self.text.push_str(&step.text);
         self.tokens.extend(&step.tokens);
         self.logprobs.extend(step.logprobs.iter().cloned());
@@ -230,6 +235,18 @@ impl Engine {
                 && !sequence.tokens.is_empty()
             {
                 return sequence;
+            }
+        }
+    }
+
+    /// Waits for the heartbeat of an engine that has nothing to do.
+    pub fn idle(&mut self) -> Heartbeat {
+        loop {
+            if let Some(FromMessage::Heartbeat(heartbeat)) = self.receive()
+                && heartbeat.sequences_active == 0
+                && heartbeat.sequences_waiting == 0
+            {
+                return heartbeat;
             }
         }
     }

@@ -1,9 +1,17 @@
 //! The built engine with a real model, over its socket.
-#![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 mod generate;
 mod harness;
 mod lifecycle;
 mod requests;
 mod resume;
+mod sharing;
+mod storm;
 mod tokens;

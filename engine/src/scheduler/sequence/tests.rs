@@ -47,8 +47,7 @@ fn request(resume: &str, max_tokens: u32, stop: &[&str]) -> Request {
 }
 
 fn start(request: Request) -> (Sequence, Option<SequenceStep>) {
-    let cells = request.cells();
-    Sequence::start(request, Place { sequence: 0, cells }, Instant::now(), &Bytes)
+    Sequence::new(request, Instant::now(), &Bytes)
 }
 
 /// Lets the sequence generate `text`; all text reported, and the last step.
@@ -162,4 +161,30 @@ fn logits_that_are_not_numbers_fail_the_sequence() {
     let mut sampler = Sampler::default();
     let failed = sequence.advance(&[f32::NAN; 256], &mut sampler, &Bytes, Instant::now());
     assert_eq!(failed, Err(NotFinite));
+}
+
+#[test]
+fn a_prompt_that_others_computed_is_counted_once() {
+    let (mut sequence, _) = start(request("", 3, &[]));
+    assert!(sequence.begin(0, 2, 0, Instant::now()));
+    sequence.take_over(4);
+    assert_eq!(sequence.pending(), tokens("pt"));
+    generate(&mut sequence, "ab");
+    sequence.suspend();
+    assert!(!sequence.begin(1, 5, 0, Instant::now()), "it began before");
+    assert_eq!(sequence.pending(), tokens("t"));
+    let (text, last) = generate(&mut sequence, "c");
+    assert_eq!((text.as_str(), usage(&last).cached_tokens), ("c", 4));
+}
+
+#[test]
+fn cells_are_set_aside_for_the_prompt_and_the_beginning_of_the_answer() {
+    let (mut sequence, _) = start(request("", 1000, &[]));
+    assert_eq!(sequence.goal(), 6 + HEADROOM);
+    sequence.begin(0, 2, 0, Instant::now());
+    assert_eq!(sequence.outstanding(), 4 + HEADROOM);
+    sequence.wait_for(5);
+    assert_eq!(sequence.outstanding(), 1 + HEADROOM);
+    let (sequence, _) = start(request("ab", 3, &[]));
+    assert_eq!(sequence.goal(), 9, "no more than can come");
 }

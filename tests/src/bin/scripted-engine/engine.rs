@@ -190,7 +190,7 @@ impl Engine {
             steps: self.steps,
             sequences_active: u32::try_from(self.answers.len()).unwrap(),
             sequences_waiting: 0,
-            cells_free: 0,
+            ..Heartbeat::default()
         }));
     }
 }

@@ -1,0 +1,180 @@
+//! The KV cache as the scheduler sees it: sequences that run, prefixes that are kept for later
+//! requests, and the cells of both. Nothing is copied when sequences share a beginning; only
+//! llama.cpp's notes on who sees a cell change.
+
+use std::collections::BTreeSet;
+
+use super::cells::Cells;
+use super::prefixes::Prefixes;
+use crate::llama::Context;
+
+/// Least cells that a cut of a kept prefix frees: each cut makes llama.cpp look at all cells.
+const CUT_MIN: usize = 32;
+
+/// What the cache needs llama.cpp for.
+pub trait Memory {
+    /// Shows tokens `start..length` of `from` to `to`, which holds those before. Whether `from`
+    /// has all that tokens behind them need; if not, nothing is changed.
+    fn share(&mut self, from: u32, to: u32, start: usize, length: usize) -> bool;
+
+    /// Removes all but the first `length` tokens of `sequence`.
+    fn truncate(&mut self, sequence: u32, length: usize);
+}
+
+impl Memory for Context {
+    fn share(&mut self, from: u32, to: u32, start: usize, length: usize) -> bool {
+        Context::share(self, from, to, start, length)
+    }
+
+    fn truncate(&mut self, sequence: u32, length: usize) {
+        Context::truncate(self, sequence, length);
+    }
+}
+
+/// The first `length` tokens of `sequence`, to be taken over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Source {
+    /// Runs, or is kept.
+    pub sequence: u32,
+    /// At least 1.
+    pub length: usize,
+}
+
+/// What is in the KV cache.
+#[derive(Debug)]
+pub struct Cache {
+    cells: Cells,
+    /// Sequences that hold nothing.
+    idle: BTreeSet<u32>,
+    prefixes: Prefixes,
+    /// Whether the model allows that sequences share tokens.
+    shares: bool,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(cells: u32, sequences: u32, shares: bool) -> Self {
+        Self {
+            cells: Cells::new(cells, sequences),
+            idle: (0..sequences).collect(),
+            prefixes: Prefixes::default(),
+            shares,
+        }
+    }
+
+    /// Cells that hold nothing.
+    pub fn cells_free(&self) -> usize {
+        self.cells.free()
+    }
+
+    /// Cells that only kept prefixes hold.
+    pub fn cells_retained(&self) -> usize {
+        self.cells.retained()
+    }
+
+    /// Prefixes that are kept.
+    pub fn prefixes(&self) -> usize {
+        self.prefixes.count()
+    }
+
+    /// The kept prefix that has most in common with the beginning of `tokens`.
+    pub fn source(&self, tokens: &[u32]) -> Option<Source> {
+        let (sequence, length) = self.prefixes.best(tokens)?;
+        Some(Source { sequence, length })
+    }
+
+    /// Cells that a sequence can have beside those of `source` if all prefixes are given up that
+    /// are kept.
+    pub fn room_beside(&self, source: Option<Source>) -> usize {
+        let taken = source.map_or(0, |from| self.cells.retained_in(from.sequence, from.length));
+        self.cells.free() + self.cells.retained() - taken
+    }
+
+    /// Starts a sequence with the tokens of `source`; the sequence, and how many tokens it got.
+    /// `None` when all sequences run.
+    pub fn open(
+        &mut self,
+        memory: &mut impl Memory,
+        source: Option<Source>,
+    ) -> Option<(u32, usize)> {
+        if let Some(source) = source {
+            self.prefixes.touch(source.sequence);
+        }
+        if self.idle.is_empty() {
+            let sequence = self.prefixes.least_recent()?;
+            self.cut(memory, sequence, 0);
+        }
+        // The lowest, so that the numbers in use stay compact.
+        let sequence = self.idle.pop_first()?;
+        self.cells.set_running(sequence, true);
+        let taken = source.is_some_and(|source| self.take(memory, source, sequence));
+        Some((sequence, source.filter(|_| taken).map_or(0, |source| source.length)))
+    }
+
+    /// Lets `to`, which runs, take over the tokens of `source`, whose first ones it may have
+    /// already. Whether it has them now.
+    pub fn take(&mut self, memory: &mut impl Memory, source: Source, to: u32) -> bool {
+        let Source { sequence: from, length } = source;
+        let start = self.cells.length(to);
+        let taken = self.shares
+            && self.cells.length(from) >= length
+            && memory.share(from, to, start, length);
+        if taken {
+            self.cells.share(from, to, length);
+        }
+        taken
+    }
+
+    /// Gives up kept prefixes until `count` cells are free. Whether they are.
+    pub fn make_room(&mut self, memory: &mut impl Memory, count: usize) -> bool {
+        while let Some(missing) = count.checked_sub(self.cells.free()).filter(|&n| n > 0) {
+            let Some(sequence) = self.prefixes.least_recent() else { return false };
+            let length = self.cells.length_that_frees(sequence, missing.max(CUT_MIN));
+            self.cut(memory, sequence, length);
+        }
+        true
+    }
+
+    /// Gives up a whole kept prefix. Whether there was one.
+    pub fn give_one_up(&mut self, memory: &mut impl Memory) -> bool {
+        let sequence = self.prefixes.least_recent();
+        sequence.map(|sequence| self.cut(memory, sequence, 0)).is_some()
+    }
+
+    /// `count` tokens of `sequence` were decoded. Whether there was room, which
+    /// [`Self::make_room`] sees to.
+    pub fn extend(&mut self, sequence: u32, count: usize) -> bool {
+        self.cells.extend(sequence, count)
+    }
+
+    /// Ends a running sequence, which holds `tokens`, and keeps it as long as there is room.
+    pub fn close(&mut self, memory: &mut impl Memory, sequence: u32, tokens: &[u32]) {
+        if !self.shares || tokens.is_empty() {
+            self.discard(memory, sequence);
+            return;
+        }
+        self.cells.set_running(sequence, false);
+        for superfluous in self.prefixes.insert(sequence, tokens) {
+            self.discard(memory, superfluous);
+        }
+    }
+
+    /// Ends a running sequence and keeps nothing of it.
+    pub fn discard(&mut self, memory: &mut impl Memory, sequence: u32) {
+        self.cells.set_running(sequence, false);
+        self.cut(memory, sequence, 0);
+    }
+
+    /// The one way for tokens out of the cache.
+    fn cut(&mut self, memory: &mut impl Memory, sequence: u32, length: usize) {
+        memory.truncate(sequence, length);
+        self.cells.truncate(sequence, length);
+        self.prefixes.shorten(sequence, length);
+        if length == 0 {
+            self.idle.insert(sequence);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! One `llama_decode` and what comes of it.
+
+use std::time::Instant;
+
+use super::attach;
+use super::plan::{self, Want};
+use super::{Scheduler, Sequence};
+use crate::llama::DecodeError;
+use crate::request::Refusal;
+
+/// What a step consists of, sequence by sequence in the order in which they run.
+#[derive(Debug, Default)]
+struct Shares {
+    /// Tokens of each.
+    tokens: Vec<usize>,
+    /// Sequences that get the one token behind which their answer goes on.
+    generating: usize,
+}
+
+impl Shares {
+    fn total(&self) -> usize {
+        self.tokens.iter().sum()
+    }
+}
+
+impl Scheduler {
+    /// Makes one step with those that run.
+    pub(super) fn step(&mut self) -> Result<(), DecodeError> {
+        self.catch_up();
+        let mut shares = self.plan(Instant::now());
+        while !self.cache.make_room(&mut self.context, shares.total()) {
+            if !self.preempt_newest() {
+                self.fail_newest(&DecodeError::NoRoom);
+                return Ok(());
+            }
+            shares = self.plan(Instant::now());
+        }
+        let rows = self.fill_batch(&shares.tokens);
+        let (reading, all) = self.members(&shares.tokens);
+        if !self.cancels.begin(reading, all) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let decoded = self.context.decode(&mut self.batch);
+        self.cancels.begin(Vec::new(), Vec::new());
+        match decoded {
+            Ok(()) => {
+                let prefill = shares.total() - shares.generating;
+                self.pace.record(shares.generating, prefill, started.elapsed());
+                self.heart.count_step();
+                self.sample(&shares.tokens, &rows);
+                Ok(())
+            }
+            Err(DecodeError::Aborted) => {
+                self.pick_up(&shares.tokens, &rows);
+                Ok(())
+            }
+            Err(error @ DecodeError::NoRoom) => {
+                self.relieve(&error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets sequences take over what others have computed since the last step.
+    fn catch_up(&mut self) {
+        if !self.context.shares() {
+            return;
+        }
+        for at in 0..self.running.len() {
+            let others = self.views();
+            let source = others.get(at).and_then(|view| attach::source(view, &others));
+            if let (Some(source), Some(sequence)) = (source, self.running.get_mut(at))
+                && self.cache.take(&mut self.context, source, sequence.slot())
+            {
+                sequence.take_over(source.length);
+            }
+        }
+    }
+
+    /// Decides what each sequence gets.
+    fn plan(&mut self, now: Instant) -> Shares {
+        let leaders = self.leaders();
+        let mut wants = Vec::with_capacity(self.running.len());
+        for (sequence, leader) in self.running.iter_mut().zip(leaders) {
+            sequence.wait_for(leader.map_or(0, |leader| leader.until));
+            let follows = leader.map(|leader| leader.at);
+            let pending = sequence.pending().len();
+            wants.push(Want { pending, follows, waited: sequence.waited(now) });
+        }
+        let mut shares = Shares::default();
+        let batch_max = self.context.batch_max() as usize;
+        plan::plan(&wants, batch_max, self.pace.beside(), &mut shares.tokens);
+        let generating = wants.iter().filter(|want| want.pending == 1 && want.follows.is_none());
+        shares.generating = generating.count();
+        shares
+    }
+
+    /// Whom each sequence waits for.
+    fn leaders(&self) -> Vec<Option<attach::Leader>> {
+        let views = self.views();
+        let shares = self.context.shares();
+        let leader = |(at, view)| {
+            views.get(..at).filter(|_| shares).and_then(|earlier| attach::leader(view, earlier))
+        };
+        views.iter().enumerate().map(leader).collect()
+    }
+
+    /// Puts each sequence's share into the batch. The row of each sequence whose answer goes on
+    /// behind its share.
+    fn fill_batch(&mut self, shares: &[usize]) -> Vec<Option<usize>> {
+        self.batch.clear();
+        let mut rows = Vec::with_capacity(shares.len());
+        for (sequence, &share) in self.running.iter().zip(shares) {
+            let positions = u32::try_from(sequence.decoded()).unwrap_or(u32::MAX)..;
+            let mut row = None;
+            for (index, (&token, position)) in
+                sequence.pending().iter().zip(positions).take(share).enumerate()
+            {
+                let output = sequence.goes_on_after(index + 1);
+                let at = self.batch.push(token, position, sequence.slot(), output);
+                row = output.then_some(at);
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// The requests whose prompts are read in the step, and all requests in it.
+    fn members(&self, shares: &[usize]) -> (Vec<u64>, Vec<u64>) {
+        let ids = |least: usize| {
+            let sequences = self.running.iter().zip(shares);
+            sequences.filter(|&(_, &share)| share >= least).map(|(s, _)| s.id()).collect()
+        };
+        (ids(2), ids(1))
+    }
+
+    /// Chooses the next token of each sequence with a row of logits, and sends what came of it.
+    fn sample(&mut self, shares: &[usize], rows: &[Option<usize>]) {
+        let now = Instant::now();
+        let mut steps = Vec::new();
+        let mut going_on = Vec::with_capacity(self.running.len());
+        let running = std::mem::take(&mut self.running);
+        for ((mut sequence, &share), row) in running.into_iter().zip(shares).zip(rows) {
+            self.cache.extend(sequence.slot(), share);
+            sequence.mark_decoded(share);
+            let Some(row) = *row else {
+                going_on.push(sequence);
+                continue;
+            };
+            let logits = self.context.logits(row).unwrap_or_default();
+            match sequence.advance(logits, &mut self.sampler, &*self.model, now) {
+                Ok((step, ended)) => {
+                    steps.push(step);
+                    if ended {
+                        self.keep(&sequence);
+                    } else {
+                        going_on.push(sequence);
+                    }
+                }
+                Err(error) => self.fail(&sequence, &error),
+            }
+        }
+        self.running = going_on;
+        self.report(steps);
+    }
+
+    /// Goes on from what is in the cache after a step was aborted: llama.cpp splits a batch, and
+    /// what it had computed of it stays. Logits are lost, so the last token before an answer
+    /// is submitted again.
+    fn pick_up(&mut self, shares: &[usize], rows: &[Option<usize>]) {
+        for ((sequence, &share), row) in self.running.iter_mut().zip(shares).zip(rows) {
+            let most = sequence.decoded() + share - usize::from(row.is_some());
+            let held = self.context.held(sequence.slot()).min(most);
+            self.context.truncate(sequence.slot(), held);
+            let count = held.saturating_sub(sequence.decoded());
+            self.cache.extend(sequence.slot(), count);
+            sequence.mark_decoded(count);
+        }
+    }
+
+    /// llama.cpp found no room where there should be some. Whatever it counts differently, this
+    /// ends with one request alone in the cache.
+    fn relieve(&mut self, error: &DecodeError) {
+        if !self.cache.give_one_up(&mut self.context) && !self.preempt_newest() {
+            self.fail_newest(error);
+        }
+    }
+
+    fn fail_newest(&mut self, error: &DecodeError) {
+        if let Some(sequence) = self.running.pop() {
+            self.fail(&sequence, error);
+        }
+    }
+
+    fn fail(&mut self, sequence: &Sequence, error: &dyn std::error::Error) {
+        let refusal = Refusal::Failed(error.to_string());
+        self.writer.send(refusal.into_message(sequence.id()));
+        self.cache.discard(&mut self.context, sequence.slot());
+    }
+}
