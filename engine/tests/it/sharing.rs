@@ -124,7 +124,8 @@ fn a_prompt_that_is_cancelled_is_not_read_to_its_end() {
     engine.load(Load { batch_tokens: 4096, ..load_request() }).unwrap();
     let long = engine.generate(raw(&" word".repeat(3500), greedy(4)));
     while !matches!(engine.reply(), Message::Started(started) if started.id == long) {}
-    let short = engine.generate(chat("What is the capital of France?", greedy(24)));
+    let question = "What is the capital of France? Answer briefly.";
+    let short = engine.generate(chat(question, greedy(24)));
     engine.cancel(long);
     let answers = engine.answers(&[long, short]);
     assert_eq!(answers[0].reason(), FinishReason::Cancelled);
