@@ -11,7 +11,10 @@ use tandem_proto::engine::{FRAME_BYTES_MAX, Heartbeat, Hello, Loaded};
 use tandem_proto::v1::{ChatMessage, Model, Sampling};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::{Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore};
+use crate::{
+    Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore,
+    resource_monitor::ResourceMonitor,
+};
 
 mod in_flight;
 mod process;
@@ -49,6 +52,10 @@ pub struct Arguments {
     pub binary: PathBuf,
     /// Settings of the engine.
     pub config: tandem_config::Engine,
+    /// Where engines save the beginnings of prompts.
+    pub prefix_dir: PathBuf,
+    /// Says how much memory the machine has.
+    pub monitor: ResourceMonitor,
     /// Remembers which settings work.
     pub store: MemoryStore,
     /// Where the worker can be reached.

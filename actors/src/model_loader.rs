@@ -40,6 +40,8 @@ pub struct Arguments {
     pub binary: PathBuf,
     /// Where models are and how long they are kept.
     pub models: tandem_config::Models,
+    /// Where engines save the beginnings of prompts.
+    pub prefix_dir: PathBuf,
     /// Memory that stays free.
     pub memory_reserve_bytes: u64,
     /// Remembers which engine settings work.

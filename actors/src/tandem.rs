@@ -89,6 +89,7 @@ impl Tandem {
                     engine: config.engine.clone(),
                     binary,
                     models: config.models.clone(),
+                    prefix_dir: config.daemon.data_dir.join("prefixes"),
                     memory_reserve_bytes: config.resources.memory_reserve_bytes,
                     store: store.clone(),
                     monitor: monitor.clone(),

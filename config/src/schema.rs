@@ -22,6 +22,7 @@ const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
 const TOKENS_MAX: u32 = 1 << 20;
+const MIB_MAX: u32 = 1 << 20;
 const DAY: Duration = Duration::from_hours(24);
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=DAY;
 
@@ -148,6 +149,18 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         "repack weights for this CPU: faster, for more memory",
         &mut engine.use_extra_bufts,
         &Flag,
+    );
+    v.setting(
+        "prefix_disk_mib",
+        "disk for computed beginnings of prompts, in MiB; 0 saves none",
+        &mut engine.prefix_disk_mib,
+        &Integer(0..=MIB_MAX),
+    );
+    v.setting(
+        "prefix_memory_mib",
+        "memory of an engine for the same, in MiB; else up to 512",
+        &mut engine.prefix_memory_mib,
+        &Optional(Integer(0..=MIB_MAX), "512"),
     );
 }
 

@@ -88,6 +88,12 @@ pub struct Engine {
     pub restart_window: Duration,
     /// Whether llama.cpp may repack weights for this CPU: faster, for more memory.
     pub use_extra_bufts: bool,
+    /// Disk in MiB for the beginnings of prompts that were computed before, of all models together;
+    /// 0 saves none.
+    pub prefix_disk_mib: u32,
+    /// Memory in MiB for the same, of one engine; 0 keeps none. When absent, an eighth of the
+    /// machine's memory, but no more than 512 MiB.
+    pub prefix_memory_mib: Option<u32>,
 }
 
 impl Default for Engine {
@@ -104,6 +110,8 @@ impl Default for Engine {
             restarts_max: 5,
             restart_window: Duration::from_mins(1),
             use_extra_bufts: true,
+            prefix_disk_mib: 512,
+            prefix_memory_mib: None,
         }
     }
 }

@@ -236,7 +236,8 @@ mod tests {
 
     fn request(id: u64) -> Request {
         let settings = crate::sampling::tests::neutral();
-        Request { id, prompt: vec![1], resume: Vec::new(), settings, received: Instant::now() }
+        let (prompt, resume, received) = (vec![1], Vec::new(), Instant::now());
+        Request { id, prompt, system_tokens: 0, resume, settings, received }
     }
 
     /// What the engine sent, after everything that could send is dropped.

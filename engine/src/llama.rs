@@ -8,6 +8,8 @@
 mod context;
 mod log;
 mod model;
+#[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
+mod state;
 mod vocabulary;
 
 use std::ffi::CStr;
@@ -18,6 +20,8 @@ use llama_cpp_sys_2 as sys;
 pub use context::{Batch, Context, ContextSettings, DecodeError};
 pub use log::recent as recent_log;
 pub use model::Model;
+#[allow(unused_imports, reason = "for the scheduler, which does not keep prefixes yet")]
+pub use state::{RestoreError, SaveError};
 
 /// Prepares llama.cpp and redirects its log. Call once, before anything else.
 pub fn init() {

@@ -1,7 +1,7 @@
 //! Loading: from the daemon's request to a context that is known to work.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -11,9 +11,11 @@ use std::time::Instant;
 use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded};
 
+use crate::build;
 use crate::connection::Writer;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
+use crate::snapshot::{Budget, Key, Store};
 use crate::vocabulary::Vocabulary;
 
 /// Prompt of the self test: more than the widest block of rows that a kernel treats apart.
@@ -37,6 +39,9 @@ pub struct Engine {
     /// Tokens that one sequence can have: no more than the model was trained with, as positions
     /// beyond make nonsense.
     pub sequence_tokens: u32,
+    /// Prefixes computed before.
+    #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
+    pub snapshots: Store,
     /// What the daemon is told.
     pub loaded: Loaded,
 }
@@ -83,13 +88,6 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     check(request)?;
     let mut progress = Progress { writer, stage: "weights", percent: 0 };
     let path = Path::new(&request.path);
-    let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
-    let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
-    if !model.generates() || model.size() == 0 || !model.has_texts() {
-        let message = "the model does not generate text; load one that does";
-        return Err(LoadError::Model(message.to_owned()));
-    }
-    stage(writer, "context");
     let settings = ContextSettings {
         tokens: request.context_tokens,
         sequences: request.sequences_max,
@@ -99,6 +97,15 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         threads: threads(request.threads),
         flash_attention: request.flash_attention,
     };
+    let key = Key::new(path, &build::name(), &settings, request.use_extra_bufts);
+    let key = key.map_err(|error| unreadable(request, &error))?;
+    let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
+    let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
+    if !model.generates() || model.size() == 0 || !model.has_texts() {
+        let message = "the model does not generate text; load one that does";
+        return Err(LoadError::Model(message.to_owned()));
+    }
+    stage(writer, "context");
     let context = Context::new(Arc::clone(&model), settings);
     let mut context = context.map_err(|error| LoadError::Memory(error.to_string()))?;
     if !context.has_memory() {
@@ -125,7 +132,15 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     };
     let cells = context.tokens();
     let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
-    Ok(Engine { model, context, sequences: settings.sequences, sequence_tokens, loaded })
+    let folder = Some(Path::new(&request.prefix_folder));
+    let budget = Budget {
+        memory_bytes: usize::try_from(request.prefix_memory_bytes).unwrap_or(usize::MAX),
+        folder: folder.filter(|path| !path.as_os_str().is_empty()),
+        disk_bytes: request.prefix_disk_bytes,
+    };
+    let snapshots = Store::open(key, &budget);
+    let sequences = settings.sequences;
+    Ok(Engine { model, context, sequences, sequence_tokens, snapshots, loaded })
 }
 
 /// Finds what is wrong with a request before llama.cpp does, whose parser is not for strangers.
@@ -152,21 +167,23 @@ fn check(request: &Load) -> Result<(), LoadError> {
         let message = format!("threads: {}; use 0 to 1024", request.threads);
         return Err(LoadError::Request(message));
     }
-    let unreadable = |error: std::io::Error| {
-        LoadError::Request(format!("path: cannot read {}: {error}", request.path))
-    };
     // Not opened before it is known to be a file: a pipe would block.
-    if !std::fs::metadata(&request.path).map_err(unreadable)?.is_file() {
+    if !std::fs::metadata(&request.path).map_err(|error| unreadable(request, &error))?.is_file() {
         return Err(LoadError::Request(format!("path: {} is not a file", request.path)));
     }
     let mut magic = Vec::new();
-    let start = File::open(&request.path).map_err(unreadable)?.take(4);
-    { start }.read_to_end(&mut magic).map_err(unreadable)?;
+    File::open(&request.path)
+        .and_then(|start| start.take(4).read_to_end(&mut magic))
+        .map_err(|error| unreadable(request, &error))?;
     if magic != GGUF_MAGIC {
         let message = format!("{} is not a GGUF file; download it again", request.path);
         return Err(LoadError::Model(message));
     }
     Ok(())
+}
+
+fn unreadable(request: &Load, error: &io::Error) -> LoadError {
+    LoadError::Request(format!("path: cannot read {}: {error}", request.path))
 }
 
 /// llama.cpp returns nothing but null; its log tells a lack of memory from a bad file.

@@ -16,6 +16,10 @@ pub struct Request {
     pub id: u64,
     /// At least one token.
     pub prompt: Vec<u32>,
+    /// How many of them other chats with the same system messages begin with as well; 0 for a
+    /// prompt that is no chat.
+    #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
+    pub system_tokens: usize,
     /// What an engine that died had generated already.
     pub resume: Vec<u32>,
     /// How to choose tokens; `max_tokens` fits in the context together with the prompt.

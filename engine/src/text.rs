@@ -3,6 +3,9 @@
 //! It has a stack of its own size because some of llama.cpp's tokenizers recurse once for every
 //! character of a long run of like characters.
 
+mod system;
+
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -13,6 +16,7 @@ use tandem_proto::engine::{
 };
 use tandem_proto::v1::ChatMessage;
 
+use self::system::SystemParts;
 use crate::chat::{Chat, Guard};
 use crate::connection::Writer;
 use crate::intake::{Handover, Job, Work};
@@ -38,6 +42,7 @@ const TOKENS_MAX: usize = 1 << 20;
 pub struct TextWorker {
     model: Arc<Model>,
     chat: Chat,
+    system_parts: RefCell<SystemParts>,
     /// Tokens that one sequence can have.
     context: u32,
     handover: Arc<Handover>,
@@ -55,7 +60,7 @@ impl TextWorker {
         let template = model.chat_template();
         let guard = Guard::new(model.control_texts(template.as_deref().unwrap_or_default()));
         let chat = Chat::new(template, guard, model.begin_text(), model.end_text());
-        Self { model, chat, context, handover, writer }
+        Self { model, chat, system_parts: RefCell::default(), context, handover, writer }
     }
 
     /// Works until the reader is gone.
@@ -112,7 +117,13 @@ impl TextWorker {
         settings.max_tokens = settings.max_tokens.min(room);
         let mut resume = generate.resume_tokens;
         resume.truncate(settings.max_tokens as usize);
-        Ok(Request { id: generate.id, prompt, resume, settings, received })
+        let system_tokens = self.system_tokens(&generate.messages, &prompt);
+        Ok(Request { id: generate.id, prompt, system_tokens, resume, settings, received })
+    }
+
+    fn system_tokens(&self, messages: &[ChatMessage], prompt: &[u32]) -> usize {
+        let mut parts = self.system_parts.borrow_mut();
+        parts.tokens(messages, prompt, |messages| self.chat_tokens(messages))
     }
 
     fn tokenize(&self, request: &Tokenize) -> Result<Message, Refusal> {

@@ -94,6 +94,25 @@ pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung) -> S
     digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
+/// Largest default for the memory of kept prefixes, in bytes.
+const PREFIX_MEMORY_BYTES_MAX: u64 = 512 << 20;
+
+/// Writes into a load request where and how much an engine may keep of the prompts that it
+/// computed, on a machine with this much memory; 0 when that is not known yet.
+pub(super) fn allow_prefixes(
+    load: &mut Load,
+    config: &tandem_config::Engine,
+    folder: &Path,
+    memory_total_bytes: u64,
+) {
+    let bytes = |mib: u32| u64::from(mib) << 20;
+    load.prefix_folder = folder.to_string_lossy().into_owned();
+    load.prefix_disk_bytes = bytes(config.prefix_disk_mib);
+    load.prefix_memory_bytes = config
+        .prefix_memory_mib
+        .map_or_else(|| PREFIX_MEMORY_BYTES_MAX.min(memory_total_bytes / 8), bytes);
+}
+
 /// The CPU as its maker names it. Blocking.
 pub(super) fn cpu_name() -> String {
     let Ok(mut system) = System::new() else { return String::new() };
@@ -121,6 +140,23 @@ mod tests {
         }
         assert_eq!(seen, [(true, true), (false, true), (false, false)]);
         assert!(choice.reason.contains("killed by SIGILL"));
+    }
+
+    #[test]
+    fn kept_prefixes_take_what_is_configured_else_a_small_part_of_memory() {
+        let allowed = |config: &tandem_config::Engine, total| {
+            let mut load = Load::default();
+            allow_prefixes(&mut load, config, Path::new("/data/prefixes"), total);
+            (load.prefix_folder, load.prefix_disk_bytes >> 20, load.prefix_memory_bytes >> 20)
+        };
+        let folder = || "/data/prefixes".to_owned();
+        let mut config = tandem_config::Engine::default();
+        assert_eq!(allowed(&config, 64 << 30), (folder(), 512, 512));
+        assert_eq!(allowed(&config, 2 << 30), (folder(), 512, 256));
+        assert_eq!(allowed(&config, 0), (folder(), 512, 0));
+        config.prefix_disk_mib = 0;
+        config.prefix_memory_mib = Some(4096);
+        assert_eq!(allowed(&config, 2 << 30), (folder(), 0, 4096));
     }
 
     #[test]

@@ -168,6 +168,8 @@ impl State {
             path: located.path.clone(),
             binary: self.arguments.binary.clone(),
             config: self.arguments.engine.clone(),
+            prefix_dir: self.arguments.prefix_dir.clone(),
+            monitor: self.arguments.monitor.clone(),
             store: self.arguments.store.clone(),
             handle: worker.clone(),
             node: self.arguments.node.child(&name),

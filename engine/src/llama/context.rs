@@ -84,13 +84,13 @@ pub type Pulse = Box<dyn Fn() -> bool + Send>;
 
 /// KV cache and compute buffers of one model. Used by one thread at a time.
 pub struct Context {
-    handle: NonNull<sys::llama_context>,
+    pub(super) handle: NonNull<sys::llama_context>,
     /// In a box of its own, to which llama.cpp holds a pointer until the handle is freed.
     pulse: Option<Box<Pulse>>,
     /// Keeps the weights alive, on which the context works.
     model: Arc<Model>,
     tokens: u32,
-    sequences: u32,
+    pub(super) sequences: u32,
     batch: u32,
     shares: bool,
     /// Tokens that a layer with a sliding window looks back on; 0 when all layers see everything.

@@ -1,6 +1,7 @@
 //! llama.cpp's log: the last lines are kept for error reports, warnings and errors also go to
 //! stderr, and the message of a failed assertion goes there before the process aborts.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::raw::{c_char, c_void};
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +19,11 @@ const LINE_BYTES_MAX: usize = 500;
 
 static RECENT: Mutex<Recent> =
     Mutex::new(Recent { lines: VecDeque::new(), open: String::new(), level: 0 });
+
+thread_local! {
+    /// Errors that llama.cpp reports on this thread, while somebody wants to know them.
+    static ERRORS: RefCell<Option<String>> = const { RefCell::new(None) };
+}
 
 struct Recent {
     lines: VecDeque<String>,
@@ -61,6 +67,13 @@ pub fn recent() -> Vec<String> {
     RECENT.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
 }
 
+/// What `call` returns, and the errors that llama.cpp logged meanwhile on this thread.
+pub(super) fn with_errors<T>(call: impl FnOnce() -> T) -> (T, String) {
+    ERRORS.set(Some(String::new()));
+    let result = call();
+    (result, ERRORS.take().unwrap_or_default())
+}
+
 /// Takes over llama.cpp's log and its abort message.
 pub(super) fn capture() {
     // SAFETY: both callbacks live as long as the program, use no user data and do not unwind.
@@ -74,6 +87,13 @@ pub(super) fn capture() {
 unsafe extern "C" fn on_log(level: sys::ggml_log_level, line: *const c_char, _: *mut c_void) {
     // SAFETY: llama.cpp passes a NUL-terminated string that lives during the call.
     let line = unsafe { text(line) };
+    if level == sys::GGML_LOG_LEVEL_ERROR {
+        ERRORS.with_borrow_mut(|errors| {
+            if let Some(errors) = errors.as_mut().filter(|errors| errors.len() < LINE_BYTES_MAX) {
+                errors.push_str(&line);
+            }
+        });
+    }
     RECENT.lock().unwrap_or_else(PoisonError::into_inner).append(level, &line);
 }
 

@@ -40,6 +40,7 @@ fn request(resume: &str, max_tokens: u32, stop: &[&str]) -> Request {
     Request {
         id: 9,
         prompt: tokens("prompt"),
+        system_tokens: 0,
         resume: tokens(resume),
         settings: Settings { temperature: 0.0, max_tokens, stop, ..neutral() },
         received: Instant::now(),

@@ -1,0 +1,153 @@
+//! What a snapshot is valid for.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest, Sha256};
+
+use crate::llama::ContextSettings;
+
+/// What [`crate::llama::Context::new`] decides by itself. llama.cpp checks the same once more when
+/// it restores a state.
+const CACHE: &str = "unified, keys f16, values f16";
+
+/// Bytes of the model file that are looked at, at either end. The first hold its metadata, rope
+/// settings among them, and the names and types of its tensors.
+const END_BYTES: u64 = 1 << 20;
+
+/// Names everything that a state depends on: model file, build, and settings. A state is restored
+/// only under the key that it was saved under.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key of the model at `path`, used by engine `build` with these settings. To be made
+    /// before the model is loaded: a file replaced meanwhile then has a new key the next time.
+    ///
+    /// The path says nothing about a file and reading all of it takes as long as loading it, so the
+    /// file is known by its size, its two ends, and the time of its last change, for the tensors
+    /// between. A copy with a new time only starts without snapshots.
+    ///
+    /// All settings of the context count. Some change the state (flash attention its layout, the
+    /// number of tokens the rope factors of models trained for long contexts), others only the
+    /// rounding (threads, batches, kernels); none changes often enough to be worth the distinction.
+    pub fn new(
+        path: &Path,
+        build: &str,
+        settings: &ContextSettings,
+        use_extra_bufts: bool,
+    ) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let facts = file.metadata()?;
+        let changed = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut hash = Sha256::new();
+        hash.update(facts.len().to_le_bytes());
+        hash.update(changed.as_nanos().to_le_bytes());
+        hash.update(end(&mut file)?);
+        file.seek(SeekFrom::Start(facts.len().saturating_sub(END_BYTES)))?;
+        hash.update(end(&mut file)?);
+        let how = format!("{CACHE}, repacked {use_extra_bufts}, {settings:?}");
+        for text in [build, how.as_str()] {
+            hash.update(text.len().to_le_bytes());
+            hash.update(text);
+        }
+        Ok(Self(hash.finalize().into()))
+    }
+
+    /// The key as it is stored.
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(name: &str) -> Self {
+        Self(Sha256::digest(name).into())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", hex(&self.0))
+    }
+}
+
+/// Bytes as file names have them.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+/// Hash of the next bytes of a file.
+fn end(file: &mut File) -> io::Result<[u8; 32]> {
+    let mut bytes = Vec::new();
+    file.take(END_BYTES).read_to_end(&mut bytes)?;
+    Ok(Sha256::digest(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    const SETTINGS: ContextSettings = ContextSettings {
+        tokens: 4096,
+        sequences: 8,
+        batch: 512,
+        threads: 2,
+        flash_attention: true,
+    };
+
+    fn key(path: &Path) -> Key {
+        Key::new(path, "build", &SETTINGS, true).unwrap()
+    }
+
+    #[test]
+    fn another_build_or_setting_is_another_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.gguf");
+        fs::write(&path, "model").unwrap();
+        let original = key(&path);
+        assert_eq!(key(&path), original);
+        let keys = [
+            Key::new(&path, "build 2", &SETTINGS, true),
+            Key::new(&path, "build", &SETTINGS, false),
+            Key::new(&path, "build", &ContextSettings { tokens: 8192, ..SETTINGS }, true),
+            Key::new(&path, "build", &ContextSettings { flash_attention: false, ..SETTINGS }, true),
+        ];
+        for (index, key) in keys.into_iter().enumerate() {
+            assert_ne!(key.unwrap(), original, "{index}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_size_ends_and_time_and_not_by_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let write = |name: &str, bytes: &[u8], time| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+            key(&path)
+        };
+        let mut bytes = vec![7; 3 << 20];
+        let original = write("a.gguf", &bytes, time);
+        assert_eq!(write("b.gguf", &bytes, time), original);
+        assert_ne!(write("a.gguf", &bytes, time + Duration::from_nanos(1)), original);
+        assert_ne!(write("a.gguf", &bytes[1..], time), original);
+        for place in [0, bytes.len() - 1] {
+            bytes[place] ^= 1;
+            assert_ne!(write("a.gguf", &bytes, time), original, "byte {place}");
+            bytes[place] ^= 1;
+        }
+    }
+
+    #[test]
+    fn a_missing_file_has_no_key() {
+        assert!(Key::new(Path::new("/no/such/file"), "build", &SETTINGS, true).is_err());
+    }
+}
