@@ -6,6 +6,8 @@
 //! checked here before the call.
 
 mod context;
+#[cfg(test)]
+pub mod fixture;
 mod log;
 mod model;
 #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]

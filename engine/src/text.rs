@@ -214,3 +214,6 @@ fn too_long_text() -> Refusal {
 fn length(tokens: &[u32]) -> u32 {
     u32::try_from(tokens.len()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,7 +277,9 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_limits_are_refused_before_memory_is_taken() {
-        for (tokens, state) in [(0, 1), (TOKENS_MAX as u32 + 1, 1), (1, u64::MAX), (u32::MAX, 1)] {
+        for (tokens, state) in
+            [(0, 1), (u32::try_from(TOKENS_MAX).unwrap() + 1, 1), (1, u64::MAX), (u32::MAX, 1)]
+        {
             let mut bytes = written(&snapshot());
             bytes[12..16].copy_from_slice(&tokens.to_le_bytes());
             bytes[16..24].copy_from_slice(&state.to_le_bytes());

@@ -1,25 +1,13 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-use std::path::PathBuf;
-use std::sync::{Arc, Once};
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::llama::{self, Batch, ContextSettings, Model};
+use crate::llama::{Batch, ContextSettings, fixture};
 
 const SETTINGS: ContextSettings =
     ContextSettings { tokens: 2048, sequences: 4, batch: 512, threads: 2, flash_attention: true };
 
-fn model() -> Arc<Model> {
-    static INIT: Once = Once::new();
-    INIT.call_once(llama::init);
-    let path = std::env::var_os("TANDEM_TEST_MODEL").map(PathBuf::from).expect(
-        "TANDEM_TEST_MODEL is not set: it names the GGUF file to test with; `make test` sets it",
-    );
-    Arc::new(Model::load(&path, false, |_| {}).unwrap())
-}
-
 fn context(settings: ContextSettings) -> Context {
-    Context::new(model(), settings).unwrap()
+    Context::new(fixture::model(), settings).unwrap()
 }
 
 /// Tokens that every vocabulary has.
