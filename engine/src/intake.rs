@@ -205,6 +205,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::reasoning::Splitter;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Receiver, channel};
@@ -233,7 +234,15 @@ mod tests {
 
     fn request(id: u64) -> Request {
         let settings = crate::sampling::tests::neutral();
-        Request { id, prompt: vec![1], resume: Vec::new(), settings, received: Instant::now() }
+        Request {
+            id,
+            prompt: vec![1],
+            resume: Vec::new(),
+            settings,
+            splitter: Splitter::default(),
+            draft: None,
+            received: Instant::now(),
+        }
     }
 
     /// What the engine sent, after everything that could send is dropped.

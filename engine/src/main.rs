@@ -26,11 +26,13 @@ mod load;
 mod log;
 mod output;
 mod process;
+mod reasoning;
 mod request;
 mod sampler;
 mod sampling;
 mod scheduler;
 mod text;
+mod transcript;
 mod vocabulary;
 
 use std::io::{self, Write};
@@ -157,9 +159,11 @@ fn work(
     writer.send(Outgoing::Loaded(engine.loaded));
     let model = Arc::clone(&engine.model);
     let text_writer = Arc::clone(writer);
+    let template = load::template(request, &model);
     let text = thread::Builder::new().name("text".to_owned()).stack_size(text::STACK_BYTES).spawn(
         move || {
-            TextWorker::new(model, engine.sequence_tokens, handover, text_writer).run(&jobs);
+            TextWorker::new(model, template, engine.sequence_tokens, handover, text_writer)
+                .run(&jobs);
         },
     );
     if let Err(error) = text {

@@ -162,7 +162,7 @@ async fn deliver(
     if text.is_empty() && logprobs.is_empty() {
         return Ok(());
     }
-    within(limits.deadline(), blame, outlet.send(TrackEvent::Delta { text, logprobs })).await
+    within(limits.deadline(), blame, outlet.send(TrackEvent::Delta { text, reasoning: String::new(), logprobs })).await
 }
 
 /// The body of an answer that is not streamed.

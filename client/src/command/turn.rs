@@ -41,6 +41,10 @@ pub(crate) struct Options {
     #[arg(long)]
     explain: bool,
 
+    /// Show what a model that reasons thinks before it answers, on standard error
+    #[arg(long)]
+    show_reasoning: bool,
+
     #[command(flatten)]
     sampling: Sampling,
 }
@@ -180,7 +184,7 @@ pub(crate) async fn ask(
     conversation: String,
 ) -> Result<(), Failure> {
     let request = options.request(prompt, conversation, terminal.is_watched());
-    let mut view = View::new(terminal, options.explain);
+    let mut view = View::new(terminal, options);
     let outcome = unless_interrupted(stream(client, request, &mut view)).await;
     view.end().await?;
     let answer = outcome?;
@@ -219,16 +223,26 @@ async fn stream(
 struct View {
     terminal: Terminal,
     explain: bool,
+    show_reasoning: bool,
     spinner: ProgressBar,
     /// Track of the text shown so far.
     track: Option<v1::Track>,
     in_line: bool,
+    /// The last that was shown is a thought.
+    thinking: bool,
 }
 
 impl View {
-    fn new(terminal: Terminal, explain: bool) -> Self {
-        let spinner = terminal.spinner("thinking");
-        Self { terminal, explain, spinner, track: None, in_line: false }
+    fn new(terminal: Terminal, options: &Options) -> Self {
+        Self {
+            terminal,
+            explain: options.explain,
+            show_reasoning: options.show_reasoning,
+            spinner: terminal.spinner("thinking"),
+            track: None,
+            in_line: false,
+            thinking: false,
+        }
     }
 
     async fn show(&mut self, event: &Event) -> Result<(), Failure> {
@@ -242,8 +256,14 @@ impl View {
                 }
                 self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
             }
+            Event::Delta(delta) if self.show_reasoning && !delta.reasoning.is_empty() => {
+                self.spinner.finish_and_clear();
+                self.thinking = true;
+                self.terminal.thought(&delta.reasoning);
+            }
             Event::Delta(delta) if !self.terminal.json() && !delta.text.is_empty() => {
                 self.spinner.finish_and_clear();
+                self.end_thought();
                 if self.track.is_some_and(|track| track != delta.track()) {
                     // The other track begins its answer anew.
                     self.end_line().await?;
@@ -260,7 +280,14 @@ impl View {
     /// Leaves standard output at the begin of a line, however the answer ended.
     async fn end(&mut self) -> Result<(), Failure> {
         self.spinner.finish_and_clear();
+        self.end_thought();
         self.end_line().await
+    }
+
+    fn end_thought(&mut self) {
+        if std::mem::take(&mut self.thinking) {
+            self.terminal.thought("\n\n");
+        }
     }
 
     async fn end_line(&mut self) -> Result<(), Failure> {

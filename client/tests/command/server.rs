@@ -140,7 +140,7 @@ fn delta(text: &str) -> Event {
     Event::Delta(v1::Delta {
         track: v1::Track::Fast.into(),
         text: text.into(),
-        logprobs: Vec::new(),
+        ..v1::Delta::default()
     })
 }
 

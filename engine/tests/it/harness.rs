@@ -67,6 +67,7 @@ pub fn load_request() -> Load {
         use_extra_bufts: false,
         flash_attention: true,
         self_test: true,
+        chat_template: String::new(),
     }
 }
 

@@ -6,4 +6,6 @@ mod harness;
 mod lifecycle;
 mod requests;
 mod resume;
+mod template;
 mod tokens;
+mod transcript;
