@@ -5,7 +5,7 @@ mod guard;
 mod tracking;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use minijinja_contrib::pycompat;
 use tandem_proto::v1::{ChatMessage, Role};
@@ -139,6 +139,14 @@ fn environment(now: fn() -> u64) -> Environment<'static> {
     environment.set_unknown_method_callback(pycompat::unknown_method_callback);
     environment.set_fuel(Some(FUEL));
     environment.add_filter("tojson", to_json);
+    // As Python has it: nothing cannot be iterated over, and strings are sequences.
+    environment.add_test("iterable", |value: &Value| {
+        !value.is_none() && value.try_iter().is_ok()
+    });
+    environment.add_test("sequence", |value: &Value| {
+        let kind = value.kind();
+        value.is_undefined() || matches!(kind, ValueKind::Seq | ValueKind::String | ValueKind::Map)
+    });
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
