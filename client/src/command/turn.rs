@@ -251,30 +251,37 @@ impl View {
                 self.spinner.suspend(|| self.terminal.explain(&explanation(routed)));
             }
             Event::Notice(notice) => {
+                self.end_thought();
                 if self.terminal.mixes_notices() && std::mem::take(&mut self.in_line) {
                     self.terminal.notice("");
                 }
                 self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
             }
-            Event::Delta(delta) if self.show_reasoning && !delta.reasoning.is_empty() => {
-                self.spinner.finish_and_clear();
-                self.thinking = true;
-                self.terminal.thought(&delta.reasoning);
-            }
-            Event::Delta(delta) if !self.terminal.json() && !delta.text.is_empty() => {
-                self.spinner.finish_and_clear();
-                self.end_thought();
-                if self.track.is_some_and(|track| track != delta.track()) {
-                    // The other track begins its answer anew.
-                    self.end_line().await?;
+            Event::Delta(delta) if !self.terminal.json() => {
+                if self.show_reasoning && !delta.reasoning.is_empty() {
+                    self.spinner.finish_and_clear();
+                    self.thinking = true;
+                    self.terminal.thought(&delta.reasoning);
                 }
-                self.track = Some(delta.track());
-                self.in_line = !delta.text.ends_with('\n');
-                self.terminal.answer(delta.text.clone()).await?;
+                if !delta.text.is_empty() {
+                    self.answer(delta).await?;
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    async fn answer(&mut self, delta: &v1::Delta) -> Result<(), Failure> {
+        self.spinner.finish_and_clear();
+        self.end_thought();
+        if self.track.is_some_and(|track| track != delta.track()) {
+            // The other track begins its answer anew.
+            self.end_line().await?;
+        }
+        self.track = Some(delta.track());
+        self.in_line = !delta.text.ends_with('\n');
+        self.terminal.answer(delta.text.clone()).await
     }
 
     /// Leaves standard output at the begin of a line, however the answer ended.
