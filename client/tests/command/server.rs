@@ -259,7 +259,8 @@ impl assistant_server::Assistant for Script {
                 vec![routed(), delta("first"), waiting(), delta(" second"), done(&request)]
             }
             "thoughtful" => {
-                let last = v1::Delta { reasoning: "two.".into(), text: "Four.".into(), ..thought() };
+                let last =
+                    v1::Delta { reasoning: "two.".into(), text: "Four.".into(), ..thought() };
                 vec![routed(), Event::Delta(thought()), Event::Delta(last), done(&request)]
             }
             "too long" => {
