@@ -283,6 +283,23 @@ mod tests {
     }
 
     #[test]
+    fn a_thought_is_told_from_the_answer_wherever_its_bytes_are_cut() {
+        let reasoning = Reasoning::new("{{ '</think>' }}", |_| None);
+        let bytes = "\n<think>\nHm, 世界 </th.\n</think>\n\nGrüße, <think>! END".as_bytes();
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                let mut output = Output::new(vec!["END".to_owned()], reasoning.splitter(""));
+                let mut said = Said::default();
+                for piece in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
+                    said.push(&output.push_bytes(piece).said);
+                }
+                assert_eq!(said.reasoning, "Hm, 世界 </th.", "cut at {first} and {second}");
+                assert_eq!(said.text, "Grüße, <think>! ", "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
     fn a_stop_string_ends_a_thought_and_what_was_held_back_of_it_comes_out() {
         let (said, _) = thinking(&["END"], &tokens(&[&[200], b"Hm [/THEND never"]));
         assert_eq!((said.reasoning.as_str(), said.text.as_str()), ("Hm [/TH", ""));

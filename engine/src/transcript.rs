@@ -51,11 +51,12 @@ impl Transcripts {
             let ends = entry.ends.iter().filter(move |(bytes, _)| *bytes <= common);
             ends.map(move |&(bytes, tokens)| (bytes, at, tokens))
         });
-        let seams = candidates.filter(|(bytes, ..)| {
+        let mut candidates: Vec<_> = candidates.collect();
+        // The longest first; of the same length, the most recent.
+        candidates.sort_unstable_by(|a, b| b.cmp(a));
+        let (bytes, at, tokens) = candidates.into_iter().find(|(bytes, ..)| {
             text.split_at_checked(*bytes).is_some_and(|(before, behind)| is_seam(before, behind))
-        });
-        // Of the same length, the most recent.
-        let (bytes, at, tokens) = seams.max()?;
+        })?;
         let found = shelf.entries.get(at)?.tokens.get(..tokens)?.to_vec();
         if let Some(entry) = shelf.entries.remove(at) {
             shelf.entries.push_back(entry);
