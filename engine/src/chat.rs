@@ -140,9 +140,7 @@ fn environment(now: fn() -> u64) -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.add_filter("tojson", to_json);
     // As Python has it: nothing cannot be iterated over, and strings are sequences.
-    environment.add_test("iterable", |value: &Value| {
-        !value.is_none() && value.try_iter().is_ok()
-    });
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_test("sequence", |value: &Value| {
         let kind = value.kind();
         value.is_undefined() || matches!(kind, ValueKind::Seq | ValueKind::String | ValueKind::Map)
