@@ -62,17 +62,12 @@ pub struct Chat {
 
 impl Chat {
     /// Compiles `template`, `ChatML` if there is none.
-    pub fn new(
-        template: Option<String>,
-        guard: Guard,
-        begin_text: String,
-        end_text: String,
-    ) -> Self {
+    pub fn new(template: Option<&str>, guard: Guard, begin_text: String, end_text: String) -> Self {
         Self::with_clock(template, guard, begin_text, end_text, clock::now)
     }
 
     fn with_clock(
-        template: Option<String>,
+        template: Option<&str>,
         guard: Guard,
         begin_text: String,
         end_text: String,
@@ -80,7 +75,7 @@ impl Chat {
     ) -> Self {
         let mut environment = environment(now);
         let borrowed = template.is_none();
-        let compiled = compile(&mut environment, template.as_deref().unwrap_or(CHATML));
+        let compiled = compile(&mut environment, template.unwrap_or(CHATML));
         let broken = compiled.err().map(|error| error.to_string());
         Self { environment, broken, borrowed, guard, begin_text, end_text }
     }

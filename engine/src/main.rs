@@ -162,8 +162,14 @@ fn work(
     let template = load::template(request, &model);
     let text = thread::Builder::new().name("text".to_owned()).stack_size(text::STACK_BYTES).spawn(
         move || {
-            TextWorker::new(model, template, engine.sequence_tokens, handover, text_writer)
-                .run(&jobs);
+            TextWorker::new(
+                model,
+                template.as_deref(),
+                engine.sequence_tokens,
+                handover,
+                text_writer,
+            )
+            .run(&jobs);
         },
     );
     if let Err(error) = text {

@@ -13,7 +13,7 @@ struct Marks {
     close: &'static str,
 }
 
-/// Of Qwen, DeepSeek and most others; of Command; of Magistral.
+/// Of Qwen, `DeepSeek` and most others; of Command; of Magistral.
 const FAMILIES: [Marks; 3] = [
     Marks { open: "<think>", close: "</think>" },
     Marks { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },

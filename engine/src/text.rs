@@ -53,12 +53,12 @@ impl TextWorker {
     /// `template` renders.
     pub fn new(
         model: Arc<Model>,
-        template: Option<String>,
+        template: Option<&str>,
         context: u32,
         handover: Arc<Handover>,
         writer: Arc<Writer>,
     ) -> Self {
-        let text = template.as_deref().unwrap_or_default();
+        let text = template.unwrap_or_default();
         let guard = Guard::new(model.control_texts(text));
         let reasoning = Reasoning::new(text, |mark| match *model.tokenize(mark, true)? {
             [token] => Some(token),

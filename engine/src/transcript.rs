@@ -45,8 +45,8 @@ impl Transcripts {
         text: &str,
         is_seam: impl Fn(&str, &str) -> bool,
     ) -> Option<(Vec<u32>, usize)> {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let candidates = shelf.entries.iter().enumerate().flat_map(|(at, entry)| {
+        let mut kept = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let candidates = kept.entries.iter().enumerate().flat_map(|(at, entry)| {
             let common = common_length(&entry.text, text);
             let ends = entry.ends.iter().filter(move |(bytes, _)| *bytes <= common);
             ends.map(move |&(bytes, tokens)| (bytes, at, tokens))
@@ -57,24 +57,24 @@ impl Transcripts {
         let (bytes, at, tokens) = candidates.into_iter().find(|(bytes, ..)| {
             text.split_at_checked(*bytes).is_some_and(|(before, behind)| is_seam(before, behind))
         })?;
-        let found = shelf.entries.get(at)?.tokens.get(..tokens)?.to_vec();
-        if let Some(entry) = shelf.entries.remove(at) {
-            shelf.entries.push_back(entry);
+        let found = kept.entries.get(at)?.tokens.get(..tokens)?.to_vec();
+        if let Some(entry) = kept.entries.remove(at) {
+            kept.entries.push_back(entry);
         }
         Some((found, bytes))
     }
 
     /// Remembers that `text` is made of `tokens`.
     fn remember(&self, text: String, tokens: Vec<u32>) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ends = Vec::new();
         // The conversation before this answer.
-        let before = shelf
+        let before = kept
             .entries
             .iter()
             .position(|entry| text.starts_with(&entry.text) && tokens.starts_with(&entry.tokens));
-        if let Some(entry) = before.and_then(|at| shelf.entries.remove(at)) {
-            shelf.bytes -= entry.bytes();
+        if let Some(entry) = before.and_then(|at| kept.entries.remove(at)) {
+            kept.bytes -= entry.bytes();
             ends = entry.ends;
         }
         let end = (text.len(), tokens.len());
@@ -82,11 +82,11 @@ impl Transcripts {
             ends.push(end);
         }
         let entry = Entry { text, tokens, ends };
-        shelf.bytes += entry.bytes();
-        shelf.entries.push_back(entry);
-        while shelf.entries.len() > ENTRIES_MAX || shelf.bytes > BYTES_MAX {
-            let Some(oldest) = shelf.entries.pop_front() else { break };
-            shelf.bytes -= oldest.bytes();
+        kept.bytes += entry.bytes();
+        kept.entries.push_back(entry);
+        while kept.entries.len() > ENTRIES_MAX || kept.bytes > BYTES_MAX {
+            let Some(oldest) = kept.entries.pop_front() else { break };
+            kept.bytes -= oldest.bytes();
         }
     }
 }

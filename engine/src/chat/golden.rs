@@ -1,4 +1,5 @@
 //! Prompts of many model families, compared byte for byte with those of Hugging Face's library.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,7 +76,7 @@ fn chat(name: &str, family: &Family, now: fn() -> u64) -> Chat {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chat");
     let template = std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
     let guard = Guard::new(CONTROLS.map(str::to_owned).to_vec());
-    Chat::with_clock(Some(template), guard, family.begin.clone(), family.end.clone(), now)
+    Chat::with_clock(Some(&template), guard, family.begin.clone(), family.end.clone(), now)
 }
 
 #[test]
