@@ -227,9 +227,18 @@ struct View {
     spinner: ProgressBar,
     /// Track of the text shown so far.
     track: Option<v1::Track>,
-    in_line: bool,
-    /// The last that was shown is a thought.
-    thinking: bool,
+    shown: Shown,
+}
+
+/// What was shown last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Nothing, or a whole line.
+    Line,
+    /// A line of the answer that may go on.
+    Answer,
+    /// A piece of a thought.
+    Thought,
 }
 
 impl View {
@@ -240,8 +249,7 @@ impl View {
             show_reasoning: options.show_reasoning,
             spinner: terminal.spinner("thinking"),
             track: None,
-            in_line: false,
-            thinking: false,
+            shown: Shown::Line,
         }
     }
 
@@ -252,7 +260,8 @@ impl View {
             }
             Event::Notice(notice) => {
                 self.end_thought();
-                if self.terminal.mixes_notices() && std::mem::take(&mut self.in_line) {
+                if self.terminal.mixes_notices() && self.shown == Shown::Answer {
+                    self.shown = Shown::Line;
                     self.terminal.notice("");
                 }
                 self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
@@ -260,7 +269,8 @@ impl View {
             Event::Delta(delta) if !self.terminal.json() => {
                 if self.show_reasoning && !delta.reasoning.is_empty() {
                     self.spinner.finish_and_clear();
-                    self.thinking = true;
+                    self.end_line().await?;
+                    self.shown = Shown::Thought;
                     self.terminal.thought(&delta.reasoning);
                 }
                 if !delta.text.is_empty() {
@@ -280,7 +290,7 @@ impl View {
             self.end_line().await?;
         }
         self.track = Some(delta.track());
-        self.in_line = !delta.text.ends_with('\n');
+        self.shown = if delta.text.ends_with('\n') { Shown::Line } else { Shown::Answer };
         self.terminal.answer(delta.text.clone()).await
     }
 
@@ -292,13 +302,15 @@ impl View {
     }
 
     fn end_thought(&mut self) {
-        if std::mem::take(&mut self.thinking) {
+        if self.shown == Shown::Thought {
+            self.shown = Shown::Line;
             self.terminal.thought("\n\n");
         }
     }
 
     async fn end_line(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.in_line) {
+        if self.shown == Shown::Answer {
+            self.shown = Shown::Line;
             self.terminal.answer("\n".into()).await
         } else {
             Ok(())
