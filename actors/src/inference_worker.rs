@@ -50,6 +50,8 @@ pub struct Arguments {
     pub path: PathBuf,
     /// The engine binary.
     pub binary: PathBuf,
+    /// Chat template that takes the place of the file's own; empty when there is none.
+    pub template: String,
     /// Settings of the engine.
     pub config: tandem_config::Engine,
     /// Where engines save the beginnings of prompts.

@@ -20,6 +20,7 @@ pub mod gguf;
 mod hosting;
 mod inspect;
 mod state;
+mod template;
 
 use inspect::Inspected;
 use state::State;

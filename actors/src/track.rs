@@ -52,7 +52,9 @@ pub enum TrackEvent {
     Delta {
         /// May be empty when only log-probabilities are reported.
         text: String,
-        /// Of the tokens behind `text`, when asked for.
+        /// What the model thinks before its answer; no part of it.
+        reasoning: String,
+        /// Of the tokens behind both, when asked for.
         logprobs: Vec<TokenLogprob>,
     },
     /// The engine died; the answer goes on.

@@ -157,6 +157,15 @@ impl Terminal {
         }
     }
 
+    /// Says a piece of what a model thinks, dim where there are colours.
+    pub(crate) fn thought(self, text: &str) {
+        match self.stderr {
+            _ if self.json() => {}
+            Sink::Styled => self.write_err(&format!("\x1b[2m{}\x1b[0m", printable(text))),
+            sink => self.write_err(&sink.safe(text)),
+        }
+    }
+
     /// Reports a failure: `error: …` and `hint: …`, or JSON.
     pub(crate) fn error(self, failure: &Failure) {
         if failure.is_closed_pipe() {

@@ -1,6 +1,6 @@
 //! From what was written to settings that can be used, or to all that is wrong with it.
 
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, mem, path::Path};
 
 use crate::{
     Config, Error, Origin, Overrides, Problem, Provider,
@@ -39,6 +39,9 @@ impl Config {
         source::overlay(&mut written, &environment.variables);
 
         let mut config = Self::defaults(environment.data_dir(), environment.socket());
+        if let Some(folder) = std::path::absolute(&path).ok().as_deref().and_then(Path::parent) {
+            config.engine.templates = folder.join("templates");
+        }
         let mut reader = Reader {
             path: String::new(),
             table: written,

@@ -91,6 +91,12 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         &Optional(AbsolutePath, "\"/path/to/tandem-engine\""),
     );
     v.setting(
+        "templates",
+        "folder of the chat templates, NAME.jinja, that a catalog entry can name",
+        &mut engine.templates,
+        &AbsolutePath,
+    );
+    v.setting(
         "context_tokens",
         "tokens of context that all answers of a model share",
         &mut engine.context_tokens,

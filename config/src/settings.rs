@@ -28,6 +28,7 @@ pub struct Config {
 impl Config {
     /// Every default, for a daemon that keeps its data in `data_dir` and listens on `socket`.
     pub fn defaults(data_dir: PathBuf, socket: PathBuf) -> Self {
+        let templates = data_dir.join("templates");
         Self {
             models: Models {
                 default: "smollm2-135m-instruct".into(),
@@ -40,7 +41,7 @@ impl Config {
                 drain_timeout: Duration::from_secs(8),
                 prompt_bytes_max: 1 << 20,
             },
-            engine: Engine::default(),
+            engine: Engine { templates, ..Engine::default() },
             router: Router::default(),
             providers: BTreeMap::new(),
             memory: Memory::default(),
@@ -68,6 +69,8 @@ pub struct Daemon {
 pub struct Engine {
     /// The program; when absent, `tandem-engine` beside `tandemd`.
     pub binary: Option<PathBuf>,
+    /// Folder of the chat templates that the catalog names: `NAME.jinja`.
+    pub templates: PathBuf,
     /// Tokens of context that all sequences of an engine share.
     pub context_tokens: u32,
     /// Sequences that one engine works on together.
@@ -100,6 +103,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             binary: None,
+            templates: PathBuf::from("/etc/tandem/templates"),
             context_tokens: 8192,
             sequences_max: 8,
             batch_tokens: 512,

@@ -363,6 +363,7 @@ fn data_is_in_tandem_home_else_where_xdg_says_else_in_the_home_directory() {
         let config = Config::load_in(&environment, &Overrides::default()).unwrap();
         assert_eq!(config.daemon.data_dir, PathBuf::from(data));
         assert_eq!(config.models.dir, PathBuf::from(data).join("models"));
+        assert_eq!(config.engine.templates, PathBuf::from(file).with_file_name("templates"));
     }
 }
 

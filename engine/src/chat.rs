@@ -2,14 +2,15 @@
 
 mod clock;
 mod guard;
+mod tracking;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use minijinja_contrib::pycompat;
 use tandem_proto::v1::{ChatMessage, Role};
 
-pub use guard::Guard;
+pub use guard::{Guard, SEAM};
 
 /// For models without a template of their own.
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' \
@@ -22,6 +23,12 @@ const CHATML_END: &str = "<|im_end|>";
 const FUEL: u64 = 10_000_000;
 
 const NAME: &str = "chat";
+
+/// What is wrong with a template as such, with its line; `None` when it compiles.
+pub fn problem(template: &str) -> Option<String> {
+    let mut environment = environment(clock::now);
+    compile(&mut environment, template).err().map(|error| error.to_string())
+}
 
 /// Why messages could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -55,27 +62,20 @@ pub struct Chat {
 
 impl Chat {
     /// Compiles `template`, `ChatML` if there is none.
-    pub fn new(
-        template: Option<String>,
+    pub fn new(template: Option<&str>, guard: Guard, begin_text: String, end_text: String) -> Self {
+        Self::with_clock(template, guard, begin_text, end_text, clock::now)
+    }
+
+    fn with_clock(
+        template: Option<&str>,
         guard: Guard,
         begin_text: String,
         end_text: String,
+        now: fn() -> u64,
     ) -> Self {
-        let mut environment = Environment::new();
-        // As Hugging Face's library, for which templates are written, sets up Jinja.
-        if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
-            environment.set_syntax(syntax);
-        }
-        environment.set_unknown_method_callback(pycompat::unknown_method_callback);
-        environment.set_fuel(Some(FUEL));
-        environment.add_filter("tojson", to_json);
-        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_function("strftime_now", |format: String| clock::now(&format));
+        let mut environment = environment(now);
         let borrowed = template.is_none();
-        let template = template.unwrap_or_else(|| CHATML.to_owned());
-        let compiled = environment.add_template_owned(NAME, template);
+        let compiled = compile(&mut environment, template.unwrap_or(CHATML));
         let broken = compiled.err().map(|error| error.to_string());
         Self { environment, broken, borrowed, guard, begin_text, end_text }
     }
@@ -84,6 +84,12 @@ impl Chat {
     /// its end as text, and would go on with both parts of the conversation.
     pub fn stop(&self) -> Option<&'static str> {
         self.borrowed.then_some(CHATML_END)
+    }
+
+    /// Whether a text that ends with `before` can be cut there, without a token on both sides:
+    /// `behind` begins with a control token, and none lies across the cut.
+    pub fn is_seam(&self, before: &str, behind: &str) -> bool {
+        self.guard.begins_with_control(behind) && !self.guard.spans(before, behind)
     }
 
     /// The prompt, in pieces that are to be tokenized one by one with control tokens read as
@@ -108,6 +114,9 @@ impl Chat {
             .collect::<Result<_, _>>()?;
         let rendered = self.environment.get_template(NAME)?.render(context! {
             messages => messages,
+            // Hugging Face's library says that there are none, which is not the same as nothing.
+            tools => (),
+            documents => (),
             add_generation_prompt => true,
             bos_token => self.begin_text.as_str(),
             eos_token => self.end_text.as_str(),
@@ -116,9 +125,37 @@ impl Chat {
     }
 }
 
+/// Jinja as Hugging Face's library sets it up, for which templates are written.
+fn environment(now: fn() -> u64) -> Environment<'static> {
+    let mut environment = Environment::new();
+    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment.set_unknown_method_callback(pycompat::unknown_method_callback);
+    environment.set_fuel(Some(FUEL));
+    environment.add_filter("tojson", to_json);
+    // As Python has it: nothing cannot be iterated over, and strings are sequences.
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    environment.add_test("sequence", |value: &Value| {
+        let kind = value.kind();
+        value.is_undefined() || matches!(kind, ValueKind::Seq | ValueKind::String | ValueKind::Map)
+    });
+    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
+    environment.add_function("strftime_now", move |format: String| clock::at(now(), &format));
+    environment
+}
+
+fn compile(environment: &mut Environment<'static>, template: &str) -> Result<(), Error> {
+    environment.add_template_owned(NAME, tracking::removed(template))
+}
+
 /// Jinja's `tojson` without the escapes that make JSON safe inside HTML, as in prompts nobody
 /// expects them.
 fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<String, Error> {
+    // Nothing is escaped as ASCII, whether asked for or not, as almost all templates ask not to.
+    let _: Option<bool> = options.get("ensure_ascii")?;
     let escaped = minijinja::filters::tojson(value, indent, options)?.to_string();
     let mut json = String::with_capacity(escaped.len());
     let mut rest = escaped.as_str();
@@ -140,5 +177,7 @@ fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Stri
     Ok(json)
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

@@ -208,6 +208,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::reasoning::Splitter;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Receiver, channel};
@@ -236,8 +237,16 @@ mod tests {
 
     fn request(id: u64) -> Request {
         let settings = crate::sampling::tests::neutral();
-        let (prompt, resume, received) = (vec![1], Vec::new(), Instant::now());
-        Request { id, prompt, system_tokens: 0, resume, settings, received }
+        Request {
+            id,
+            prompt: vec![1],
+            system_tokens: 0,
+            resume: Vec::new(),
+            settings,
+            splitter: Splitter::default(),
+            draft: None,
+            received: Instant::now(),
+        }
     }
 
     /// What the engine sent, after everything that could send is dropped.

@@ -12,6 +12,7 @@ use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded};
 
 use crate::build;
+use crate::chat;
 use crate::connection::Writer;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
@@ -23,6 +24,9 @@ const SELF_TEST_PROMPT: u32 = 64;
 
 /// Sequences that the self test decodes together.
 const SELF_TEST_SEQUENCES: u32 = 4;
+
+/// Longest chat template in bytes.
+const TEMPLATE_BYTES_MAX: usize = 256 << 10;
 
 /// The first bytes of every model file.
 const GGUF_MAGIC: [u8; 4] = *b"GGUF";
@@ -55,6 +59,9 @@ pub enum LoadError {
     /// The file is no model that can generate.
     #[error("{0}")]
     Model(String),
+    /// The chat template that the daemon sent does not compile.
+    #[error("the chat template given for this model does not compile: {0}")]
+    Template(String),
     /// There is not enough memory.
     #[error("{0}")]
     Memory(String),
@@ -69,6 +76,7 @@ impl LoadError {
         let failure = match &self {
             Self::Request(_) => LoadFailure::Request,
             Self::Model(_) => LoadFailure::Model,
+            Self::Template(_) => LoadFailure::Template,
             Self::Memory(_) => LoadFailure::Memory,
             Self::SelfTest(_) => LoadFailure::SelfTest,
         };
@@ -127,7 +135,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         sequences_max: settings.sequences,
         vocab_size: model.size(),
         threads: settings.threads,
-        has_chat_template: model.chat_template().is_some(),
+        has_chat_template: template(request, &model).is_some(),
         load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     };
     let cells = context.tokens();
@@ -141,6 +149,12 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     let snapshots = Store::open(key, &budget);
     let sequences = settings.sequences;
     Ok(Engine { model, context, sequences, sequence_tokens, snapshots, loaded })
+}
+
+/// The chat template in effect: the daemon's, else the model's own.
+pub fn template(request: &Load, model: &Model) -> Option<String> {
+    let sent = Some(&request.chat_template).filter(|template| !template.is_empty());
+    sent.cloned().or_else(|| model.chat_template())
 }
 
 /// Finds what is wrong with a request before llama.cpp does, whose parser is not for strangers.
@@ -166,6 +180,14 @@ fn check(request: &Load) -> Result<(), LoadError> {
     if request.threads > 1024 {
         let message = format!("threads: {}; use 0 to 1024", request.threads);
         return Err(LoadError::Request(message));
+    }
+    let bytes = request.chat_template.len();
+    if bytes > TEMPLATE_BYTES_MAX {
+        let message = format!("chat_template: {bytes} bytes; at most {TEMPLATE_BYTES_MAX}");
+        return Err(LoadError::Request(message));
+    }
+    if let Some(problem) = chat::problem(&request.chat_template) {
+        return Err(LoadError::Template(problem));
     }
     // Not opened before it is known to be a file: a pipe would block.
     if !std::fs::metadata(&request.path).map_err(|error| unreadable(request, &error))?.is_file() {

@@ -26,6 +26,7 @@ mod load;
 mod log;
 mod output;
 mod process;
+mod reasoning;
 mod request;
 mod sampler;
 mod sampling;
@@ -33,6 +34,7 @@ mod scheduler;
 #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
 mod snapshot;
 mod text;
+mod transcript;
 mod vocabulary;
 
 use std::io::{self, Write};
@@ -161,9 +163,17 @@ fn work(
     writer.send(Outgoing::Loaded(engine.loaded));
     let model = Arc::clone(&engine.model);
     let text_writer = Arc::clone(writer);
+    let template = load::template(request, &model);
     let text = thread::Builder::new().name("text".to_owned()).stack_size(text::STACK_BYTES).spawn(
         move || {
-            TextWorker::new(model, engine.sequence_tokens, handover, text_writer).run(&jobs);
+            TextWorker::new(
+                model,
+                template.as_deref(),
+                engine.sequence_tokens,
+                handover,
+                text_writer,
+            )
+            .run(&jobs);
         },
     );
     if let Err(error) = text {

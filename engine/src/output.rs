@@ -1,6 +1,9 @@
-//! From token bytes to text: whole UTF-8 only, and nothing of a stop string.
+//! From tokens to text: whole UTF-8 only, nothing of a stop string, and thoughts apart.
 
-/// Turns the bytes of an answer into text as they come.
+use crate::reasoning::{Said, Splitter};
+use crate::vocabulary::Vocabulary;
+
+/// Turns the tokens of an answer into text as they come.
 #[derive(Debug)]
 pub struct Output {
     stops: Vec<String>,
@@ -8,25 +11,70 @@ pub struct Output {
     incomplete: Vec<u8>,
     /// Text that may be the beginning of a stop string.
     held: String,
+    splitter: Splitter,
+    /// Everything handed out, as long as it is what the tokens say.
+    verbatim: Option<String>,
+    piece: Vec<u8>,
 }
 
-/// What came of some bytes.
+/// What came of a token.
 #[derive(Debug, PartialEq)]
 pub struct Emitted {
     /// Text to hand out.
-    pub text: String,
+    pub said: Said,
     /// A stop string was reached: the answer ends before it.
     pub stopped: bool,
 }
 
 impl Output {
     /// Ends at the first of `stops`, none of which is empty.
-    pub fn new(stops: Vec<String>) -> Self {
-        Self { stops, incomplete: Vec::new(), held: String::new() }
+    pub fn new(stops: Vec<String>, splitter: Splitter) -> Self {
+        Self {
+            stops,
+            incomplete: Vec::new(),
+            held: String::new(),
+            splitter,
+            verbatim: Some(String::new()),
+            piece: Vec::new(),
+        }
     }
 
-    /// Takes the bytes of one token.
-    pub fn push(&mut self, bytes: &[u8]) -> Emitted {
+    /// Takes the next token.
+    pub fn push(&mut self, token: u32, vocabulary: &impl Vocabulary) -> Emitted {
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.clear();
+        if self.splitter.is_mark(token) {
+            vocabulary.append_bytes(token, &mut piece);
+        } else {
+            vocabulary.append_text(token, &mut piece);
+        }
+        if piece.is_empty() {
+            // The text does not show that the token was there.
+            self.verbatim = None;
+        }
+        let emitted = self.push_bytes(&piece);
+        self.piece = piece;
+        emitted
+    }
+
+    /// The text held back, when nothing more comes.
+    pub fn finish(&mut self) -> Said {
+        if !std::mem::take(&mut self.incomplete).is_empty() {
+            self.held.push(char::REPLACEMENT_CHARACTER);
+        }
+        let held = std::mem::take(&mut self.held);
+        let mut said = self.splitter.push(&held);
+        said.push(&self.splitter.finish());
+        self.note(&said);
+        said
+    }
+
+    /// The whole text handed out, if it is all that the tokens say.
+    pub fn verbatim(&self) -> Option<&str> {
+        self.verbatim.as_deref().filter(|_| self.splitter.is_plain())
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Emitted {
         self.incomplete.extend_from_slice(bytes);
         let mut used = 0;
         for chunk in self.incomplete.utf8_chunks() {
@@ -45,18 +93,22 @@ impl Output {
         self.incomplete.drain(..used);
         if let Some(start) = self.stop_start() {
             self.held.truncate(start);
-            return Emitted { text: std::mem::take(&mut self.held), stopped: true };
+            self.incomplete.clear();
+            let said = self.finish();
+            self.verbatim = None;
+            return Emitted { said, stopped: true };
         }
         let rest = self.held.split_off(self.held.len() - self.held_back());
-        Emitted { text: std::mem::replace(&mut self.held, rest), stopped: false }
+        let certain = std::mem::replace(&mut self.held, rest);
+        let said = self.splitter.push(&certain);
+        self.note(&said);
+        Emitted { said, stopped: false }
     }
 
-    /// The text held back, when nothing more comes.
-    pub fn finish(&mut self) -> String {
-        if !std::mem::take(&mut self.incomplete).is_empty() {
-            self.held.push(char::REPLACEMENT_CHARACTER);
+    fn note(&mut self, said: &Said) {
+        if let Some(verbatim) = &mut self.verbatim {
+            verbatim.push_str(&said.text);
         }
-        std::mem::take(&mut self.held)
     }
 
     /// Where the stop string begins that ends first, so that the answer does not depend on how
@@ -86,9 +138,11 @@ fn may_continue(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reasoning::Reasoning;
 
     fn output(stops: &[&str]) -> Output {
-        Output::new(stops.iter().map(|&stop| stop.to_owned()).collect())
+        let stops = stops.iter().map(|&stop| stop.to_owned()).collect();
+        Output::new(stops, Splitter::default())
     }
 
     /// Pushes pieces until one stops; the whole text, and whether it stopped.
@@ -96,13 +150,13 @@ mod tests {
         let mut output = output(stops);
         let mut text = String::new();
         for piece in pieces {
-            let emitted = output.push(piece);
-            text.push_str(&emitted.text);
+            let emitted = output.push_bytes(piece);
+            text.push_str(&emitted.said.text);
             if emitted.stopped {
                 return (text, true);
             }
         }
-        text.push_str(&output.finish());
+        text.push_str(&output.finish().text);
         (text, false)
     }
 
@@ -118,10 +172,10 @@ mod tests {
     fn a_character_is_held_until_it_is_whole() {
         let mut output = output(&[]);
         for byte in &"🦀".as_bytes()[..3] {
-            assert_eq!(output.push(&[*byte]).text, "");
+            assert_eq!(output.push_bytes(&[*byte]).said.text, "");
         }
-        assert_eq!(output.push(&"🦀".as_bytes()[3..]).text, "🦀");
-        assert_eq!(output.finish(), "");
+        assert_eq!(output.push_bytes(&"🦀".as_bytes()[3..]).said.text, "🦀");
+        assert_eq!(output.finish().text, "");
     }
 
     #[test]
@@ -153,12 +207,12 @@ mod tests {
     #[test]
     fn only_a_possible_stop_string_is_held_back() {
         let mut output = output(&["END"]);
-        assert_eq!(output.push(b"the E").text, "the ");
-        assert_eq!(output.push(b"N").text, "");
-        assert_eq!(output.push(b"E").text, "EN");
-        assert_eq!(output.push(b"!").text, "E!");
-        assert_eq!(output.push(b"EN").text, "");
-        assert_eq!(output.finish(), "EN");
+        assert_eq!(output.push_bytes(b"the E").said.text, "the ");
+        assert_eq!(output.push_bytes(b"N").said.text, "");
+        assert_eq!(output.push_bytes(b"E").said.text, "EN");
+        assert_eq!(output.push_bytes(b"!").said.text, "E!");
+        assert_eq!(output.push_bytes(b"EN").said.text, "");
+        assert_eq!(output.finish().text, "EN");
     }
 
     #[test]
@@ -167,5 +221,96 @@ mod tests {
             assert_eq!(run(&["aab"], b"aaab".chunks(size)), ("a".to_owned(), true));
             assert_eq!(run(&["世界"], "世世界".as_bytes().chunks(size)), ("世".to_owned(), true));
         }
+    }
+
+    /// Tokens are the bytes of their text; `$` and beyond ASCII are control tokens.
+    struct Bytes;
+
+    impl Vocabulary for Bytes {
+        fn size(&self) -> u32 {
+            256
+        }
+
+        fn ends_generation(&self, _: u32) -> bool {
+            false
+        }
+
+        fn append_text(&self, token: u32, out: &mut Vec<u8>) {
+            if token != u32::from(b'$') && token < 128 {
+                self.append_bytes(token, out);
+            }
+        }
+
+        fn append_bytes(&self, token: u32, out: &mut Vec<u8>) {
+            match token {
+                200 => out.extend_from_slice(b"[THINK]"),
+                201 => out.extend_from_slice(b"[/THINK]"),
+                other => out.push(u8::try_from(other).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// An answer of a model that thinks; its marks are the control tokens 200 and 201.
+    fn thinking(stops: &[&str], tokens: &[u32]) -> (Said, Option<String>) {
+        let reasoning = Reasoning::new("", |text| match text {
+            "[THINK]" => Some(200),
+            "[/THINK]" => Some(201),
+            _ => None,
+        });
+        let stops = stops.iter().map(|&stop| stop.to_owned()).collect();
+        let mut output = Output::new(stops, reasoning.splitter("[INST]Hi[/INST]"));
+        let mut said = Said::default();
+        for &token in tokens {
+            let emitted = output.push(token, &Bytes);
+            said.push(&emitted.said);
+            if emitted.stopped {
+                return (said, output.verbatim().map(str::to_owned));
+            }
+        }
+        said.push(&output.finish());
+        (said, output.verbatim().map(str::to_owned))
+    }
+
+    fn tokens(parts: &[&[u8]]) -> Vec<u32> {
+        parts.concat().into_iter().map(u32::from).collect()
+    }
+
+    #[test]
+    fn marks_that_are_control_tokens_part_thought_from_answer() {
+        let (said, verbatim) = thinking(&[], &tokens(&[&[200], b"Hm. ", &[201], b"\nYes$!"]));
+        assert_eq!((said.reasoning.as_str(), said.text.as_str()), ("Hm.", "Yes!"));
+        assert_eq!(verbatim, None);
+    }
+
+    #[test]
+    fn a_thought_is_told_from_the_answer_wherever_its_bytes_are_cut() {
+        let reasoning = Reasoning::new("{{ '</think>' }}", |_| None);
+        let bytes = "\n<think>\nHm, 世界 </th.\n</think>\n\nGrüße, <think>! END".as_bytes();
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                let mut output = Output::new(vec!["END".to_owned()], reasoning.splitter(""));
+                let mut said = Said::default();
+                for piece in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
+                    said.push(&output.push_bytes(piece).said);
+                }
+                assert_eq!(said.reasoning, "Hm, 世界 </th.", "cut at {first} and {second}");
+                assert_eq!(said.text, "Grüße, <think>! ", "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stop_string_ends_a_thought_and_what_was_held_back_of_it_comes_out() {
+        let (said, _) = thinking(&["END"], &tokens(&[&[200], b"Hm [/THEND never"]));
+        assert_eq!((said.reasoning.as_str(), said.text.as_str()), ("Hm [/TH", ""));
+    }
+
+    #[test]
+    fn an_answer_is_verbatim_only_if_its_text_says_all_that_its_tokens_say() {
+        assert_eq!(thinking(&[], &tokens(&[b" Yes. "])).1.as_deref(), Some(" Yes. "));
+        assert_eq!(thinking(&["zz"], &tokens(&[b"Yesz"])).1.as_deref(), Some("Yesz"));
+        assert_eq!(thinking(&["zz"], &tokens(&[b"Yeszz"])).1, None, "stopped");
+        assert_eq!(thinking(&[], &tokens(&[b"Ye$s"])).1, None, "a token without text");
+        assert_eq!(thinking(&[], &[]).1.as_deref(), Some(""));
     }
 }

@@ -7,7 +7,9 @@ use tandem_proto::engine::{Finish, Rejected, Rejection, SequenceStep};
 use tandem_proto::v1::{FinishReason, Usage};
 
 use crate::chat::ChatError;
+use crate::reasoning::Splitter;
 use crate::sampling::{OutOfRange, Settings};
+use crate::transcript::Draft;
 
 /// A checked request in tokens.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub struct Request {
     pub resume: Vec<u32>,
     /// How to choose tokens; `max_tokens` fits in the context together with the prompt.
     pub settings: Settings,
+    /// Parts thought from answer.
+    pub splitter: Splitter,
+    /// To remember the answer's tokens by, if the prompt came through the chat template.
+    pub draft: Option<Draft>,
     /// When the request came in.
     pub received: Instant,
 }

@@ -17,12 +17,14 @@ use tandem_proto::engine::{
 use tandem_proto::v1::ChatMessage;
 
 use self::system::SystemParts;
-use crate::chat::{Chat, Guard};
+use crate::chat::{Chat, Guard, SEAM};
 use crate::connection::Writer;
 use crate::intake::{Handover, Job, Work};
 use crate::llama::Model;
+use crate::reasoning::{Reasoning, Splitter};
 use crate::request::{Refusal, Request};
 use crate::sampling::Settings;
+use crate::transcript::{Draft, Transcripts};
 use crate::vocabulary::Vocabulary;
 
 /// Stack of the text thread in bytes. Only what is used takes memory.
@@ -43,6 +45,8 @@ pub struct TextWorker {
     model: Arc<Model>,
     chat: Chat,
     system_parts: RefCell<SystemParts>,
+    reasoning: Reasoning,
+    transcripts: Arc<Transcripts>,
     /// Tokens that one sequence can have.
     context: u32,
     handover: Arc<Handover>,
@@ -50,17 +54,25 @@ pub struct TextWorker {
 }
 
 impl TextWorker {
-    /// Works for `model`, whose sequences can have `context` tokens each.
+    /// Works for `model`, whose sequences can have `context` tokens each and whose messages
+    /// `template` renders.
     pub fn new(
         model: Arc<Model>,
+        template: Option<&str>,
         context: u32,
         handover: Arc<Handover>,
         writer: Arc<Writer>,
     ) -> Self {
-        let template = model.chat_template();
-        let guard = Guard::new(model.control_texts(template.as_deref().unwrap_or_default()));
+        let text = template.unwrap_or_default();
+        let guard = Guard::new(model.control_texts(text));
+        let reasoning = Reasoning::new(text, |mark| match *model.tokenize(mark, true)? {
+            [token] => Some(token),
+            _ => None,
+        });
         let chat = Chat::new(template, guard, model.begin_text(), model.end_text());
-        Self { model, chat, system_parts: RefCell::default(), context, handover, writer }
+        let system_parts = RefCell::default();
+        let transcripts = Arc::default();
+        Self { model, chat, system_parts, reasoning, transcripts, context, handover, writer }
     }
 
     /// Works until the reader is gone.
@@ -92,13 +104,17 @@ impl TextWorker {
     fn prepare(&self, generate: Generate, received: Instant) -> Result<Request, Refusal> {
         let sampling = generate.sampling.unwrap_or_default();
         let mut settings = Settings::new(&sampling, self.model.size())?;
+        let (mut splitter, mut draft) = (Splitter::default(), None);
         let prompt = match (generate.prompt.is_empty(), generate.messages.is_empty()) {
             (true, true) => return Err(invalid("prompt, messages: both are empty; send one")),
             (false, false) => return Err(invalid("prompt, messages: both are set; send one")),
             (false, true) => self.with_begin(self.tokens(&generate.prompt, true)?),
             (true, false) => {
                 settings.stop.extend(self.chat.stop().map(str::to_owned));
-                self.chat_tokens(&generate.messages)?
+                let (text, tokens) = self.chat_tokens(&generate.messages)?;
+                splitter = self.reasoning.splitter(&text);
+                draft = Some(Draft::new(Arc::clone(&self.transcripts), text));
+                tokens
             }
         };
         if prompt.is_empty() {
@@ -118,12 +134,15 @@ impl TextWorker {
         let mut resume = generate.resume_tokens;
         resume.truncate(settings.max_tokens as usize);
         let system_tokens = self.system_tokens(&generate.messages, &prompt);
-        Ok(Request { id: generate.id, prompt, system_tokens, resume, settings, received })
+        let id = generate.id;
+        Ok(Request { id, prompt, system_tokens, resume, settings, splitter, draft, received })
     }
 
     fn system_tokens(&self, messages: &[ChatMessage], prompt: &[u32]) -> usize {
         let mut parts = self.system_parts.borrow_mut();
-        parts.tokens(messages, prompt, |messages| self.chat_tokens(messages))
+        parts.tokens(messages, prompt, |messages| {
+            self.chat_tokens(messages).map(|(_, tokens)| tokens)
+        })
     }
 
     fn tokenize(&self, request: &Tokenize) -> Result<Message, Refusal> {
@@ -164,12 +183,14 @@ impl TextWorker {
         let messages = if request.messages.is_empty() {
             0
         } else {
-            length(&self.chat_tokens(&request.messages)?)
+            length(&self.chat_tokens(&request.messages)?.1)
         };
         Ok(Message::Count(Count { id: request.id, texts, messages }))
     }
 
-    fn chat_tokens(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, Refusal> {
+    /// The rendered prompt with seams, and its tokens: those that a conversation had before, and
+    /// what is new.
+    fn chat_tokens(&self, messages: &[ChatMessage]) -> Result<(String, Vec<u32>), Refusal> {
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         if messages.len() > MESSAGES_MAX || bytes > TEXT_BYTES_MAX {
             return Err(invalid(format!(
@@ -177,11 +198,14 @@ impl TextWorker {
                 messages.len()
             )));
         }
-        let mut tokens = Vec::new();
-        for piece in self.chat.render(messages)? {
-            tokens.extend(self.model.tokenize(&piece, true).ok_or_else(too_long_text)?);
+        let text = self.chat.render(messages)?.join(SEAM);
+        let is_seam = |before: &str, behind: &str| self.chat.is_seam(before, behind);
+        let known = self.transcripts.beginning_of(&text, is_seam);
+        let (mut tokens, new) = known.unwrap_or_default();
+        for piece in text[new..].split(SEAM) {
+            tokens.extend(self.model.tokenize(piece, true).ok_or_else(too_long_text)?);
         }
-        Ok(self.with_begin(tokens))
+        Ok((text, self.with_begin(tokens)))
     }
 
     /// Tokens of a text of allowed length.

@@ -11,3 +11,4 @@ mod load;
 mod queue;
 mod real;
 mod slow;
+mod template;

@@ -68,8 +68,9 @@ impl InFlight {
         let Some(entry) = self.requests.get_mut(&step.id) else { return false };
         entry.tokens.extend(&step.tokens);
         entry.logprob_sum += step.logprob_sum;
-        if !step.text.is_empty() || !step.logprobs.is_empty() {
-            entry.report(TrackEvent::Delta { text: step.text, logprobs: step.logprobs });
+        let SequenceStep { text, reasoning, logprobs, .. } = step;
+        if !text.is_empty() || !reasoning.is_empty() || !logprobs.is_empty() {
+            entry.report(TrackEvent::Delta { text, reasoning, logprobs });
         }
         let Some(finish) = step.finish else { return false };
         #[allow(clippy::cast_precision_loss, reason = "a few thousand tokens")]

@@ -260,6 +260,7 @@ impl State {
             batch_tokens: config.batch_tokens,
             threads: config.threads,
             self_test: !self.proven,
+            chat_template: self.arguments.template.clone(),
             ..Load::default()
         };
         self.choice.rung.apply(&mut load);
@@ -290,7 +291,7 @@ impl State {
                 ),
                 retry_after: COOL_DOWN,
             },
-            LoadFailure::Model | LoadFailure::Unspecified => {
+            LoadFailure::Model | LoadFailure::Template | LoadFailure::Unspecified => {
                 Error::ModelInvalid { id: model, problem: failed.message }
             }
             LoadFailure::Request => Error::Internal { problem: failed.message },

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 mod distance;
 
-use distance::distance;
+pub(super) use distance::distance;
 
 const SHIPPED: &str = include_str!("../../../models/catalog.toml");
 /// Name of the user's catalog in the models directory.
@@ -64,6 +64,9 @@ pub struct Entry {
     /// What it is good for: "chat", "code".
     #[serde(default)]
     pub abilities: Vec<String>,
+    /// Name of a chat template in `engine.templates` that takes the place of the file's own.
+    #[serde(default)]
+    pub template: Option<String>,
     /// How its makers advise to sample.
     #[serde(default, rename = "sampling")]
     advice: Advice,

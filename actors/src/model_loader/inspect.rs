@@ -4,6 +4,7 @@ use tandem_proto::v1::{Model, ModelState, Sampling};
 
 use super::catalog::{Catalog, Entry, Located};
 use super::gguf::{self, Header};
+use super::template;
 use crate::{Error, Result};
 
 /// A model whose file was looked at and can be loaded.
@@ -13,6 +14,8 @@ pub(crate) struct Inspected {
     pub(crate) model: Model,
     /// What the catalog recommends.
     pub(crate) sampling: Sampling,
+    /// The chat template that the catalog names; empty when it names none.
+    pub(crate) template: String,
 }
 
 /// What it takes to look at models.
@@ -38,8 +41,13 @@ impl Inspector {
         })?;
         let entry = located.entry.as_ref();
         let sampling = entry.map_or_else(Sampling::default, Entry::sampling);
+        let named = entry.and_then(|entry| entry.template.as_deref());
+        let template = named.map(|name| template::read(&self.engine.templates, name)).transpose();
+        let template = template
+            .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?
+            .unwrap_or_default();
         let model = self.describe(&located, Some(&header));
-        Ok(Inspected { located, model, sampling })
+        Ok(Inspected { located, model, sampling, template })
     }
 
     /// Finds the file of a model by id or path.

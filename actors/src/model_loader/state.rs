@@ -158,7 +158,7 @@ impl State {
     }
 
     async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> Worker {
-        let Inspected { located, model, sampling } = inspected;
+        let Inspected { located, model, sampling, template } = inspected;
         let worker = Worker::new(model, sampling);
         let lease = Arc::new(());
         let leased = worker.leased(&lease);
@@ -167,6 +167,7 @@ impl State {
             model: located.id,
             path: located.path.clone(),
             binary: self.arguments.binary.clone(),
+            template,
             config: self.arguments.engine.clone(),
             prefix_dir: self.arguments.prefix_dir.clone(),
             monitor: self.arguments.monitor.clone(),

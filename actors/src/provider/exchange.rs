@@ -162,7 +162,8 @@ async fn deliver(
     if text.is_empty() && logprobs.is_empty() {
         return Ok(());
     }
-    within(limits.deadline(), blame, outlet.send(TrackEvent::Delta { text, logprobs })).await
+    let delta = TrackEvent::Delta { text, reasoning: String::new(), logprobs };
+    within(limits.deadline(), blame, outlet.send(delta)).await
 }
 
 /// The body of an answer that is not streamed.

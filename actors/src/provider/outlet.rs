@@ -58,7 +58,11 @@ mod tests {
     #[test]
     fn a_full_channel_still_has_room_for_the_last_event() {
         let (outlet, mut events) = Outlet::new();
-        let delta = || TrackEvent::Delta { text: "x".into(), logprobs: Vec::new() };
+        let delta = || TrackEvent::Delta {
+            text: "x".into(),
+            reasoning: String::new(),
+            logprobs: Vec::new(),
+        };
         while outlet.deltas.try_send(delta()).is_ok() {}
         drop(outlet);
         for _ in 0..EVENTS_MAX {

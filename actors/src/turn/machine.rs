@@ -92,9 +92,11 @@ impl Machine {
             return Vec::new();
         }
         match event {
-            TrackEvent::Delta { text, logprobs } => {
+            TrackEvent::Delta { text, reasoning, logprobs } => {
+                // What the model thought is shown and forgotten: the next turn does not read it.
                 self.answer.push_str(&text);
-                vec![Effect::Emit(Event::Delta(Delta { track: track.into(), text, logprobs }))]
+                let track = track.into();
+                vec![Effect::Emit(Event::Delta(Delta { track, text, logprobs, reasoning }))]
             }
             TrackEvent::Resumed { reason } => vec![notice(
                 NoticeKind::Resumed,
@@ -233,7 +235,11 @@ mod tests {
     }
 
     fn delta(text: &str) -> TrackEvent {
-        TrackEvent::Delta { text: text.to_owned(), logprobs: Vec::new() }
+        TrackEvent::Delta {
+            text: text.to_owned(),
+            reasoning: "Hm.".to_owned(),
+            logprobs: Vec::new(),
+        }
     }
 
     fn completion() -> TrackEvent {

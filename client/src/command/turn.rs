@@ -41,6 +41,10 @@ pub(crate) struct Options {
     #[arg(long)]
     explain: bool,
 
+    /// Show what a model that reasons thinks before it answers, on standard error
+    #[arg(long)]
+    show_reasoning: bool,
+
     #[command(flatten)]
     sampling: Sampling,
 }
@@ -180,7 +184,7 @@ pub(crate) async fn ask(
     conversation: String,
 ) -> Result<(), Failure> {
     let request = options.request(prompt, conversation, terminal.is_watched());
-    let mut view = View::new(terminal, options.explain);
+    let mut view = View::new(terminal, options);
     let outcome = unless_interrupted(stream(client, request, &mut view)).await;
     view.end().await?;
     let answer = outcome?;
@@ -219,16 +223,34 @@ async fn stream(
 struct View {
     terminal: Terminal,
     explain: bool,
+    show_reasoning: bool,
     spinner: ProgressBar,
     /// Track of the text shown so far.
     track: Option<v1::Track>,
-    in_line: bool,
+    shown: Shown,
+}
+
+/// What was shown last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Nothing, or a whole line.
+    Line,
+    /// A line of the answer that may go on.
+    Answer,
+    /// A piece of a thought.
+    Thought,
 }
 
 impl View {
-    fn new(terminal: Terminal, explain: bool) -> Self {
-        let spinner = terminal.spinner("thinking");
-        Self { terminal, explain, spinner, track: None, in_line: false }
+    fn new(terminal: Terminal, options: &Options) -> Self {
+        Self {
+            terminal,
+            explain: options.explain,
+            show_reasoning: options.show_reasoning,
+            spinner: terminal.spinner("thinking"),
+            track: None,
+            shown: Shown::Line,
+        }
     }
 
     async fn show(&mut self, event: &Event) -> Result<(), Failure> {
@@ -237,34 +259,58 @@ impl View {
                 self.spinner.suspend(|| self.terminal.explain(&explanation(routed)));
             }
             Event::Notice(notice) => {
-                if self.terminal.mixes_notices() && std::mem::take(&mut self.in_line) {
+                self.end_thought();
+                if self.terminal.mixes_notices() && self.shown == Shown::Answer {
+                    self.shown = Shown::Line;
                     self.terminal.notice("");
                 }
                 self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
             }
-            Event::Delta(delta) if !self.terminal.json() && !delta.text.is_empty() => {
-                self.spinner.finish_and_clear();
-                if self.track.is_some_and(|track| track != delta.track()) {
-                    // The other track begins its answer anew.
+            Event::Delta(delta) if !self.terminal.json() => {
+                if self.show_reasoning && !delta.reasoning.is_empty() {
+                    self.spinner.finish_and_clear();
                     self.end_line().await?;
+                    self.shown = Shown::Thought;
+                    self.terminal.thought(&delta.reasoning);
                 }
-                self.track = Some(delta.track());
-                self.in_line = !delta.text.ends_with('\n');
-                self.terminal.answer(delta.text.clone()).await?;
+                if !delta.text.is_empty() {
+                    self.answer(delta).await?;
+                }
             }
             _ => {}
         }
         Ok(())
     }
 
+    async fn answer(&mut self, delta: &v1::Delta) -> Result<(), Failure> {
+        self.spinner.finish_and_clear();
+        self.end_thought();
+        if self.track.is_some_and(|track| track != delta.track()) {
+            // The other track begins its answer anew.
+            self.end_line().await?;
+        }
+        self.track = Some(delta.track());
+        self.shown = if delta.text.ends_with('\n') { Shown::Line } else { Shown::Answer };
+        self.terminal.answer(delta.text.clone()).await
+    }
+
     /// Leaves standard output at the begin of a line, however the answer ended.
     async fn end(&mut self) -> Result<(), Failure> {
         self.spinner.finish_and_clear();
+        self.end_thought();
         self.end_line().await
     }
 
+    fn end_thought(&mut self) {
+        if self.shown == Shown::Thought {
+            self.shown = Shown::Line;
+            self.terminal.thought("\n\n");
+        }
+    }
+
     async fn end_line(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.in_line) {
+        if self.shown == Shown::Answer {
+            self.shown = Shown::Line;
             self.terminal.answer("\n".into()).await
         } else {
             Ok(())

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn delta(track: v1::Track, text: &str) -> Event {
-        Event::Delta(v1::Delta { track: track.into(), text: text.into(), logprobs: Vec::new() })
+        Event::Delta(v1::Delta { track: track.into(), text: text.into(), ..v1::Delta::default() })
     }
 
     fn fast_answer() -> Answer {

@@ -90,6 +90,15 @@ async fn an_answer_goes_to_stdout_and_notices_to_stderr() {
 }
 
 #[tokio::test]
+async fn what_a_model_thinks_is_shown_on_stderr_and_only_when_asked_for() {
+    let server = Server::start();
+    let silent = run(&server, &["ask", "thoughtful"]).await;
+    assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), ("Four.\n", ""));
+    let open = run(&server, &["ask", "--show-reasoning", "thoughtful"]).await;
+    assert_eq!((open.stdout.as_str(), open.stderr.as_str()), ("Four.\n", "Two and two.\n\n"));
+}
+
+#[tokio::test]
 async fn on_a_terminal_a_notice_amid_an_answer_has_a_line_of_its_own() {
     let server = Server::start();
     let program = "import pty, sys; pty.spawn(sys.argv[1:])";

@@ -140,8 +140,16 @@ fn delta(text: &str) -> Event {
     Event::Delta(v1::Delta {
         track: v1::Track::Fast.into(),
         text: text.into(),
-        logprobs: Vec::new(),
+        ..v1::Delta::default()
     })
+}
+
+fn thought() -> v1::Delta {
+    v1::Delta {
+        track: v1::Track::Fast.into(),
+        reasoning: "Two and ".into(),
+        ..v1::Delta::default()
+    }
 }
 
 fn routed() -> Event {
@@ -249,6 +257,11 @@ impl assistant_server::Assistant for Script {
             }
             "noticed" => {
                 vec![routed(), delta("first"), waiting(), delta(" second"), done(&request)]
+            }
+            "thoughtful" => {
+                let last =
+                    v1::Delta { reasoning: "two.".into(), text: "Four.".into(), ..thought() };
+                vec![routed(), Event::Delta(thought()), Event::Delta(last), done(&request)]
             }
             "too long" => {
                 vec![routed(), delta("cut"), track_done(v1::FinishReason::Length), done(&request)]

@@ -128,8 +128,8 @@ fn generation(
         let (mut events, model, permit) = state?;
         loop {
             let event = match events.recv().await {
-                Some(TrackEvent::Delta { text, logprobs }) => {
-                    generate_event::Event::Delta(GenerateDelta { text, logprobs })
+                Some(TrackEvent::Delta { text, reasoning, logprobs }) => {
+                    generate_event::Event::Delta(GenerateDelta { text, logprobs, reasoning })
                 }
                 // What is sent stays as it is, so there is nothing to say.
                 Some(TrackEvent::Resumed { .. }) => continue,

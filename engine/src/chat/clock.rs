@@ -21,14 +21,14 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] =
     ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
-/// Now in UTC, formatted like C's `strftime`. Knows the conversions that templates use; leaves
-/// others as they are.
-pub fn now(format: &str) -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    at(seconds, format)
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn at(seconds: u64, format: &str) -> String {
+/// A moment in UTC, given in seconds since 1970, formatted like C's `strftime`. Knows the
+/// conversions that templates use; leaves others as they are.
+pub fn at(seconds: u64, format: &str) -> String {
     let days = seconds / 86_400;
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -51,6 +51,15 @@ fn at(seconds: u64, format: &str) -> String {
             Some('b') => write!(text, "{month_name:.3}"),
             Some('A') => write!(text, "{weekday}"),
             Some('a') => write!(text, "{weekday:.3}"),
+            Some('e') => write!(text, "{day:2}"),
+            Some('-') => match characters.next() {
+                Some('d') => write!(text, "{day}"),
+                Some('m') => write!(text, "{month}"),
+                Some('H') => write!(text, "{hour}"),
+                other => write!(text, "%-{}", other.map_or_else(String::new, String::from)),
+            },
+            Some('I') => write!(text, "{:02}", (hour + 11) % 12 + 1),
+            Some('p') => write!(text, "{}", if hour < 12 { "AM" } else { "PM" }),
             Some('H') => write!(text, "{hour:02}"),
             Some('M') => write!(text, "{minute:02}"),
             Some('S') => write!(text, "{second:02}"),
@@ -87,6 +96,8 @@ mod tests {
         assert_eq!(at(0, "%A %d %B %Y, %H:%M:%S"), "Thursday 01 January 1970, 00:00:00");
         assert_eq!(at(951_782_400, "%F %a %b %y"), "2000-02-29 Tue Feb 00");
         assert_eq!(at(1_735_689_599, "%d %b %Y %T"), "31 Dec 2024 23:59:59");
+        assert_eq!(at(46_800, "%e %-d %-m %-H %I %p %-q"), " 1 1 1 13 01 PM %-q");
+        assert_eq!(at(0, "%I %p"), "12 AM");
         assert_eq!(at(0, "100%% %Q %"), "100% %Q %");
     }
 }

@@ -16,6 +16,9 @@ use std::collections::BTreeSet;
 /// A noncharacter, which Unicode keeps out of interchanged text.
 const MARK: char = '\u{fdd0}';
 
+/// Joins the pieces of a prompt to one text that shows where it was cut. No piece holds it.
+pub const SEAM: &str = "\u{fdd0}";
+
 /// Knows the texts of the control tokens.
 #[derive(Debug)]
 pub struct Guard {
@@ -62,8 +65,13 @@ impl Guard {
         pieces
     }
 
+    /// Whether a control token comes first in `text`.
+    pub fn begins_with_control(&self, text: &str) -> bool {
+        self.controls.iter().any(|control| text.starts_with(control.as_str()))
+    }
+
     /// Whether a control token lies across the place between two texts.
-    fn spans(&self, before: &str, behind: &str) -> bool {
+    pub fn spans(&self, before: &str, behind: &str) -> bool {
         self.splits().any(|(start, end)| before.ends_with(start) && behind.starts_with(end))
     }
 

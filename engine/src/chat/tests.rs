@@ -16,7 +16,7 @@ const LLAMA3: &str = "{% set loop_messages = messages %}{% for message in loop_m
 fn chat(template: &str) -> Chat {
     let controls = ["<|im_start|>", "<|im_end|>", "<|eot_id|>", "<s>", "</s>"];
     let guard = Guard::new(controls.map(str::to_owned).to_vec());
-    Chat::new(Some(template.to_owned()), guard, "<s>".to_owned(), "</s>".to_owned())
+    Chat::new(Some(template), guard, "<s>".to_owned(), "</s>".to_owned())
 }
 
 fn message(role: Role, content: &str) -> ChatMessage {

@@ -8,9 +8,11 @@ use tandem_proto::v1::{FinishReason, Timings, TokenLogprob, Usage};
 
 use super::attach::View;
 use crate::output::Output;
+use crate::reasoning::Said;
 use crate::request::Request;
 use crate::sampler::{Draw, NotFinite, Sampler};
 use crate::sampling::Settings;
+use crate::transcript::Draft;
 use crate::vocabulary::Vocabulary;
 
 /// Most cells for an answer that are set aside before it starts. Longer answers find room as they
@@ -25,6 +27,8 @@ pub struct Sequence {
     slot: u32,
     settings: Settings,
     output: Output,
+    /// Taken when the answer ends.
+    draft: Option<Draft>,
     /// Prompt and answer.
     tokens: Vec<u32>,
     prompt: usize,
@@ -44,7 +48,6 @@ pub struct Sequence {
     /// Whether it ever lost its place.
     suspended: bool,
     first_token: Option<Instant>,
-    piece: Vec<u8>,
 }
 
 /// A step of a sequence, and whether it was the last.
@@ -62,7 +65,8 @@ impl Sequence {
         let mut sequence = Self {
             id: request.id,
             slot: 0,
-            output: Output::new(std::mem::take(&mut settings.stop)),
+            output: Output::new(std::mem::take(&mut settings.stop), request.splitter),
+            draft: request.draft,
             settings,
             prompt: request.prompt.len(),
             tokens: request.prompt,
@@ -75,19 +79,18 @@ impl Sequence {
             started: None,
             suspended: false,
             first_token: None,
-            piece: Vec::new(),
         };
         for token in request.resume {
             let (_, ended) = sequence.append(token, vocabulary);
             sequence.resumed = sequence.answer_tokens();
             if let Some(reason) = ended {
                 // The text was reported by the engine that died, all but what it held back.
-                let text = if reason == FinishReason::Length {
+                let said = if reason == FinishReason::Length {
                     sequence.output.finish()
                 } else {
-                    String::new()
+                    Said::default()
                 };
-                let step = sequence.last_step(text, reason, now);
+                let step = sequence.last_step(said, reason, now);
                 return (sequence, Some(step));
             }
         }
@@ -219,17 +222,17 @@ impl Sequence {
             let alternatives = sampler.likeliest(row, &draw, count);
             token_logprob(&draw, alternatives, vocabulary)
         });
-        let (mut text, ended) = self.append(draw.token, vocabulary);
+        let (mut said, ended) = self.append(draw.token, vocabulary);
         if ended == Some(FinishReason::Length) {
-            text.push_str(&self.output.finish());
+            said.push(&self.output.finish());
         }
         let step = SequenceStep {
             tokens: vec![draw.token],
             logprobs: logprobs.into_iter().collect(),
             logprob_sum: f64::from(draw.logprob),
             ..match ended {
-                Some(reason) => self.last_step(text, reason, now),
-                None => SequenceStep { id: self.id, text, ..SequenceStep::default() },
+                Some(reason) => self.last_step(said, reason, now),
+                None => self.step(said),
             }
         };
         Ok((step, ended.is_some()))
@@ -237,21 +240,15 @@ impl Sequence {
 
     /// Ends the answer where it stands; the last step holds the text held back.
     pub fn finish(&mut self, reason: FinishReason, now: Instant) -> SequenceStep {
-        let text = self.output.finish();
-        self.last_step(text, reason, now)
+        let said = self.output.finish();
+        self.last_step(said, reason, now)
     }
 
     /// Adds a token to the answer: the text that it makes certain, and why the answer ends here,
     /// if it does.
-    fn append(
-        &mut self,
-        token: u32,
-        vocabulary: &impl Vocabulary,
-    ) -> (String, Option<FinishReason>) {
+    fn append(&mut self, token: u32, vocabulary: &impl Vocabulary) -> (Said, Option<FinishReason>) {
         self.tokens.push(token);
-        self.piece.clear();
-        vocabulary.append_text(token, &mut self.piece);
-        let emitted = self.output.push(&self.piece);
+        let emitted = self.output.push(token, vocabulary);
         let ended = if emitted.stopped {
             Some(FinishReason::Stop)
         } else if self.answer_tokens() >= self.settings.max_tokens as usize {
@@ -259,14 +256,21 @@ impl Sequence {
         } else {
             None
         };
-        (emitted.text, ended)
+        (emitted.said, ended)
     }
 
     fn answer_tokens(&self) -> usize {
         self.tokens.len() - self.prompt
     }
 
-    fn last_step(&self, text: String, reason: FinishReason, now: Instant) -> SequenceStep {
+    fn step(&self, Said { text, reasoning }: Said) -> SequenceStep {
+        SequenceStep { id: self.id, text, reasoning, ..SequenceStep::default() }
+    }
+
+    fn last_step(&mut self, said: Said, reason: FinishReason, now: Instant) -> SequenceStep {
+        if let (Some(draft), Some(answer)) = (self.draft.take(), self.output.verbatim()) {
+            draft.keep(answer, &self.tokens);
+        }
         let first = self.first_token.unwrap_or(now);
         let decode = now - first;
         // The first token comes out of the prefill.
@@ -289,7 +293,7 @@ impl Sequence {
             tokens_per_second,
         };
         let finish = Finish { reason: reason.into(), usage: Some(usage), timings: Some(timings) };
-        SequenceStep { id: self.id, text, finish: Some(finish), ..SequenceStep::default() }
+        SequenceStep { finish: Some(finish), ..self.step(said) }
     }
 }
 

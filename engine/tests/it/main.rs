@@ -14,4 +14,6 @@ mod requests;
 mod resume;
 mod sharing;
 mod storm;
+mod template;
 mod tokens;
+mod transcript;

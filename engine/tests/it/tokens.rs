@@ -6,7 +6,7 @@ use tandem_proto::engine::{CountTokens, Detokenize, Rejection, Tokenize};
 
 use crate::harness::{Engine, user};
 
-fn tokens(engine: &mut Engine, text: &str, parse_special: bool) -> Vec<u32> {
+pub fn tokens(engine: &mut Engine, text: &str, parse_special: bool) -> Vec<u32> {
     let text = text.to_owned();
     engine.send(ToMessage::Tokenize(Tokenize { id: 5, text, add_special: false, parse_special }));
     match engine.reply() {

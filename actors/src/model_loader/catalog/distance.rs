@@ -4,7 +4,7 @@
 const CHARS_MAX: usize = 64;
 
 /// Levenshtein distance, case aside.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+pub(in crate::model_loader) fn distance(a: &str, b: &str) -> usize {
     let lower = |text: &str| -> Vec<char> {
         text.chars().take(CHARS_MAX).flat_map(char::to_lowercase).collect()
     };

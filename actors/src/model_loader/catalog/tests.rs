@@ -103,7 +103,7 @@ fn user_entries_replace_shipped_ones_and_add_to_them() {
         &format!(
             "[[models]]\nid = '{}'\nname = 'Other'\nfile = 'other.gguf'\n\
              sampling = {{ temperature = 0.5 }}\nlater_key = 1\n\
-             [[models]]\nid = 'mine'\nname = 'Mine'\nfile = 'mine.gguf'",
+             [[models]]\nid = 'mine'\nname = 'Mine'\nfile = 'mine.gguf'\ntemplate = 'my'",
             DEFAULT.to_uppercase()
         ),
     );
@@ -111,9 +111,11 @@ fn user_entries_replace_shipped_ones_and_add_to_them() {
     assert_eq!(catalog.entries.len(), Catalog::shipped().entries.len() + 1);
     let located = catalog.resolve(DEFAULT, dir.path()).unwrap();
     assert_eq!(located.path, dir.path().join("other.gguf"));
-    let sampling = located.entry.unwrap().sampling();
-    assert_eq!((sampling.temperature, sampling.top_p), (Some(0.5), None));
-    assert_eq!(catalog.resolve("mine", dir.path()).unwrap().id, "mine");
+    let entry = located.entry.unwrap();
+    assert_eq!((entry.sampling().temperature, entry.sampling().top_p), (Some(0.5), None));
+    assert_eq!(entry.template, None);
+    let mine = catalog.resolve("mine", dir.path()).unwrap();
+    assert_eq!((mine.id.as_str(), mine.entry.unwrap().template.as_deref()), ("mine", Some("my")));
 }
 
 #[test]

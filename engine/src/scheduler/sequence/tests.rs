@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::reasoning::Splitter;
 use crate::sampling::tests::neutral;
 
 /// Tokens are the bytes of their text; `$` ends the answer.
@@ -43,6 +44,8 @@ fn request(resume: &str, max_tokens: u32, stop: &[&str]) -> Request {
         system_tokens: 0,
         resume: tokens(resume),
         settings: Settings { temperature: 0.0, max_tokens, stop, ..neutral() },
+        splitter: Splitter::default(),
+        draft: None,
         received: Instant::now(),
     }
 }
