@@ -233,7 +233,14 @@ mod tests {
 
     fn request(id: u64) -> Request {
         let settings = crate::sampling::tests::neutral();
-        Request { id, prompt: vec![1], resume: Vec::new(), settings, received: Instant::now() }
+        Request {
+            id,
+            prompt: vec![1],
+            resume: Vec::new(),
+            settings,
+            constraint: None,
+            received: Instant::now(),
+        }
     }
 
     /// What the engine sent, after everything that could send is dropped.

@@ -3,6 +3,7 @@
 //! It has a stack of its own size because some of llama.cpp's tokenizers recurse once for every
 //! character of a long run of like characters.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -11,10 +12,11 @@ use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{
     Count, CountTokens, Detokenize, FRAME_BYTES_MAX, Generate, Text, Tokenize, Tokens,
 };
-use tandem_proto::v1::ChatMessage;
+use tandem_proto::v1::{ChatMessage, Sampling};
 
 use crate::chat::{Chat, Guard};
 use crate::connection::Writer;
+use crate::constraint::{Compiler, Constraint, Wanted};
 use crate::intake::{Handover, Job, Work};
 use crate::llama::Model;
 use crate::request::{Refusal, Request};
@@ -40,6 +42,8 @@ pub struct TextWorker {
     chat: Chat,
     /// Tokens that one sequence can have.
     context: u32,
+    /// Made for the first request that needs it.
+    compiler: OnceCell<Compiler>,
     handover: Arc<Handover>,
     writer: Arc<Writer>,
 }
@@ -55,7 +59,7 @@ impl TextWorker {
         let template = model.chat_template();
         let guard = Guard::new(model.control_texts(template.as_deref().unwrap_or_default()));
         let chat = Chat::new(template, guard, model.begin_text(), model.end_text());
-        Self { model, chat, context, handover, writer }
+        Self { model, chat, context, compiler: OnceCell::new(), handover, writer }
     }
 
     /// Works until the reader is gone.
@@ -112,7 +116,20 @@ impl TextWorker {
         settings.max_tokens = settings.max_tokens.min(room);
         let mut resume = generate.resume_tokens;
         resume.truncate(settings.max_tokens as usize);
-        Ok(Request { id: generate.id, prompt, resume, settings, received })
+        let constraint = self.constraint(&sampling)?;
+        Ok(Request { id: generate.id, prompt, resume, settings, constraint, received })
+    }
+
+    fn constraint(&self, sampling: &Sampling) -> Result<Option<Constraint>, Refusal> {
+        let Some(wanted) = Wanted::new(sampling)? else { return Ok(None) };
+        let compiler = match self.compiler.get() {
+            Some(compiler) => compiler,
+            None => {
+                let compiler = Compiler::new(&*self.model)?;
+                self.compiler.get_or_init(|| compiler)
+            }
+        };
+        Ok(Some(wanted.compile(compiler)?))
     }
 
     fn tokenize(&self, request: &Tokenize) -> Result<Message, Refusal> {

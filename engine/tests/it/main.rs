@@ -1,6 +1,7 @@
 //! The built engine with a real model, over its socket.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod constrained;
 mod generate;
 mod harness;
 mod lifecycle;
