@@ -67,7 +67,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// The JSON to post. What the API has no field for is left out, but no constraint on the answer is.
+/// The JSON to post. What the API has no field for is left out, except a constraint on the answer.
 pub(super) fn body(settings: &Settings, request: &TrackRequest) -> Result<Vec<u8>> {
     let sampling = &request.sampling;
     if sampling.stop.len() > STOP_MAX {

@@ -30,6 +30,27 @@ impl Vocabulary for Bytes {
     }
 }
 
+/// The same without tokens that end an answer.
+struct Endless;
+
+impl Vocabulary for Endless {
+    fn size(&self) -> u32 {
+        256
+    }
+
+    fn ends_generation(&self, _: u32) -> bool {
+        false
+    }
+
+    fn append_text(&self, token: u32, out: &mut Vec<u8>) {
+        Bytes.append_text(token, out);
+    }
+
+    fn append_bytes(&self, token: u32, out: &mut Vec<u8>) {
+        Bytes.append_bytes(token, out);
+    }
+}
+
 fn compile(sampling: &Sampling) -> Result<Constraint, ConstraintError> {
     let compiler = Compiler::new(&Bytes).unwrap();
     Wanted::new(sampling)?.unwrap().compile(&compiler)
@@ -121,6 +142,17 @@ fn an_answer_that_cannot_go_on_is_over() {
     assert!(constraint.advance(b'o'.into()).unwrap());
     assert_eq!(constraint.allowed(), Ok(None));
     assert_eq!(constraint.advance(b'w'.into()), Ok(true));
+}
+
+#[test]
+fn a_vocabulary_without_an_end_ends_where_nothing_can_follow() {
+    let sampling = Sampling { grammar: "root ::= \"no\" \"w\"?".to_owned(), ..Sampling::default() };
+    let wanted = Wanted::new(&sampling).unwrap().unwrap();
+    let mut constraint = wanted.compile(&Compiler::new(&Endless).unwrap()).unwrap();
+    for (byte, over) in [(b'n', false), (b'o', false), (b'w', true)] {
+        assert!(constraint.allowed().unwrap().is_some());
+        assert_eq!(constraint.advance(byte.into()), Ok(over));
+    }
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_grammar_of_two_words_is_answered_with_one_of_them() {
 /// The whole answer, and what an engine makes of its beginning that takes it up.
 fn resumed(engine: &mut Engine, sampling: &Sampling, cut: usize) -> (Answer, Vec<u32>) {
     let whole = engine.ask(question(sampling.clone()));
-    let (before, _) = whole.tokens.split_at(cut);
+    let (before, _) = whole.tokens.split_at(cut.min(whole.tokens.len() - 1));
     let request = Generate { resume_tokens: before.to_vec(), ..question(sampling.clone()) };
     let rest = engine.ask(request);
     assert_eq!(rest.reason(), whole.reason());
