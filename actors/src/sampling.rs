@@ -4,6 +4,9 @@ use tandem_proto::v1::Sampling;
 
 use crate::{Error, Result};
 
+/// Longest schema or grammar in bytes.
+const CONSTRAINT_BYTES_MAX: usize = 65_536;
+
 /// Refuses values outside the ranges that `sampling.proto` states.
 pub fn validate(sampling: &Sampling) -> Result<()> {
     let float = |name: &str, value: Option<f32>, low: f32, high: f32| match value {
@@ -35,6 +38,16 @@ pub fn validate(sampling: &Sampling) -> Result<()> {
     integer("sampling.repeat_last_n", sampling.repeat_last_n, 0, 4096)?;
     integer("sampling.max_tokens", sampling.max_tokens, 1, 1_048_576)?;
     integer("sampling.logprobs", sampling.logprobs, 0, 20)?;
+    if let Some(version) = sampling.mirostat.filter(|version| ![0, 2].contains(version)) {
+        let problem = format!("is {version}; allowed are 0, which is off, and 2");
+        return Err(Error::invalid("sampling.mirostat", problem));
+    }
+    if let Some(tau) = sampling.mirostat_tau.filter(|tau| !(*tau > 0.0 && *tau <= 20.0)) {
+        let problem = format!("is {tau}; allowed is more than 0, up to 20");
+        return Err(Error::invalid("sampling.mirostat_tau", problem));
+    }
+    share("sampling.mirostat_eta", sampling.mirostat_eta)?;
+    validate_constraint(sampling)?;
     if sampling.stop.len() > 16 {
         let problem = format!("has {} strings; at most 16 are allowed", sampling.stop.len());
         return Err(Error::invalid("sampling.stop", problem));
@@ -50,6 +63,23 @@ pub fn validate(sampling: &Sampling) -> Result<()> {
     }
     for bias in &sampling.logit_bias {
         float("sampling.logit_bias.bias", Some(bias.bias), -100.0, 100.0)?;
+    }
+    Ok(())
+}
+
+/// Whether there is at most one constraint, of allowed length. The engine checks the rest.
+fn validate_constraint(sampling: &Sampling) -> Result<()> {
+    let texts =
+        [("sampling.json_schema", &sampling.json_schema), ("sampling.grammar", &sampling.grammar)];
+    if let Some((field, text)) = texts.iter().find(|(_, text)| text.len() > CONSTRAINT_BYTES_MAX) {
+        let problem =
+            format!("has {} bytes; at most {CONSTRAINT_BYTES_MAX} are allowed", text.len());
+        return Err(Error::invalid(*field, problem));
+    }
+    let set = texts.iter().filter(|(_, text)| !text.is_empty()).count();
+    if set + usize::from(sampling.json) > 1 {
+        let problem = "more than one of json_schema, grammar and json is set; set one";
+        return Err(Error::invalid("sampling.json_schema", problem));
     }
     Ok(())
 }
@@ -78,6 +108,12 @@ pub fn complete(
         stop: a.stop.clone(),
         logit_bias: a.logit_bias.clone(),
         logprobs: a.logprobs,
+        mirostat: a.mirostat,
+        mirostat_tau: a.mirostat_tau,
+        mirostat_eta: a.mirostat_eta,
+        json_schema: a.json_schema.clone(),
+        grammar: a.grammar.clone(),
+        json: a.json,
     }
 }
 
@@ -123,6 +159,27 @@ mod tests {
         let bias = LogitBias { token: 1, bias: f32::NAN };
         let biased = Sampling { logit_bias: vec![bias], ..Sampling::default() };
         assert_eq!(refused_field(&biased).as_deref(), Some("sampling.logit_bias.bias"));
+    }
+
+    #[test]
+    fn mirostat_and_constraints_are_checked() {
+        let wrong = [
+            ("sampling.mirostat", Sampling { mirostat: Some(1), ..Sampling::default() }),
+            ("sampling.mirostat_tau", Sampling { mirostat_tau: Some(0.0), ..Sampling::default() }),
+            ("sampling.mirostat_eta", Sampling { mirostat_eta: Some(1.1), ..Sampling::default() }),
+            ("sampling.grammar", Sampling { grammar: "x".repeat(65_537), ..Sampling::default() }),
+            (
+                "sampling.json_schema",
+                Sampling { json: true, json_schema: "{}".to_owned(), ..Sampling::default() },
+            ),
+        ];
+        for (field, sampling) in wrong {
+            assert_eq!(refused_field(&sampling).as_deref(), Some(field));
+        }
+        let right =
+            Sampling { mirostat: Some(2), grammar: "x".repeat(65_536), ..Sampling::default() };
+        assert_eq!(refused_field(&right), None);
+        assert_eq!(complete(&right, &Sampling::default(), 1, 1).grammar, right.grammar);
     }
 
     #[test]

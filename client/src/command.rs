@@ -12,6 +12,7 @@ use crate::{
 mod ask;
 mod chat;
 mod config;
+mod constraint;
 mod conversation;
 mod model;
 mod service;

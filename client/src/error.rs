@@ -78,7 +78,7 @@ pub enum Error {
 }
 
 /// Fields of a request's sampling that are flags of the `tandem` command.
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 13] = [
     "max_tokens",
     "stop",
     "seed",
@@ -90,6 +90,8 @@ const FLAGS: [&str; 11] = [
     "repeat_penalty",
     "presence_penalty",
     "frequency_penalty",
+    "json_schema",
+    "grammar",
 ];
 
 impl Error {

@@ -245,6 +245,7 @@ mod tests {
             settings,
             splitter: Splitter::default(),
             draft: None,
+            constraint: None,
             received: Instant::now(),
         }
     }

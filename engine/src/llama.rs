@@ -5,6 +5,8 @@
 //! engine is a process. What callers can prevent (too long a batch, an unknown sequence) is
 //! checked here before the call.
 
+#[cfg(test)]
+pub mod chain;
 mod context;
 #[cfg(test)]
 pub mod fixture;

@@ -19,6 +19,7 @@
 mod build;
 mod chat;
 mod connection;
+mod constraint;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]
 mod llama;

@@ -7,6 +7,7 @@ use tandem_proto::engine::{Finish, Rejected, Rejection, SequenceStep};
 use tandem_proto::v1::{FinishReason, Usage};
 
 use crate::chat::ChatError;
+use crate::constraint::{Constraint, ConstraintError, Stuck};
 use crate::reasoning::Splitter;
 use crate::sampling::{OutOfRange, Settings};
 use crate::transcript::Draft;
@@ -30,6 +31,8 @@ pub struct Request {
     pub splitter: Splitter,
     /// To remember the answer's tokens by, if the prompt came through the chat template.
     pub draft: Option<Draft>,
+    /// What the answer must obey.
+    pub constraint: Option<Constraint>,
     /// When the request came in.
     pub received: Instant,
 }
@@ -43,6 +46,12 @@ pub enum Refusal {
     /// A sampling setting is wrong.
     #[error(transparent)]
     Sampling(#[from] OutOfRange),
+    /// The constraint on the answer is wrong.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
+    /// No constraint can be followed with this vocabulary.
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
     /// The prompt leaves no room for an answer.
     #[error(
         "the prompt has {prompt} tokens and the context {context}; shorten the prompt or load the \
@@ -69,13 +78,14 @@ impl Refusal {
     /// The frame that says so.
     pub fn into_message(self, id: u64) -> Message {
         let rejection = match &self {
-            Self::Invalid(_) | Self::Sampling(_) | Self::Chat(ChatError::Role(_)) => {
-                Rejection::Invalid
-            }
+            Self::Invalid(_)
+            | Self::Sampling(_)
+            | Self::Constraint(_)
+            | Self::Chat(ChatError::Role(_)) => Rejection::Invalid,
             Self::TooLong { .. } => Rejection::TooLong,
             Self::Chat(ChatError::Template(_)) => Rejection::Template,
             Self::Busy => Rejection::Busy,
-            Self::Failed(_) => Rejection::Failed,
+            Self::Stuck(_) | Self::Failed(_) => Rejection::Failed,
         };
         Message::Rejected(Rejected { id, rejection: rejection.into(), message: self.to_string() })
     }

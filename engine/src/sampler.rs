@@ -1,11 +1,19 @@
 //! Chooses the next token from a row of logits. Works on the row itself: a pass over it costs
 //! microseconds, where a copy into a list of candidates would cost a tenth of a small model's step.
+//!
+//! The steps and their order are llama.cpp's: bias and penalties, `top_k`, `typical_p`, `top_p`,
+//! `min_p`, temperature. Draws go through what is left in the order of the vocabulary.
 
+mod closest;
+mod mirostat;
 mod random;
 mod row;
 
 use std::cmp::Ordering;
 
+use self::closest::Closest;
+pub use self::mirostat::Mirostat;
+use self::row::Curve;
 use crate::sampling::Settings;
 
 /// A chosen token.
@@ -24,14 +32,23 @@ pub struct Draw {
 #[error("the model produced logits that are not numbers")]
 pub struct NotFinite;
 
+/// What a choice depends on besides settings and history.
+#[derive(Debug, Default)]
+pub struct Limits<'a> {
+    /// One bit a token, the lowest first; others are never chosen. At least one is set.
+    pub allowed: Option<&'a [u32]>,
+    /// Used instead of the settings that cut off unlikely tokens.
+    pub mirostat: Option<&'a mut Mirostat>,
+}
+
 /// Buffers that live from token to token.
 #[derive(Debug, Default)]
 pub struct Sampler {
     adjusted: Vec<f32>,
     recent: Vec<u32>,
     candidates: Vec<Candidate>,
-    weights: Vec<f64>,
     select: row::Select,
+    wheel: row::Wheel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,17 +73,48 @@ impl Sampler {
         settings: &Settings,
         history: &[u32],
         index: u64,
+        limits: Limits<'_>,
     ) -> Result<Draw, NotFinite> {
         let peak = row::peak(row).ok_or(NotFinite)?;
         let log_total = row::log_total(row, peak);
-        let token = if settings.is_plain_greedy() {
+        let token = if settings.is_plain_greedy() && limits.allowed.is_none() {
             row::first(row, peak)
         } else {
-            self.choose(row, settings, history, index)
+            let adjusted = self.adjust(row, settings, history, limits.allowed);
+            let point = random::uniform(settings.seed, index);
+            let token = self.choose(adjusted.as_deref().unwrap_or(row), settings, point, limits);
+            self.adjusted = adjusted.unwrap_or_default();
+            token
         };
         let logit = usize::try_from(token).ok().and_then(|token| row.get(token));
         let logprob = logit.ok_or(NotFinite)? - log_total;
         Ok(Draw { token, logprob, log_total })
+    }
+
+    /// Takes notice of a token chosen earlier from this row, with the same settings.
+    pub fn observe(
+        &mut self,
+        row: &[f32],
+        settings: &Settings,
+        history: &[u32],
+        token: u32,
+        limits: Limits<'_>,
+    ) -> Result<(), NotFinite> {
+        row::peak(row).ok_or(NotFinite)?;
+        if let Some(mirostat) = limits.mirostat
+            && settings.temperature > 0.0
+        {
+            let adjusted = self.adjust(row, settings, history, limits.allowed);
+            let curve = self.keep_unsurprising(
+                adjusted.as_deref().unwrap_or(row),
+                settings.temperature,
+                mirostat,
+            );
+            let at = self.candidates.iter().position(|candidate| candidate.token == token);
+            mirostat.learn(self.probability(at.unwrap_or(0), curve));
+            self.adjusted = adjusted.unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// The `count` likeliest tokens of the row with their log-probabilities, likeliest first.
@@ -81,44 +129,67 @@ impl Sampler {
         self.candidates.iter().map(move |entry| (entry.token, entry.logit - log_total))
     }
 
-    fn choose(&mut self, row: &[f32], settings: &Settings, history: &[u32], index: u64) -> u32 {
-        self.adjust(row, settings, history);
+    fn choose(
+        &mut self,
+        logits: &[f32],
+        settings: &Settings,
+        point: f64,
+        limits: Limits<'_>,
+    ) -> u32 {
         if settings.temperature == 0.0 {
-            let peak = row::peak(&self.adjusted).unwrap_or(f32::MAX);
-            return row::first(&self.adjusted, peak);
+            return row::first(logits, row::largest(logits));
         }
-        self.select_candidates(settings);
-        if settings.typical_p < 1.0 {
-            self.keep_typical(settings.typical_p);
+        if let Some(mirostat) = limits.mirostat {
+            let curve = self.keep_unsurprising(logits, settings.temperature, mirostat);
+            let at = self.draw(curve, point);
+            mirostat.learn(self.probability(at, curve));
+            return self.candidates.get(at).map_or(0, |candidate| candidate.token);
         }
-        if settings.top_p < 1.0 {
-            self.keep_nucleus(settings.top_p);
+        let peak = row::largest(logits);
+        if !self.truncate(logits, peak, settings) {
+            return self.wheel.draw(logits, curve(peak, settings.temperature), point);
         }
-        if settings.min_p > 0.0 {
-            let least = self.candidate_peak() + settings.min_p.ln();
-            self.candidates.retain(|candidate| candidate.logit >= least);
-        }
-        self.draw(settings.temperature, random::uniform(settings.seed, index))
+        let curve = curve(self.candidate_peak(), settings.temperature);
+        let at = self.draw(curve, point);
+        self.candidates.get(at).map_or(0, |candidate| candidate.token)
     }
 
-    /// Copies the row and applies bias and penalties, as llama.cpp defines them.
-    fn adjust(&mut self, row: &[f32], settings: &Settings, history: &[u32]) {
-        self.adjusted.clear();
-        self.adjusted.extend_from_slice(row);
+    /// A copy of the row with bias and penalties, as llama.cpp defines them, and without what is
+    /// forbidden; `None` when that is the row itself.
+    fn adjust(
+        &mut self,
+        row: &[f32],
+        settings: &Settings,
+        history: &[u32],
+        allowed: Option<&[u32]>,
+    ) -> Option<Vec<f32>> {
+        if allowed.is_none() && settings.logit_bias.is_empty() && !settings.penalizes() {
+            return None;
+        }
+        let mut adjusted = std::mem::take(&mut self.adjusted);
+        adjusted.clear();
+        adjusted.extend_from_slice(row);
+        if let Some(allowed) = allowed {
+            forbid(&mut adjusted, allowed);
+        }
         for &(token, bias) in &settings.logit_bias {
-            if let Some(logit) = self.adjusted.get_mut(token as usize) {
+            if let Some(logit) = adjusted.get_mut(token as usize) {
                 *logit += bias;
             }
         }
-        if !settings.penalizes() {
-            return;
+        if settings.penalizes() {
+            self.penalize(&mut adjusted, settings, history);
         }
+        Some(adjusted)
+    }
+
+    fn penalize(&mut self, adjusted: &mut [f32], settings: &Settings, history: &[u32]) {
         let start = history.len().saturating_sub(settings.repeat_last_n);
         self.recent.clear();
         self.recent.extend_from_slice(history.get(start..).unwrap_or_default());
         self.recent.sort_unstable();
         for run in self.recent.chunk_by(|a, b| a == b) {
-            let Some(logit) = run.first().and_then(|&t| self.adjusted.get_mut(t as usize)) else {
+            let Some(logit) = run.first().and_then(|&t| adjusted.get_mut(t as usize)) else {
                 continue;
             };
             // A negative logit divided would become likelier.
@@ -133,71 +204,84 @@ impl Sampler {
         }
     }
 
-    /// Fills `candidates`: sorted when a later step needs them so.
-    fn select_candidates(&mut self, settings: &Settings) {
-        if settings.top_k > 0 || settings.typical_p < 1.0 || settings.top_p < 1.0 {
-            let count = if settings.top_k > 0 { settings.top_k } else { self.adjusted.len() };
-            self.select.top(&self.adjusted, count, &mut self.candidates);
+    /// Fills `candidates` with the tokens that the settings leave, in the order of the vocabulary.
+    /// Whether they cut off anything; if not, `candidates` means nothing.
+    fn truncate(&mut self, logits: &[f32], peak: f32, settings: &Settings) -> bool {
+        let plain = Curve { peak, sharpness: 1.0 };
+        let (typical_p, top_p) = (settings.typical_p, settings.top_p);
+        let (top_k, typical, nucleus) =
+            ((1..logits.len()).contains(&settings.top_k), typical_p < 1.0, top_p < 1.0);
+        let out = &mut self.candidates;
+        // The first step works on the row, the others on what it left.
+        if top_k {
+            self.select.top(logits, settings.top_k, out);
+        } else if typical {
+            let center = row::mean(logits, plain);
+            let typical = Closest { center, share: typical_p, beyond: true };
+            typical.of_row(logits, plain, &mut self.select, out);
+        } else if nucleus {
+            let nucleus = Closest { center: peak, share: top_p, beyond: false };
+            nucleus.of_row(logits, plain, &mut self.select, out);
+        } else if settings.min_p > 0.0 {
+            self.select.at_least(logits, peak + settings.min_p.ln(), out);
+            return true;
         } else {
-            row::all(&self.adjusted, &mut self.candidates);
+            return false;
         }
+        if top_k && typical {
+            let listed: Vec<f32> = self.candidates.iter().map(|c| c.logit).collect();
+            let typical =
+                Closest { center: row::mean(&listed, plain), share: typical_p, beyond: true };
+            typical.of_list(&mut self.candidates, plain);
+        }
+        let left = Curve { peak: self.candidate_peak(), sharpness: 1.0 };
+        if (top_k || typical) && nucleus {
+            let nucleus = Closest { center: left.peak, share: top_p, beyond: false };
+            nucleus.of_list(&mut self.candidates, left);
+        }
+        if settings.min_p > 0.0 {
+            let least = left.peak + settings.min_p.ln();
+            self.candidates.retain(|candidate| candidate.logit >= least);
+        }
+        if top_k {
+            self.candidates.sort_unstable_by_key(|candidate| candidate.token);
+        }
+        true
     }
 
-    /// Keeps the smallest set whose information content is closest to the expected one.
-    fn keep_typical(&mut self, typical_p: f32) {
-        self.weigh(1.0);
-        let entropy: f64 = self.weights.iter().filter(|&&p| p > 0.0).map(|&p| -p * p.ln()).sum();
-        let mut ranked: Vec<(f64, f64, Candidate)> = self
-            .weights
-            .iter()
-            .zip(&self.candidates)
-            .map(|(&p, &candidate)| ((-p.ln() - entropy).abs(), p, candidate))
-            .collect();
-        ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.order(&b.2)));
-        let mut sum = 0.0;
-        let enough = ranked.iter().position(|&(_, p, _)| {
-            sum += p;
-            sum > f64::from(typical_p)
-        });
-        ranked.truncate(enough.map_or(ranked.len(), |last| last + 1));
-        self.candidates.clear();
-        self.candidates.extend(ranked.iter().map(|&(_, _, candidate)| candidate));
-        self.candidates.sort_unstable_by(Candidate::order);
+    /// Fills `candidates` with the tokens that mirostat allows: the likeliest one at least.
+    fn keep_unsurprising(
+        &mut self,
+        logits: &[f32],
+        temperature: f32,
+        mirostat: &Mirostat,
+    ) -> Curve {
+        let curve = curve(row::largest(logits), temperature);
+        #[allow(clippy::cast_possible_truncation, reason = "logits have no more precision")]
+        let log_total = row::total(logits, curve).ln() as f32;
+        let below = (log_total - mirostat.depth()) / curve.sharpness;
+        if below <= 0.0 {
+            self.select.at_least(logits, curve.peak + below, &mut self.candidates);
+        } else {
+            self.select.top(logits, 1, &mut self.candidates);
+        }
+        curve
     }
 
-    /// Keeps the smallest set of likeliest tokens whose probability reaches `top_p`.
-    fn keep_nucleus(&mut self, top_p: f32) {
-        self.weigh(1.0);
-        let mut sum = 0.0;
-        let enough = self.weights.iter().position(|&p| {
-            sum += p;
-            sum >= f64::from(top_p)
-        });
-        self.candidates.truncate(enough.map_or(self.candidates.len(), |last| last + 1));
+    /// Inverts the cumulative distribution of the candidates at `point` in `0..1`.
+    fn draw(&self, curve: Curve, point: f64) -> usize {
+        let mut left = point * self.total(curve);
+        row::pick(self.candidates.iter().map(|c| curve.weight(c.logit)), &mut left)
     }
 
-    /// Inverts the cumulative distribution at `point` in `0..1`.
-    fn draw(&mut self, temperature: f32, point: f64) -> u32 {
-        self.weigh(f64::from(temperature));
-        let mut sum = 0.0;
-        let drawn = self.weights.iter().position(|&p| {
-            sum += p;
-            point < sum
-        });
-        // Rounding can leave the sum below `point`: then it is the last token that counts.
-        let drawn = drawn.or_else(|| self.weights.iter().rposition(|&p| p > 0.0));
-        drawn.and_then(|at| self.candidates.get(at)).map_or(0, |candidate| candidate.token)
+    /// The probability of one candidate among all.
+    fn probability(&self, at: usize, curve: Curve) -> f64 {
+        let weight = self.candidates.get(at).map_or(0.0, |c| curve.weight(c.logit));
+        f64::from(weight) / self.total(curve)
     }
 
-    /// Fills `weights` with the probabilities of the candidates at `temperature`.
-    fn weigh(&mut self, temperature: f64) {
-        let peak = f64::from(self.candidate_peak());
-        self.weights.clear();
-        self.weights.extend(
-            self.candidates.iter().map(|c| ((f64::from(c.logit) - peak) / temperature).exp()),
-        );
-        let total: f64 = self.weights.iter().sum();
-        self.weights.iter_mut().for_each(|weight| *weight /= total);
+    fn total(&self, curve: Curve) -> f64 {
+        self.candidates.iter().map(|c| f64::from(curve.weight(c.logit))).sum()
     }
 
     fn candidate_peak(&self) -> f32 {
@@ -205,5 +289,27 @@ impl Sampler {
     }
 }
 
+fn curve(peak: f32, temperature: f32) -> Curve {
+    // Below that, nothing but the peak has any weight.
+    Curve { peak, sharpness: 1.0 / temperature.max(1e-6) }
+}
+
+/// Makes impossible what is not in `allowed`.
+fn forbid(logits: &mut [f32], allowed: &[u32]) {
+    let words = allowed.iter().copied().chain(std::iter::repeat(0));
+    for (logits, word) in logits.chunks_mut(32).zip(words) {
+        if word == u32::MAX {
+            continue;
+        }
+        for (bit, logit) in logits.iter_mut().enumerate() {
+            if word >> bit & 1 == 0 {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

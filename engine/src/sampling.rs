@@ -43,6 +43,8 @@ pub struct Settings {
     pub stop: Vec<String>,
     /// Added to logits; every token is in the vocabulary.
     pub logit_bias: Vec<(u32, f32)>,
+    /// Target in bits and rate of learning of mirostat, if it is on.
+    pub mirostat: Option<(f32, f32)>,
     /// Alternatives to report with every token, if log-probabilities were asked for.
     pub logprobs: Option<usize>,
 }
@@ -100,6 +102,7 @@ impl Settings {
                 .ok_or_else(|| out_of_range("max_tokens", "unset or 0", "1 to the context"))?,
             stop: stops(&wire.stop)?,
             logit_bias: biases(wire, vocabulary)?,
+            mirostat: mirostat(wire)?,
             logprobs: match wire.logprobs {
                 None => None,
                 some => Some(count("logprobs", some, 0, 0..=20, "0 to 20")?),
@@ -119,6 +122,19 @@ impl Settings {
             && (self.repeat_penalty != 1.0
                 || self.presence_penalty != 0.0
                 || self.frequency_penalty != 0.0)
+    }
+}
+
+fn mirostat(wire: &Sampling) -> Result<Option<(f32, f32)>, OutOfRange> {
+    let field = |name, value, default, end, allowed| {
+        number(name, value, default, ABOVE_ZERO..=end, allowed)
+    };
+    let tau = field("mirostat_tau", wire.mirostat_tau, 5.0, 20.0, "above 0, at most 20")?;
+    let eta = field("mirostat_eta", wire.mirostat_eta, 0.1, 1.0, "above 0, at most 1")?;
+    match wire.mirostat {
+        None | Some(0) => Ok(None),
+        Some(2) => Ok(Some((tau, eta))),
+        Some(other) => Err(out_of_range("mirostat", other, "0, which is off, and 2")),
     }
 }
 
@@ -230,6 +246,9 @@ pub mod tests {
             stop: vec!["x".repeat(256); 16],
             logit_bias: vec![LogitBias { token: 99, bias: 100.0 }; 1024],
             logprobs: Some(20),
+            mirostat: Some(2),
+            mirostat_tau: Some(20.0),
+            mirostat_eta: Some(1.0),
             ..wire()
         };
         for wire in [low, high] {
@@ -264,6 +283,9 @@ pub mod tests {
             ("logit_bias", Sampling { logit_bias: bias(1, 101.0), ..wire() }),
             ("logit_bias", Sampling { logit_bias: bias(1, f32::NAN), ..wire() }),
             ("logprobs", Sampling { logprobs: Some(21), ..wire() }),
+            ("mirostat", Sampling { mirostat: Some(1), ..wire() }),
+            ("mirostat_tau", Sampling { mirostat_tau: Some(0.0), ..wire() }),
+            ("mirostat_eta", Sampling { mirostat_eta: Some(1.5), ..wire() }),
         ];
         for (field, wire) in cases {
             let refused = Settings::new(&wire, 100).unwrap_err();

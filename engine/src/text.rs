@@ -5,7 +5,7 @@
 
 mod system;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -14,11 +14,12 @@ use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{
     Count, CountTokens, Detokenize, FRAME_BYTES_MAX, Generate, Text, Tokenize, Tokens,
 };
-use tandem_proto::v1::ChatMessage;
+use tandem_proto::v1::{ChatMessage, Sampling};
 
 use self::system::SystemParts;
 use crate::chat::{Chat, Guard, SEAM};
 use crate::connection::Writer;
+use crate::constraint::{Compiler, Constraint, Wanted};
 use crate::intake::{Handover, Job, Work};
 use crate::llama::Model;
 use crate::reasoning::{Reasoning, Splitter};
@@ -49,6 +50,8 @@ pub struct TextWorker {
     transcripts: Arc<Transcripts>,
     /// Tokens that one sequence can have.
     context: u32,
+    /// Made for the first request that needs it.
+    compiler: OnceCell<Compiler>,
     handover: Arc<Handover>,
     writer: Arc<Writer>,
 }
@@ -70,9 +73,17 @@ impl TextWorker {
             _ => None,
         });
         let chat = Chat::new(template, guard, model.begin_text(), model.end_text());
-        let system_parts = RefCell::default();
-        let transcripts = Arc::default();
-        Self { model, chat, system_parts, reasoning, transcripts, context, handover, writer }
+        Self {
+            model,
+            chat,
+            system_parts: RefCell::default(),
+            reasoning,
+            transcripts: Arc::default(),
+            context,
+            compiler: OnceCell::new(),
+            handover,
+            writer,
+        }
     }
 
     /// Works until the reader is gone.
@@ -135,7 +146,18 @@ impl TextWorker {
         resume.truncate(settings.max_tokens as usize);
         let system_tokens = self.system_tokens(&generate.messages, &prompt);
         let id = generate.id;
-        Ok(Request { id, prompt, system_tokens, resume, settings, splitter, draft, received })
+        let constraint = self.constraint(&sampling)?;
+        Ok(Request {
+            id,
+            prompt,
+            system_tokens,
+            resume,
+            settings,
+            constraint,
+            splitter,
+            draft,
+            received,
+        })
     }
 
     fn system_tokens(&self, messages: &[ChatMessage], prompt: &[u32]) -> usize {
@@ -143,6 +165,18 @@ impl TextWorker {
         parts.tokens(messages, prompt, |messages| {
             self.chat_tokens(messages).map(|(_, tokens)| tokens)
         })
+    }
+
+    fn constraint(&self, sampling: &Sampling) -> Result<Option<Constraint>, Refusal> {
+        let Some(wanted) = Wanted::new(sampling)? else { return Ok(None) };
+        let compiler = match self.compiler.get() {
+            Some(compiler) => compiler,
+            None => {
+                let compiler = Compiler::new(&*self.model)?;
+                self.compiler.get_or_init(|| compiler)
+            }
+        };
+        Ok(Some(wanted.compile(compiler)?))
     }
 
     fn tokenize(&self, request: &Tokenize) -> Result<Message, Refusal> {

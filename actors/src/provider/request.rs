@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use tandem_config::Provider as Settings;
-use tandem_proto::v1::{ChatMessage, Role};
+use tandem_proto::v1::{ChatMessage, Role, Sampling};
 
 use crate::{Error, Prompt, Result, TrackRequest};
 
@@ -36,6 +37,23 @@ struct Body<'a> {
     logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat>,
+}
+
+/// What the answer must be.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat {
+    JsonObject,
+    JsonSchema { json_schema: JsonSchema },
+}
+
+#[derive(Serialize)]
+struct JsonSchema {
+    name: &'static str,
+    schema: Value,
+    strict: bool,
 }
 
 #[derive(Serialize)]
@@ -49,7 +67,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// The JSON to post. What the API has no field for is left out.
+/// The JSON to post. What the API has no field for is left out, except a constraint on the answer.
 pub(super) fn body(settings: &Settings, request: &TrackRequest) -> Result<Vec<u8>> {
     let sampling = &request.sampling;
     if sampling.stop.len() > STOP_MAX {
@@ -76,9 +94,25 @@ pub(super) fn body(settings: &Settings, request: &TrackRequest) -> Result<Vec<u8
         logit_bias: sampling.logit_bias.iter().map(|bias| (bias.token, bias.bias)).collect(),
         logprobs: sampling.logprobs.map(|_| true),
         top_logprobs: sampling.logprobs.filter(|&alternatives| alternatives > 0),
+        response_format: response_format(sampling)?,
     };
     serde_json::to_vec(&body)
         .map_err(|error| Error::Internal { problem: format!("a request is not JSON: {error}") })
+}
+
+fn response_format(sampling: &Sampling) -> Result<Option<ResponseFormat>> {
+    if !sampling.grammar.is_empty() {
+        let problem = "a provider takes no grammar; use json_schema or the policy fast";
+        return Err(Error::invalid("sampling.grammar", problem));
+    }
+    if sampling.json_schema.is_empty() {
+        return Ok(sampling.json.then_some(ResponseFormat::JsonObject));
+    }
+    let schema = serde_json::from_str(&sampling.json_schema)
+        .map_err(|error| Error::invalid("sampling.json_schema", format!("is not JSON: {error}")))?;
+    // Without `strict` a schema is advice.
+    let json_schema = JsonSchema { name: "answer", schema, strict: true };
+    Ok(Some(ResponseFormat::JsonSchema { json_schema }))
 }
 
 fn message(message: &ChatMessage) -> Message<'_> {
@@ -95,8 +129,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::time::Instant;
 
-    use serde_json::{Value, json};
-    use tandem_proto::v1::{LogitBias, Sampling};
+    use serde_json::json;
+    use tandem_proto::v1::LogitBias;
 
     use super::*;
 
@@ -137,6 +171,7 @@ mod tests {
             stop: vec!["\n".into()],
             logit_bias: vec![LogitBias { token: 3, bias: -100.0 }],
             logprobs: Some(2),
+            ..Sampling::default()
         };
         let chat = [(Role::System, "be brief"), (Role::User, "hi"), (Role::Assistant, "yes")]
             .map(|(role, content)| ChatMessage { role: role.into(), content: content.into() });
@@ -169,6 +204,30 @@ mod tests {
         let sampling = Sampling { max_tokens: Some(5000), ..Sampling::default() };
         let sent = json_of(Prompt::Text("hi".into()), sampling).unwrap();
         assert_eq!(sent["max_tokens"], 100);
+    }
+
+    #[test]
+    fn a_constraint_is_sent_or_refused() {
+        let sent = |sampling| json_of(Prompt::Text("hi".into()), sampling);
+        let format = |sampling| sent(sampling).unwrap()["response_format"].clone();
+        assert_eq!(
+            format(Sampling { json: true, ..Sampling::default() }),
+            json!({"type": "json_object"})
+        );
+        let schema = r#"{"type": "integer"}"#.to_owned();
+        assert_eq!(
+            format(Sampling { json_schema: schema, ..Sampling::default() }),
+            json!({
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": {"type": "integer"}, "strict": true},
+            })
+        );
+        for wrong in [
+            Sampling { json_schema: "{".into(), ..Sampling::default() },
+            Sampling { grammar: "root ::= \"x\"".into(), ..Sampling::default() },
+        ] {
+            assert!(matches!(sent(wrong), Err(Error::Invalid { .. })));
+        }
     }
 
     #[test]

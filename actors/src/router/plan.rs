@@ -16,6 +16,8 @@ pub(super) struct Situation<'a> {
     pub(super) provider: Result<ProviderState>,
     /// The caller named that provider.
     pub(super) named: bool,
+    /// The answer must obey a grammar, which no provider takes.
+    pub(super) grammar: bool,
 }
 
 /// A provider, as far as the router is concerned.
@@ -63,12 +65,19 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Plan> {
         let problem = "is named, but the policy keeps the turn on this machine; drop one of both";
         return Err(Error::invalid("provider", problem));
     }
+    if situation.grammar && (situation.named || situation.policy == Policy::Slow) {
+        let problem = "is set, but no provider takes one; use json_schema or the policy fast";
+        return Err(Error::invalid("sampling.grammar", problem));
+    }
     let provider = match (&situation.provider, situation.policy) {
         (_, Policy::Fast) => {
             return only(Track::Fast, "the policy is fast: only the local model answers");
         }
         (_, Policy::Private) => {
             return only(Track::Fast, "the policy is private: nothing leaves this machine");
+        }
+        _ if situation.grammar => {
+            return only(Track::Fast, "the answer has a grammar: only the local model obeys one");
         }
         (Err(error), Policy::Slow) => return Err(error.clone()),
         (Ok(_), Policy::Slow) => {
@@ -113,7 +122,8 @@ mod tests {
 
     fn situation(prompt: &'static str, policy: Policy) -> Situation<'static> {
         let provider = ProviderState { name: "remote".to_owned(), worth_trying: true };
-        Situation { prompt, policy, slow_threshold: 0.6, provider: Ok(provider), named: false }
+        let provider = Ok(provider);
+        Situation { prompt, policy, slow_threshold: 0.6, provider, named: false, grammar: false }
     }
 
     fn none() -> Result<ProviderState> {
@@ -154,6 +164,17 @@ mod tests {
         let hard = decide(&situation(HARD, Policy::Auto)).unwrap();
         assert_eq!((hard.first, hard.fallback), (Track::Slow, Some(Track::Fast)));
         assert!(hard.reasons.len() > 1);
+    }
+
+    #[test]
+    fn an_answer_with_a_grammar_stays_here_or_is_refused() {
+        let with = |policy| Situation { grammar: true, ..situation(HARD, policy) };
+        let plan = decide(&with(Policy::Auto)).unwrap();
+        assert_eq!((plan.first, plan.fallback), (Track::Fast, None));
+        let named = Situation { named: true, ..with(Policy::Auto) };
+        for refused in [with(Policy::Slow), named] {
+            assert!(matches!(decide(&refused), Err(Error::Invalid { .. })));
+        }
     }
 
     #[test]

@@ -143,6 +143,7 @@ impl State {
             slow_threshold,
             provider,
             named: name.is_some(),
+            grammar: job.request.sampling.as_ref().is_some_and(|s| !s.grammar.is_empty()),
         })
     }
 

@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use super::turn::{self, Options};
+use super::{
+    constraint::Constraint,
+    turn::{self, Options},
+};
 use crate::{context::Context, failure::Failure, prompt};
 
 const EXAMPLES: &str = "\
@@ -11,6 +14,7 @@ Examples:
   tandem ask --policy private Summarise - < letter.txt
   tandem ask --max-tokens 60 --temperature 0 --seed 1 \"A haiku about queues\"
   tandem ask --json \"1 + 1?\" | jq -r .answer
+  tandem ask --json-schema person.json \"Invent a person\" | jq .name
   cargo build 2>&1 | tandem ask What is wrong here
 
 Words are joined with spaces. When something comes through a pipe, it follows the words after an
@@ -30,11 +34,15 @@ pub(crate) struct Ask {
 
     #[command(flatten)]
     options: Options,
+
+    #[command(flatten)]
+    constraint: Constraint,
 }
 
 impl Ask {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let options = self.options.resolve()?;
+        let mut options = self.options.resolve()?;
+        self.constraint.read_into(&mut options).await?;
         let prompt = prompt::read(self.words).await?;
         let client = context.connect().await?;
         let conversation = self.conversation.unwrap_or_default();

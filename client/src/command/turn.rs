@@ -96,6 +96,12 @@ struct Sampling {
     /// Make tokens less likely each time they were there already; -10 to 10
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     frequency_penalty: Option<f32>,
+
+    #[arg(skip)]
+    json_schema: String,
+
+    #[arg(skip)]
+    grammar: String,
 }
 
 /// Who answers.
@@ -136,6 +142,12 @@ impl Options {
         Ok(Self { model, ..self })
     }
 
+    /// The answer obeys these, of which one at least is empty.
+    pub(crate) fn constrain(&mut self, json_schema: String, grammar: String) {
+        self.sampling.json_schema = json_schema;
+        self.sampling.grammar = grammar;
+    }
+
     fn request(
         &self,
         prompt: String,
@@ -170,6 +182,8 @@ impl Sampling {
             seed: self.seed,
             max_tokens: self.max_tokens,
             stop: self.stop.clone(),
+            json_schema: self.json_schema.clone(),
+            grammar: self.grammar.clone(),
             ..Default::default()
         }
     }

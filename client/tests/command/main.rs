@@ -16,6 +16,7 @@ use tokio::{
 };
 
 mod chat;
+mod constraint;
 mod daemon;
 mod server;
 

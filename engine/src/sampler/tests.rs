@@ -20,9 +20,21 @@ fn row(size: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
+fn draw(
+    sampler: &mut Sampler,
+    row: &[f32],
+    settings: &Settings,
+    history: &[u32],
+    index: u64,
+) -> Result<Draw, NotFinite> {
+    sampler.sample(row, settings, history, index, Limits::default())
+}
+
 fn softmax(logits: &[(u32, f64)], temperature: f64) -> Vec<(u32, f64)> {
-    let total: f64 = logits.iter().map(|(_, logit)| (logit / temperature).exp()).sum();
-    logits.iter().map(|&(token, logit)| (token, (logit / temperature).exp() / total)).collect()
+    let peak = logits.iter().map(|entry| entry.1).fold(f64::MIN, f64::max);
+    let weight = |logit: f64| ((logit - peak) / temperature).exp();
+    let total: f64 = logits.iter().map(|&(_, logit)| weight(logit)).sum();
+    logits.iter().map(|&(token, logit)| (token, weight(logit) / total)).collect()
 }
 
 fn keep(logits: &[(u32, f64)], tokens: &[u32]) -> Vec<(u32, f64)> {
@@ -83,9 +95,7 @@ fn reference(row: &[f32], settings: &Settings, history: &[u32], index: u64) -> u
     let peak = logits[0].1;
     logits.retain(|(_, logit)| (logit - peak).exp() >= f64::from(settings.min_p) * (1.0 - 1e-6));
     let candidates = logits.len();
-    if settings.top_k == 0 && settings.typical_p >= 1.0 && settings.top_p >= 1.0 {
-        logits.sort_by_key(|(token, _)| *token);
-    }
+    logits.sort_by_key(|(token, _)| *token);
     let point = random::uniform(settings.seed, index);
     let mut sum = 0.0;
     for (token, p) in softmax(&logits, f64::from(settings.temperature)) {
@@ -111,6 +121,9 @@ fn variants() -> Vec<Settings> {
         Settings { top_p: 0.6, ..base.clone() },
         Settings { min_p: 0.07, temperature: 1.5, ..base.clone() },
         Settings { typical_p: 0.5, ..base.clone() },
+        Settings { typical_p: 0.97, temperature: 1e-30, ..base.clone() },
+        Settings { typical_p: 0.8, top_p: 0.7, min_p: 0.01, ..base.clone() },
+        Settings { top_k: 60, typical_p: 0.8, top_p: 0.7, min_p: 0.01, ..base.clone() },
         Settings { repeat_penalty: 1.3, repeat_last_n: 8, ..base.clone() },
         Settings { presence_penalty: 2.0, frequency_penalty: 0.7, ..base.clone() },
         Settings {
@@ -139,7 +152,7 @@ fn every_combination_of_settings_draws_what_the_reference_draws() {
             for index in 0..20 {
                 let settings = Settings { seed: index * 31, ..settings.clone() };
                 let row = row(size, index);
-                let drawn = sampler.sample(&row, &settings, &history, index).unwrap().token;
+                let drawn = draw(&mut sampler, &row, &settings, &history, index).unwrap().token;
                 if drawn != reference(&row, &settings, &history, index) {
                     disagreements += 1;
                     assert!(disagreements < 4, "variant {variant}, size {size}, index {index}");
@@ -155,7 +168,7 @@ fn greedy_takes_the_lowest_of_equal_tokens() {
     let mut row = vec![0.0; 100];
     row[41] = 3.0;
     row[73] = 3.0;
-    let draw = Sampler::default().sample(&row, &settings, &[], 0).unwrap();
+    let draw = draw(&mut Sampler::default(), &row, &settings, &[], 0).unwrap();
     assert_eq!(draw.token, 41);
 }
 
@@ -166,7 +179,7 @@ fn log_probabilities_are_those_of_the_row_before_any_setting() {
     let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
     let mut sampler = Sampler::default();
     for index in 0..50 {
-        let draw = sampler.sample(&row, &settings, &[1, 2, 3], index).unwrap();
+        let draw = draw(&mut sampler, &row, &settings, &[1, 2, 3], index).unwrap();
         let exact = f64::from(row[draw.token as usize]) - total.ln();
         assert!((f64::from(draw.logprob) - exact).abs() < 1e-5, "{draw:?} {exact}");
     }
@@ -176,7 +189,7 @@ fn log_probabilities_are_those_of_the_row_before_any_setting() {
 fn the_likeliest_tokens_are_listed_in_order() {
     let row = row(2_000, 3);
     let mut sampler = Sampler::default();
-    let draw = sampler.sample(&row, &neutral(), &[], 0).unwrap();
+    let draw = draw(&mut sampler, &row, &neutral(), &[], 0).unwrap();
     let mut sorted: Vec<u32> = (0..2_000).collect();
     sorted.sort_by(|a, b| row[*b as usize].total_cmp(&row[*a as usize]).then(a.cmp(b)));
     for count in [0, 1, 20] {
@@ -193,11 +206,11 @@ fn a_row_with_anything_but_numbers_is_refused() {
         for position in [0, 15, 16, 999] {
             let mut row = row(1_000, 1);
             row[position] = bad;
-            let drawn = Sampler::default().sample(&row, &neutral(), &[], 0);
+            let drawn = draw(&mut Sampler::default(), &row, &neutral(), &[], 0);
             assert_eq!(drawn, Err(NotFinite));
         }
     }
-    assert_eq!(Sampler::default().sample(&[], &neutral(), &[], 0), Err(NotFinite));
+    assert_eq!(draw(&mut Sampler::default(), &[], &neutral(), &[], 0), Err(NotFinite));
 }
 
 #[test]
@@ -206,7 +219,7 @@ fn draws_follow_the_distribution() {
     let mut counts = [0_u32; 4];
     let mut sampler = Sampler::default();
     for index in 0..20_000 {
-        let draw = sampler.sample(&row, &neutral(), &[], index).unwrap();
+        let draw = draw(&mut sampler, &row, &neutral(), &[], index).unwrap();
         counts[draw.token as usize] += 1;
     }
     let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
@@ -214,4 +227,70 @@ fn draws_follow_the_distribution() {
         let expected = f64::from(row[token]).exp() / total;
         assert!((f64::from(count) / 20_000.0 - expected).abs() < 0.015, "{counts:?}");
     }
+}
+
+/// One bit a token, set for those that `is` holds for.
+fn bits(size: usize, is: impl Fn(usize) -> bool) -> Vec<u32> {
+    let mut words = vec![0; size.div_ceil(32)];
+    (0..size).filter(|&token| is(token)).for_each(|token| words[token / 32] |= 1 << (token % 32));
+    words
+}
+
+#[test]
+fn what_is_not_allowed_is_never_chosen_and_the_rest_is_chosen_as_if_alone() {
+    let size = 1_000;
+    let mut sampler = Sampler::default();
+    for (index, settings) in (0..).zip(variants()) {
+        let row = row(size, index);
+        let allowed = bits(size, |token| token % 37 == 5);
+        let limits = Limits { allowed: Some(&allowed), ..Limits::default() };
+        let drawn = sampler.sample(&row, &settings, &[5, 42], index, limits).unwrap();
+        assert_eq!(drawn.token % 37, 5, "variant {index}");
+        // A forbidden token far below the others is no token at all.
+        let alone: Vec<f32> =
+            (0..size).map(|token| if token % 37 == 5 { row[token] } else { -1e9 }).collect();
+        assert_eq!(drawn.token, reference(&alone, &settings, &[5, 42], index), "variant {index}");
+        let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
+        let exact = f64::from(row[drawn.token as usize]) - total.ln();
+        assert!((f64::from(drawn.logprob) - exact).abs() < 1e-5, "the model's own probability");
+    }
+}
+
+#[test]
+fn a_single_allowed_token_is_chosen_whatever_the_settings() {
+    let mut row = vec![10.0; 300];
+    row[299] = -80.0;
+    let allowed = bits(300, |token| token == 299);
+    for settings in variants().into_iter().filter(|settings| settings.logit_bias.is_empty()) {
+        let mut mirostat = Mirostat::new(0.5, 0.1);
+        for mirostat in [None, Some(&mut mirostat)] {
+            let limits = Limits { allowed: Some(&allowed), mirostat };
+            let drawn = Sampler::default().sample(&row, &settings, &[], 3, limits).unwrap();
+            assert_eq!(drawn.token, 299, "{settings:?}");
+        }
+    }
+}
+
+#[test]
+fn mirostat_holds_the_surprise_near_its_target() {
+    let (target, temperature) = (3.0_f32, 1.3);
+    let settings = Settings { temperature, ..neutral() };
+    let mut mirostat = Mirostat::new(target, 0.1);
+    let mut sampler = Sampler::default();
+    let mut sum = 0.0;
+    for index in 0..2_000 {
+        let row: Vec<f32> = row(2_000, index).iter().map(|logit| logit * 0.6).collect();
+        let before = mirostat;
+        let limits = Limits { mirostat: Some(&mut mirostat), ..Limits::default() };
+        let token = sampler.sample(&row, &settings, &[], index, limits).unwrap().token;
+        let mut replayed = before;
+        let limits = Limits { mirostat: Some(&mut replayed), ..Limits::default() };
+        sampler.observe(&row, &settings, &[], token, limits).unwrap();
+        assert_eq!(replayed, mirostat, "a replay learns what the draw learned");
+        // What it learned is how surprising the token was.
+        sum += f64::from(target)
+            - f64::from((mirostat.depth() - before.depth()) / 0.1) / std::f64::consts::LN_2;
+    }
+    let mean = sum / 2_000.0;
+    assert!((mean - f64::from(target)).abs() < 0.1, "{mean} bits");
 }

@@ -7,10 +7,11 @@ use tandem_proto::engine::{Finish, SequenceStep};
 use tandem_proto::v1::{FinishReason, Timings, TokenLogprob, Usage};
 
 use super::attach::View;
+use crate::constraint::{Constraint, Stuck};
 use crate::output::Output;
 use crate::reasoning::Said;
 use crate::request::Request;
-use crate::sampler::{Draw, NotFinite, Sampler};
+use crate::sampler::{Draw, Limits, Mirostat, NotFinite, Sampler};
 use crate::sampling::Settings;
 use crate::transcript::Draft;
 use crate::vocabulary::Vocabulary;
@@ -26,12 +27,17 @@ pub struct Sequence {
     /// In the KV cache, while it runs.
     slot: u32,
     settings: Settings,
+    mirostat: Option<Mirostat>,
+    /// Has read the answer, or with mirostat, whose answers are replayed, what was replayed.
+    constraint: Option<Constraint>,
     output: Output,
     /// Taken when the answer ends.
     draft: Option<Draft>,
     /// Prompt and answer.
     tokens: Vec<u32>,
     prompt: usize,
+    /// Tokens that mirostat has learned from, the prompt included.
+    observed: usize,
     /// Tokens in the KV cache, from the first on.
     decoded: usize,
     /// Tokens from the first on that another sequence computes for this one.
@@ -53,6 +59,17 @@ pub struct Sequence {
 /// A step of a sequence, and whether it was the last.
 pub type Advance = (SequenceStep, bool);
 
+/// Why a sequence cannot go on.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Failure {
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] NotFinite),
+    /// The constraint did.
+    #[error(transparent)]
+    Constraint(#[from] Stuck),
+}
+
 impl Sequence {
     /// Takes up a request. Replays what an earlier engine generated; the second value is the last
     /// step if that had ended the answer already.
@@ -67,8 +84,11 @@ impl Sequence {
             slot: 0,
             output: Output::new(std::mem::take(&mut settings.stop), request.splitter),
             draft: request.draft,
+            mirostat: settings.mirostat.map(|(tau, eta)| Mirostat::new(tau, eta)),
+            constraint: request.constraint,
             settings,
             prompt: request.prompt.len(),
+            observed: request.prompt.len(),
             tokens: request.prompt,
             decoded: 0,
             awaited: 0,
@@ -81,6 +101,10 @@ impl Sequence {
             first_token: None,
         };
         for token in request.resume {
+            if sequence.mirostat.is_none() {
+                // A constraint that this breaks says so before the next token is chosen.
+                let _ = sequence.obey(token);
+            }
             let (_, ended) = sequence.append(token, vocabulary);
             sequence.resumed = sequence.answer_tokens();
             if let Some(reason) = ended {
@@ -189,9 +213,11 @@ impl Sequence {
         self.tokens.get(self.decoded..end).unwrap_or_default()
     }
 
-    /// Whether the answer goes on from the logits behind the next `count` tokens.
+    /// Whether the answer goes on from the logits behind the next `count` tokens. Mirostat has to
+    /// see those behind every token of the answer.
     pub fn goes_on_after(&self, count: usize) -> bool {
-        self.decoded + count == self.tokens.len()
+        let end = if self.mirostat.is_some() { self.observed } else { self.tokens.len() };
+        self.decoded + count >= end
     }
 
     /// Tokens that the model has seen.
@@ -204,26 +230,45 @@ impl Sequence {
         self.decoded += count;
     }
 
-    /// Chooses the next token from the logits behind the last one.
+    /// Chooses the next token from the logits behind the last one; none while an answer of an
+    /// earlier engine is replayed.
     pub fn advance(
         &mut self,
         row: &[f32],
         sampler: &mut Sampler,
         vocabulary: &impl Vocabulary,
         now: Instant,
-    ) -> Result<Advance, NotFinite> {
+    ) -> Result<Option<Advance>, Failure> {
         let index = self.answer_tokens() as u64;
-        let draw = sampler.sample(row, &self.settings, &self.tokens, index)?;
+        let allowed = match &mut self.constraint {
+            None => None,
+            Some(constraint) => match constraint.allowed()? {
+                Some(allowed) => Some(allowed),
+                None => return Ok(Some((self.finish(FinishReason::Stop, now), true))),
+            },
+        };
+        let limits = Limits { allowed, mirostat: self.mirostat.as_mut() };
+        if let Some((seen, &[token, ..])) = self.tokens.split_at_checked(self.decoded) {
+            sampler.observe(row, &self.settings, seen, token, limits)?;
+            self.observed = self.decoded + 1;
+            self.obey(token)?;
+            return Ok(None);
+        }
+        let draw = sampler.sample(row, &self.settings, &self.tokens, index, limits)?;
         self.first_token.get_or_insert(now);
         if vocabulary.ends_generation(draw.token) {
-            return Ok((self.finish(FinishReason::Stop, now), true));
+            return Ok(Some((self.finish(FinishReason::Stop, now), true)));
         }
+        let complete = self.obey(draw.token)?;
         let logprobs = self.settings.logprobs.map(|count| {
             let alternatives = sampler.likeliest(row, &draw, count);
             token_logprob(&draw, alternatives, vocabulary)
         });
         let (mut said, ended) = self.append(draw.token, vocabulary);
-        if ended == Some(FinishReason::Length) {
+        self.observed = self.tokens.len();
+        let stopped = ended == Some(FinishReason::Stop);
+        let ended = if complete { Some(FinishReason::Stop) } else { ended };
+        if ended.is_some() && !stopped {
             said.push(&self.output.finish());
         }
         let step = SequenceStep {
@@ -235,7 +280,12 @@ impl Sequence {
                 None => self.step(said),
             }
         };
-        Ok((step, ended.is_some()))
+        Ok(Some((step, ended.is_some())))
+    }
+
+    /// Tells the constraint of a token. Whether nothing can follow it.
+    fn obey(&mut self, token: u32) -> Result<bool, Stuck> {
+        self.constraint.as_mut().map_or(Ok(false), |constraint| constraint.advance(token))
     }
 
     /// Ends the answer where it stands; the last step holds the text held back.

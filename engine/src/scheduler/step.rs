@@ -151,7 +151,8 @@ impl Scheduler {
             };
             let logits = self.context.logits(row).unwrap_or_default();
             match sequence.advance(logits, &mut self.sampler, &*self.model, now) {
-                Ok((step, ended)) => {
+                Ok(None) => going_on.push(sequence),
+                Ok(Some((step, ended))) => {
                     steps.push(step);
                     if ended {
                         self.keep(&sequence);

@@ -217,6 +217,17 @@ impl Engine {
         }
     }
 
+    /// Whether the next frame that is no heartbeat ends request `id`, rejections included.
+    pub fn ended(&mut self, id: u64) -> bool {
+        match self.reply() {
+            FromMessage::Rejected(rejected) => rejected.id == id,
+            FromMessage::Step(step) => {
+                step.sequences.iter().any(|sequence| sequence.id == id && sequence.finish.is_some())
+            }
+            _ => false,
+        }
+    }
+
     /// The next frame that is no heartbeat.
     pub fn reply(&mut self) -> FromMessage {
         loop {

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod constrained;
 mod generate;
 mod harness;
 mod lifecycle;

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use tandem_proto::v1::Sampling;
+
 use super::*;
 use crate::reasoning::Splitter;
+use crate::constraint::{Compiler, Wanted};
 use crate::sampling::tests::neutral;
 
 /// Tokens are the bytes of their text; `$` ends the answer.
@@ -46,8 +49,22 @@ fn request(resume: &str, max_tokens: u32, stop: &[&str]) -> Request {
         settings: Settings { temperature: 0.0, max_tokens, stop, ..neutral() },
         splitter: Splitter::default(),
         draft: None,
+        constraint: None,
         received: Instant::now(),
     }
+}
+
+/// A request whose answer is yes or no.
+fn yes_or_no(resume: &str, mirostat: Option<(f32, f32)>) -> Request {
+    let sampling =
+        Sampling { grammar: "root ::= \"yes\" | \"no\"".to_owned(), ..Sampling::default() };
+    let wanted = Wanted::new(&sampling).unwrap().unwrap();
+    let constraint = Some(wanted.compile(&Compiler::new(&Bytes).unwrap()).unwrap());
+    let mut request = Request { constraint, ..request(resume, 10, &["sure"]) };
+    if mirostat.is_some() {
+        request.settings = Settings { mirostat, temperature: 1.0, ..request.settings };
+    }
+    request
 }
 
 fn start(request: Request) -> (Sequence, Option<SequenceStep>) {
@@ -65,7 +82,8 @@ fn generate(sequence: &mut Sequence, text: &str) -> (String, SequenceStep) {
         }
         sequence.mark_decoded(sequence.pending().len());
         let now = Instant::now();
-        let (step, ended) = sequence.advance(&row(byte), &mut sampler, &Bytes, now).unwrap();
+        let (step, ended) =
+            sequence.advance(&row(byte), &mut sampler, &Bytes, now).unwrap().unwrap();
         assert_eq!(ended, step.finish.is_some());
         reported.push_str(&step.text);
         last = step;
@@ -164,7 +182,71 @@ fn logits_that_are_not_numbers_fail_the_sequence() {
     let (mut sequence, _) = start(request("", 4, &[]));
     let mut sampler = Sampler::default();
     let failed = sequence.advance(&[f32::NAN; 256], &mut sampler, &Bytes, Instant::now());
-    assert_eq!(failed, Err(NotFinite));
+    assert_eq!(failed, Err(NotFinite.into()));
+}
+
+#[test]
+fn an_answer_ends_when_its_constraint_lets_nothing_follow() {
+    let (mut sequence, _) = start(yes_or_no("", None));
+    let (text, last) = generate(&mut sequence, "yes");
+    assert_eq!((text.as_str(), reason(&last)), ("yes", FinishReason::Stop));
+    assert_eq!(usage(&last).completion_tokens, 3);
+}
+
+/// Chooses again and again while the model wants nothing but `x`.
+fn overruled(mut sequence: Sequence) -> String {
+    let mut sampler = Sampler::default();
+    let mut text = String::new();
+    loop {
+        let count = sequence.pending().len();
+        let chooses = sequence.goes_on_after(count);
+        sequence.mark_decoded(count);
+        if !chooses {
+            continue;
+        }
+        let advance = sequence.advance(&row(b'x'), &mut sampler, &Bytes, Instant::now());
+        let Some((step, ended)) = advance.unwrap() else { continue };
+        text.push_str(&step.text);
+        if ended {
+            assert_eq!(reason(&step), FinishReason::Stop);
+            return text;
+        }
+    }
+}
+
+#[test]
+fn a_resumed_answer_goes_on_under_its_constraint() {
+    for mirostat in [None, Some((2.0, 0.1))] {
+        let (sequence, last) = start(yes_or_no("ye", mirostat));
+        assert_eq!(last, None);
+        assert_eq!(overruled(sequence), "s");
+    }
+}
+
+#[test]
+fn a_resumed_answer_that_breaks_its_constraint_fails() {
+    let (mut sequence, last) = start(yes_or_no("maybe", None));
+    assert_eq!(last, None);
+    let failed = sequence.advance(&row(b'y'), &mut Sampler::default(), &Bytes, Instant::now());
+    assert!(matches!(failed, Err(Failure::Constraint(_))));
+}
+
+#[test]
+fn mirostat_sees_the_logits_behind_every_token_of_an_answer() {
+    let mut request = request("abc", 10, &[]);
+    request.settings = Settings { temperature: 1.0, mirostat: Some((2.0, 0.1)), ..neutral() };
+    let (mut sequence, _) = start(request);
+    let mut sampler = Sampler::default();
+    for byte in b"abc" {
+        let count = sequence.pending().len();
+        assert!(sequence.goes_on_after(count));
+        sequence.mark_decoded(count);
+        let advance = sequence.advance(&row(*byte), &mut sampler, &Bytes, Instant::now());
+        assert_eq!(advance, Ok(None), "what is replayed is not reported");
+    }
+    sequence.mark_decoded(sequence.pending().len());
+    let advance = sequence.advance(&row(b'd'), &mut sampler, &Bytes, Instant::now());
+    assert_eq!(advance.unwrap().unwrap().0.tokens, tokens("d"));
 }
 
 #[test]
