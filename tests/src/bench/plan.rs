@@ -96,9 +96,10 @@ impl Flags {
         }
     }
 
-    /// With one more argument before the others.
-    pub(super) fn with(mut self, argument: &str) -> Self {
-        self.arguments.insert(0, argument.to_owned());
+    /// With more arguments before the others.
+    pub(super) fn with(mut self, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+        self.arguments.splice(0..0, arguments);
         self
     }
 

@@ -72,8 +72,8 @@ pub(super) enum Run {
 }
 
 impl Run {
-    pub(super) fn new(measured: anyhow::Result<Vec<Measure>>) -> Self {
-        match measured {
+    pub(super) fn new(outcome: anyhow::Result<Vec<Measure>>) -> Self {
+        match outcome {
             Ok(measures) => Self::Measures(measures),
             Err(error) => Self::Failed(format!("{error:#}")),
         }

@@ -61,7 +61,7 @@ async fn survey(plan: &Plan) -> Result<Survey> {
             Ok(info) => info,
             Err(error) => {
                 say(&format!("llama-server at its defaults: {error:#}"));
-                defaults = defaults.with("--no-repack");
+                defaults = defaults.with(&["--no-repack"]);
                 "with its defaults it fails".clone_into(&mut defaults.name);
                 let tried = try_rival(plan, &defaults, &request).await;
                 tried.context("llama-server works neither at its defaults nor with --no-repack")?
@@ -77,7 +77,9 @@ async fn survey(plan: &Plan) -> Result<Survey> {
 
 /// Returns what the rival says of the CPU once it has answered.
 async fn try_rival(plan: &Plan, flags: &Flags, request: &Request) -> Result<String> {
-    let rival = Rival::start(&plan.llama_server, &plan.model, 8192, flags).await?;
+    // Only in a longer log it says which features of the CPU it uses.
+    let flags = flags.clone().with(&["-lv", "4"]);
+    let rival = Rival::start(&plan.llama_server, &plan.model, 8192, &flags).await?;
     let mut reply = super::chat::Reply::expected();
     rival.chat(request, &mut reply).await?;
     let info = rival.system_info().unwrap_or_default();
@@ -92,10 +94,16 @@ async fn section(workload: Workload, plan: &Plan, survey: &Survey) -> Section {
         let defaults = &survey.defaults;
         let contender = Contender::Rival(defaults.clone());
         section.columns.push(Column::new("llama-server, defaults", defaults.line(), contender));
-        if let Some((best, of)) = choose(workload, plan, survey, &mut section).await {
-            let name = format!("llama-server, best of {of}");
-            let line = format!("{}: {}", best.name, best.line());
-            section.columns.push(Column::new(&name, line, Contender::Rival(best)));
+        match choose(workload, plan, survey, &mut section).await {
+            None => (),
+            Some((best, of)) if best == *defaults => {
+                section.columns[1].name = format!("llama-server, defaults, the best of {of}");
+            }
+            Some((best, of)) => {
+                let name = format!("llama-server, best of {of}");
+                let line = format!("{}: {}", best.name, best.line());
+                section.columns.push(Column::new(&name, line, Contender::Rival(best)));
+            }
         }
     }
     for repeat in 0..plan.repeats {
@@ -130,7 +138,7 @@ async fn choose(
         return None;
     }
     if !survey.defaults.arguments.is_empty() {
-        candidates = candidates.into_iter().map(|flags| flags.with("--no-repack")).collect();
+        candidates = candidates.into_iter().map(|flags| flags.with(&["--no-repack"])).collect();
     }
     candidates.push(survey.defaults.clone());
     let count = candidates.len();
@@ -159,11 +167,11 @@ fn score(measures: &[Measure]) -> f64 {
 
 async fn once(workload: Workload, contender: &Contender, task: Task<'_>) -> Run {
     let begun = Instant::now();
-    let measured = match tokio::time::timeout(RUN_MAX, workload.measure(contender, task)).await {
-        Ok(measured) => measured,
+    let outcome = match tokio::time::timeout(RUN_MAX, workload.measure(contender, task)).await {
+        Ok(outcome) => outcome,
         Err(_) => Err(anyhow::anyhow!("not done after {RUN_MAX:?}")),
     };
-    match &measured {
+    match &outcome {
         Ok(measures) => {
             let headlines = measures.iter().filter(|measure| measure.headline);
             let numbers = headlines.map(|measure| {
@@ -174,7 +182,7 @@ async fn once(workload: Workload, contender: &Contender, task: Task<'_>) -> Run 
         }
         Err(error) => say(&format!("   failed: {error:#}")),
     }
-    Run::new(measured)
+    Run::new(outcome)
 }
 
 #[cfg(test)]

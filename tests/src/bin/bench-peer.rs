@@ -1,6 +1,7 @@
 //! Measures tandem against llama.cpp's own server and prints a table.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
@@ -48,12 +49,22 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.spin {
         bench::spin();
-        return Ok(());
+        return ExitCode::SUCCESS;
     }
+    match measure(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("bench-peer: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: Arguments) -> Result<()> {
     ensure!(arguments.repeats > 0, "--repeats 0 measures nothing; give 1 or more");
     let plan = Plan {
         model: existing(arguments.model.unwrap_or_default())?,

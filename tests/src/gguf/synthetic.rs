@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::vocabulary::Vocabulary;
 use super::writer::{self, Kind, Tensor, Value};
 
-/// ChatML, as many models have it.
+/// `ChatML`, as many models have it.
 const TEMPLATE: &str = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' \
     + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}\
     {{ '<|im_start|>assistant\n' }}{% endif %}";
@@ -176,7 +176,7 @@ impl Random {
         SCALE | (self.next() as u16 & 0x3FF)
     }
 
-    /// 32 weights in Q4_0.
+    /// 32 weights in `Q4_0`.
     fn block(&mut self, scale: u16) -> [u8; 18] {
         let mut block = [0; 18];
         block[..2].copy_from_slice(&scale.to_le_bytes());

@@ -1,4 +1,4 @@
-//! A vocabulary of the kind that SentencePiece makes: any text has tokens, by bytes if need be, and
+//! A vocabulary of the kind that `SentencePiece` makes: any text has tokens, by bytes if need be, and
 //! English has one for about every three letters.
 
 use std::collections::HashSet;

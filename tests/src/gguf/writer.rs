@@ -111,15 +111,21 @@ impl Value<'_> {
             }
             Self::Texts(values) => {
                 array(file, TEXT, values.len());
-                values.iter().for_each(|value| text(file, value));
+                for value in values {
+                    text(file, value);
+                }
             }
             Self::F32s(values) => {
                 array(file, F32, values.len());
-                values.iter().for_each(|value| file.extend(value.to_le_bytes()));
+                for value in values {
+                    file.extend(value.to_le_bytes());
+                }
             }
             Self::I32s(values) => {
                 array(file, I32, values.len());
-                values.iter().for_each(|value| file.extend(value.to_le_bytes()));
+                for value in values {
+                    file.extend(value.to_le_bytes());
+                }
             }
         }
     }

@@ -92,8 +92,8 @@ pub(super) async fn intruder(contender: &Contender, task: Task<'_>) -> Result<Ve
     /// Pieces of each stream before the long prompt comes.
     const FLOWING: usize = 8;
     let prompt = task.scale.prompt(6000);
-    // Room for answers that last longer than the long prompt takes.
-    let tokens = 1800;
+    // Long enough to go on until the long prompt is answered.
+    let tokens = task.scale.answer(800);
     let context = prompt + 500 + STREAMS as u32 * (tokens + 200);
     let server = contender.start_warm(task.plan, Room { context, sequences: 8 }).await?;
 

@@ -18,11 +18,12 @@ pub(super) async fn conversation(contender: &Contender, task: Task<'_>) -> Resul
     let system = task.ruler.text(task.seed, task.scale.prompt(1500));
     let turns = task.scale.times(10);
     let tokens = task.scale.answer(32);
-    let mut talk = server.talk(&system).await?;
+    let mut dialogue = server.talk(&system).await?;
     let mut measures = Vec::new();
     for turn in 1..=turns {
         let topic = task.ruler.text(task.seed * 1000 + u64::from(turn), 24);
-        let reply = server.turn(&mut talk, &format!("What about this? {topic}"), tokens).await?;
+        let reply =
+            server.turn(&mut dialogue, &format!("What about this? {topic}"), tokens).await?;
         let name = format!("first token, turn {turn}");
         let mut measure = Measure::milliseconds(name, reply.to_first());
         measure.headline = turn == turns;
