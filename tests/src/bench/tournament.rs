@@ -94,7 +94,8 @@ async fn section(workload: Workload, plan: &Plan, survey: &Survey) -> Section {
         let defaults = &survey.defaults;
         let contender = Contender::Rival(defaults.clone());
         section.columns.push(Column::new("llama-server, defaults", defaults.line(), contender));
-        match choose(workload, plan, survey, &mut section).await {
+        let chosen = choose(workload, plan, survey, &mut section).await;
+        match chosen {
             None => (),
             Some((best, of)) if best == *defaults => {
                 section.columns[1].name = format!("llama-server, defaults, the best of {of}");
