@@ -17,7 +17,7 @@ endif
 
 programs := -p tandem-engine -p tandem-daemon -p tandem-client
 
-.PHONY: help setup model build demo test lint coverage llama-server
+.PHONY: help setup model build demo test lint coverage llama-server bench-peer model-synthetic
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,15 @@ demo: build model ## Ask a real model two questions
 
 llama-server: setup ## Build the remote API that tests talk to, once
 	@scripts/llama-server.sh >/dev/null
+
+# Arguments of the program follow as BENCH, such as `make bench-peer BENCH="--quick --workloads a,b"`.
+bench-peer: build model ## Measure against llama.cpp's own server, about an hour
+	cargo build --release --locked -p tandem-tests --bins
+	@scripts/bench-peer.sh "$(CARGO_TARGET_DIR)/release" $(BENCH)
+
+model-synthetic: setup ## Write models of 1.1 and 7 billion random weights, 5 GB, for measurements
+	cargo build --release --locked -p tandem-tests --bin make-model
+	@scripts/bench-models.sh "$(CARGO_TARGET_DIR)/release" $(SIZES)
 
 # The programs are built first and with all targets: tests start them as processes.
 test: model llama-server ## Run all tests, with a real model and a real remote API

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 mod answer;
+pub mod bench;
 mod daemon;
 mod failure;
 pub mod gguf;
