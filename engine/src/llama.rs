@@ -14,6 +14,9 @@ mod log;
 mod model;
 #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
 mod state;
+// Elsewhere ggml has threads of its own.
+#[cfg(target_os = "linux")]
+mod team;
 mod vocabulary;
 
 use std::ffi::CStr;
@@ -26,6 +29,8 @@ pub use log::recent as recent_log;
 pub use model::Model;
 #[allow(unused_imports, reason = "for the scheduler, which does not keep prefixes yet")]
 pub use state::{RestoreError, SaveError};
+#[cfg(target_os = "linux")]
+pub use team::{Patience, set_patience};
 
 /// Prepares llama.cpp and redirects its log. Call once, before anything else.
 pub fn init() {

@@ -103,11 +103,11 @@ impl Context {
             return Err(RestoreError::UnknownSequence(sequence));
         }
         // llama.cpp leaves the old cells in place where the state has none.
-        self.free_sequence(sequence);
+        self.truncate(sequence, 0);
         let result = self.read_state(sequence, tokens, state);
         if result.is_err() {
             // A model with two caches keeps what it read into the first when the second fails.
-            self.free_sequence(sequence);
+            self.truncate(sequence, 0);
         }
         result
     }

@@ -97,6 +97,7 @@ mod tests {
     const SETTINGS: ContextSettings = ContextSettings {
         tokens: 4096,
         sequences: 8,
+        spare_sequences: 0,
         batch: 512,
         threads: 2,
         flash_attention: true,

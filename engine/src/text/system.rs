@@ -81,7 +81,7 @@ mod tests {
     impl Prompts {
         fn new(template: Option<&str>) -> Self {
             let guard = Guard::new(Vec::new());
-            let chat = Chat::new(template.map(str::to_owned), guard, String::new(), String::new());
+            let chat = Chat::new(template, guard, String::new(), String::new());
             Self { chat, rendered: Cell::new(0) }
         }
 

@@ -8,7 +8,10 @@ use tandem_proto::v1::{Role, Sampling};
 
 fn worker() -> TextWorker {
     let writer = Arc::new(Writer::new(UnixStream::pair().unwrap().0));
-    TextWorker::new(fixture::model(), 2048, Arc::new(Handover::new(channel().0)), writer)
+    let handover = Handover::new(channel().0, Arc::default());
+    let model = fixture::model();
+    let template = model.chat_template();
+    TextWorker::new(model, template.as_deref(), 2048, Arc::new(handover), writer)
 }
 
 fn prepare(worker: &TextWorker, generate: Generate) -> Request {

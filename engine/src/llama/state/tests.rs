@@ -4,7 +4,14 @@ use super::*;
 use crate::llama::{Batch, ContextSettings, fixture};
 
 const SETTINGS: ContextSettings =
-    ContextSettings { tokens: 2048, sequences: 4, batch: 512, threads: 2, flash_attention: true };
+    ContextSettings {
+        tokens: 2048,
+        sequences: 4,
+        spare_sequences: 0,
+        batch: 512,
+        threads: 2,
+        flash_attention: true,
+    };
 
 fn context(settings: ContextSettings) -> Context {
     Context::new(fixture::model(), settings).unwrap()
@@ -51,7 +58,7 @@ fn a_sequence_goes_on_bit_for_bit_after_it_was_saved_and_restored_elsewhere() {
     // What the sequence held before does not shine through, and the state can be used again.
     context.restore_sequence(2, 300, &state).unwrap();
     assert_eq!(context.save_sequence(2).unwrap().len(), state.len());
-    context.free_sequence(2);
+    context.truncate(2, 0);
     context.restore_sequence(3, 300, &state).unwrap();
     assert_eq!(decode(&mut context, 3, &next, 300), direct);
 }
@@ -111,7 +118,7 @@ fn a_state_that_finds_no_room_can_be_restored_when_there_is_some() {
     assert!(matches!(error, RestoreError::NoRoom), "{error}");
     assert_eq!(context.saved_bytes(1), 0);
     assert_eq!(context.save_sequence(0).unwrap(), state);
-    context.free_sequence(0);
+    context.truncate(0, 0);
     context.restore_sequence(1, 300, &state).unwrap();
 }
 
