@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore};
 
+mod embedding;
 mod in_flight;
 mod process;
 mod query;
@@ -20,6 +21,7 @@ mod recovery;
 mod settings;
 mod state;
 
+pub use embedding::Embeddings;
 use in_flight::Ticket;
 use process::ProcessEvent;
 pub use query::Counts;
@@ -189,6 +191,16 @@ impl Worker {
         self.query(|reply| Query::Count { texts, messages, reply }).await
     }
 
+    /// The embeddings of texts, in their order, however many there are.
+    pub async fn embed(&self, texts: Vec<String>, normalize: bool) -> Result<Embeddings> {
+        let mut all = Embeddings::default();
+        for texts in embedding::split(texts) {
+            check_length(texts.iter().map(String::len).sum())?;
+            all.extend(self.query(|reply| Query::Embed { texts, normalize, reply }).await?);
+        }
+        Ok(all)
+    }
+
     async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
@@ -303,6 +315,7 @@ impl Actor for InferenceWorker {
             Message::Process { .. } | Message::Remembered { .. } => (),
             Message::Tick => {
                 state.watch_for_hangs();
+                state.drop_unwanted_queries();
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

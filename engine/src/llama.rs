@@ -6,6 +6,7 @@
 //! checked here before the call.
 
 mod context;
+mod embedding;
 mod log;
 mod model;
 mod vocabulary;
@@ -16,6 +17,7 @@ use std::os::raw::c_char;
 use llama_cpp_sys_2 as sys;
 
 pub use context::{Batch, Context, ContextSettings, DecodeError};
+pub use embedding::EmbeddingSettings;
 pub use log::recent as recent_log;
 pub use model::Model;
 

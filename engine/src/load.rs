@@ -12,6 +12,7 @@ use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded};
 
 use crate::connection::Writer;
+use crate::embedder;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::scheduler::IDLE_HEARTBEAT;
 use crate::vocabulary::Vocabulary;
@@ -30,7 +31,7 @@ const GGUF_MAGIC: [u8; 4] = *b"GGUF";
 pub struct Engine {
     /// Shared with the text thread.
     pub model: Arc<Model>,
-    /// For the scheduler.
+    /// For the scheduler or the embedder.
     pub context: Context,
     /// Sequences of the context.
     pub sequences: u32,
@@ -47,7 +48,7 @@ pub enum LoadError {
     /// The daemon's request is wrong.
     #[error("{0}")]
     Request(String),
-    /// The file is no model that can generate.
+    /// The file is no model that can be used.
     #[error("{0}")]
     Model(String),
     /// There is not enough memory.
@@ -85,8 +86,11 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     let path = Path::new(&request.path);
     let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
     let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
+    if model.embeds() && model.size() > 0 && model.has_texts() {
+        return embedder::load(model, request, writer, started);
+    }
     if !model.generates() || model.size() == 0 || !model.has_texts() {
-        let message = "the model does not generate text; load one that does";
+        let message = "the model neither generates text nor makes embeddings; load one that does";
         return Err(LoadError::Model(message.to_owned()));
     }
     stage(writer, "context");
@@ -108,23 +112,36 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         stage(writer, "self test");
         self_test(&mut context, model.size(), settings)?;
     }
-    let trained = model.context_trained();
-    let loaded = Loaded {
+    let loaded = describe(&model, &context, settings.sequences, settings.threads, started);
+    let (cells, trained) = (context.tokens(), model.context_trained());
+    let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
+    Ok(Engine { model, context, sequences: settings.sequences, sequence_tokens, loaded })
+}
+
+/// What the daemon is told about a model that was loaded.
+pub fn describe(
+    model: &Model,
+    context: &Context,
+    sequences_max: u32,
+    threads: u32,
+    started: Instant,
+) -> Loaded {
+    let embeds = model.embeds();
+    Loaded {
         architecture: model.architecture(),
         description: model.description(),
         parameters: model.parameters(),
         size_bytes: model.size_bytes(),
-        context_trained: trained,
+        context_trained: model.context_trained(),
         context_tokens: context.tokens(),
-        sequences_max: settings.sequences,
+        sequences_max,
         vocab_size: model.size(),
-        threads: settings.threads,
+        threads,
         has_chat_template: model.chat_template().is_some(),
         load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-    };
-    let cells = context.tokens();
-    let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
-    Ok(Engine { model, context, sequences: settings.sequences, sequence_tokens, loaded })
+        embeds,
+        embedding_dimensions: if embeds { model.embedding_dimensions() } else { 0 },
+    }
 }
 
 /// Finds what is wrong with a request before llama.cpp does, whose parser is not for strangers.
@@ -182,7 +199,7 @@ fn refused(message: &str) -> LoadError {
 
 /// Threads to compute with: those asked for, else one for each core that this process may use.
 /// Where cores share two hardware threads, the daemon, which knows the machine, asks for fewer.
-fn threads(requested: u32) -> u32 {
+pub fn threads(requested: u32) -> u32 {
     if requested > 0 {
         return requested;
     }
@@ -255,7 +272,8 @@ impl Progress<'_> {
     }
 }
 
-fn stage(writer: &Writer, stage: &str) {
+/// Tells the daemon what is being done.
+pub fn stage(writer: &Writer, stage: &str) {
     let stage = stage.to_owned();
     writer.send(Message::LoadProgress(LoadProgress { fraction: 1.0, stage }));
 }

@@ -9,7 +9,8 @@
 //! starting a debugger when a C++ exception ends the process.
 //!
 //! Threads: the main thread reads the socket, the text thread turns text into tokens, and the
-//! scheduler owns the llama.cpp context and answers. All of them write whole frames.
+//! scheduler owns the llama.cpp context and answers. All of them write whole frames. A model that
+//! makes embeddings has the embedder in place of the last two.
 
 #![allow(
     unreachable_pub,
@@ -19,6 +20,7 @@
 mod build;
 mod chat;
 mod connection;
+mod embedder;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]
 mod llama;
@@ -32,6 +34,7 @@ mod sampling;
 mod scheduler;
 mod text;
 mod vocabulary;
+mod wordpiece;
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -45,7 +48,9 @@ use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{Hello, Load, PROTOCOL_VERSION};
 
 use crate::connection::{Reader, Writer};
+use crate::embedder::Embedder;
 use crate::intake::{Handover, Intake, Job};
+use crate::load::Engine;
 use crate::scheduler::{Command, Scheduler};
 use crate::text::TextWorker;
 
@@ -138,7 +143,7 @@ fn serve(stream: UnixStream) -> ExitCode {
     }
 }
 
-/// Loads the model, then runs the scheduler. Never returns while the process lives.
+/// Loads the model, then runs the scheduler or, for embeddings, leaves the work to the embedder.
 fn work(
     request: &Load,
     writer: &Arc<Writer>,
@@ -154,7 +159,11 @@ fn work(
             process::exit_now(FAILED);
         }
     };
-    writer.send(Outgoing::Loaded(engine.loaded));
+    let embeds = engine.loaded.embeds;
+    writer.send(Outgoing::Loaded(engine.loaded.clone()));
+    if embeds {
+        return embed(engine, handover, writer, jobs);
+    }
     let model = Arc::clone(&engine.model);
     let text_writer = Arc::clone(writer);
     let text = thread::Builder::new().name("text".to_owned()).stack_size(text::STACK_BYTES).spawn(
@@ -173,6 +182,21 @@ fn work(
         commands,
     );
     if let Err(error) = scheduler.run() {
+        fail(&error);
+    }
+}
+
+/// Runs the embedder, on a thread with a stack for tokenizers.
+fn embed(engine: Engine, handover: Arc<Handover>, writer: &Arc<Writer>, jobs: Receiver<Job>) {
+    let embedder = Embedder::new(engine, handover, Arc::clone(writer));
+    let run = move || {
+        if let Err(error) = embedder.run(&jobs) {
+            fail(&error);
+        }
+    };
+    let thread =
+        thread::Builder::new().name("embedder".to_owned()).stack_size(text::STACK_BYTES).spawn(run);
+    if let Err(error) = thread {
         fail(&error);
     }
 }

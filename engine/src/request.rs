@@ -56,6 +56,9 @@ pub enum Refusal {
     /// The messages cannot be rendered.
     #[error(transparent)]
     Chat(#[from] ChatError),
+    /// The model is of another kind.
+    #[error("{0}")]
+    ModelKind(&'static str),
     /// Too much waits already.
     #[error("too many requests wait for this model; try again later")]
     Busy,
@@ -73,6 +76,7 @@ impl Refusal {
             }
             Self::TooLong { .. } => Rejection::TooLong,
             Self::Chat(ChatError::Template(_)) => Rejection::Template,
+            Self::ModelKind(_) => Rejection::ModelKind,
             Self::Busy => Rejection::Busy,
             Self::Failed(_) => Rejection::Failed,
         };

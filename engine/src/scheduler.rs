@@ -4,7 +4,7 @@
 //! a prompt beside them. Between steps, and only there, requests start, end and are cancelled.
 
 pub mod admission;
-mod heart;
+pub mod heart;
 mod plan;
 mod sequence;
 

@@ -79,11 +79,11 @@ pub type Pulse = Box<dyn Fn() + Send>;
 
 /// KV cache and compute buffers of one model. Used by one thread at a time.
 pub struct Context {
-    handle: NonNull<sys::llama_context>,
+    pub(super) handle: NonNull<sys::llama_context>,
     /// In a box of its own, to which llama.cpp holds a pointer until the handle is freed.
     pulse: Option<Box<Pulse>>,
     /// Keeps the weights alive, on which the context works.
-    model: Arc<Model>,
+    pub(super) model: Arc<Model>,
     tokens: u32,
     sequences: u32,
     batch: u32,
@@ -113,13 +113,21 @@ impl Context {
         };
         parameters.kv_unified = true;
         parameters.no_perf = true;
+        Self::create(model, parameters)
+    }
+
+    /// Creates what `parameters` describe.
+    pub(super) fn create(
+        model: Arc<Model>,
+        parameters: sys::llama_context_params,
+    ) -> Result<Self, ContextError> {
         // SAFETY: the model is live and is kept alive by the context; null results are handled.
         let handle = unsafe { sys::llama_init_from_model(model.handle.as_ptr(), parameters) };
         let handle = NonNull::new(handle).ok_or(ContextError)?;
         // SAFETY: the handle is a live context.
         let (tokens, batch) =
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
-        let sequences = settings.sequences;
+        let sequences = parameters.n_seq_max;
         Ok(Self { handle, pulse: None, model, tokens, sequences, batch })
     }
 

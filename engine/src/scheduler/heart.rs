@@ -10,7 +10,7 @@ use crate::connection::Writer;
 
 /// What the next heartbeat says, and when the last one was sent.
 #[derive(Debug)]
-pub(super) struct Heart {
+pub struct Heart {
     writer: Arc<Writer>,
     state: Mutex<State>,
 }
@@ -22,18 +22,19 @@ struct State {
 }
 
 impl Heart {
-    pub(super) fn new(writer: Arc<Writer>) -> Self {
+    /// Sends through `writer`.
+    pub fn new(writer: Arc<Writer>) -> Self {
         let state = State { heartbeat: Heartbeat::default(), last: Instant::now() };
         Self { writer, state: Mutex::new(state) }
     }
 
     /// A step was made.
-    pub(super) fn count_step(&self) {
+    pub fn count_step(&self) {
         self.change(|state| state.heartbeat.steps += 1);
     }
 
     /// What is going on now.
-    pub(super) fn set(&self, active: u32, waiting: u32, cells_free: u32) {
+    pub fn set(&self, active: u32, waiting: u32, cells_free: u32) {
         self.change(|state| {
             state.heartbeat.sequences_active = active;
             state.heartbeat.sequences_waiting = waiting;
@@ -42,7 +43,7 @@ impl Heart {
     }
 
     /// Sends a heartbeat, unless the last one is younger than `least`.
-    pub(super) fn beat(&self, least: Duration) {
+    pub fn beat(&self, least: Duration) {
         let due = self.change(|state| {
             let due = state.last.elapsed() >= least;
             if due {
