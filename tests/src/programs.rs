@@ -31,7 +31,7 @@ pub(crate) fn required_file(variable: &str, what: &str) -> PathBuf {
 }
 
 fn required(variable: &str, what: &str) -> PathBuf {
-    let path = env::var_os(variable);
-    path.map(PathBuf::from)
-        .unwrap_or_else(|| panic!("{variable} is not set: it names {what}; `make test` sets it"))
+    let path = env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: it names {what}; `make test` sets it"));
+    PathBuf::from(path)
 }

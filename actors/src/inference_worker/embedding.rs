@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_text_above_the_limit_is_a_request_of_its_own() {
         let texts = ["a".to_owned(), "b".repeat(BYTES_MAX + 1), "c".to_owned()];
-        assert_eq!(split(texts.to_vec()).len(), 3);
+        assert_eq!(split(Vec::from(texts)).len(), 3);
         assert!(split(Vec::new()).is_empty());
     }
 

@@ -148,9 +148,9 @@ struct Module {
     kind: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "as the file has them")]
 struct PoolingModes {
     pooling_mode_cls_token: bool,
     pooling_mode_mean_tokens: bool,

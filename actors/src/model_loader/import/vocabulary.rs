@@ -40,7 +40,8 @@ struct Tokenizer {
     #[serde(default)]
     added_tokens: Vec<Added>,
     normalizer: Option<Normalizer>,
-    pre_tokenizer: Option<Typed>,
+    #[serde(rename = "pre_tokenizer")]
+    words: Option<Typed>,
     model: Model,
 }
 
@@ -98,10 +99,14 @@ enum Special {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Specials {
-    cls_token: Option<Special>,
-    sep_token: Option<Special>,
-    pad_token: Option<Special>,
-    mask_token: Option<Special>,
+    #[serde(rename = "cls_token")]
+    begin: Option<Special>,
+    #[serde(rename = "sep_token")]
+    separator: Option<Special>,
+    #[serde(rename = "pad_token")]
+    padding: Option<Special>,
+    #[serde(rename = "mask_token")]
+    mask: Option<Special>,
 }
 
 impl Vocabulary {
@@ -138,10 +143,10 @@ impl Vocabulary {
             None => default.to_owned(),
         };
         let unknown = required(&tokenizer.model.unk_token)?;
-        let begin = required(&named(&specials.cls_token, "[CLS]"))?;
-        let separator = required(&named(&specials.sep_token, "[SEP]"))?;
-        let padding = find(&named(&specials.pad_token, "[PAD]"));
-        let mask = find(&named(&specials.mask_token, "[MASK]"));
+        let begin = required(&named(&specials.begin, "[CLS]"))?;
+        let separator = required(&named(&specials.separator, "[SEP]"))?;
+        let padding = find(&named(&specials.padding, "[PAD]"));
+        let mask = find(&named(&specials.mask, "[MASK]"));
         let (tokens, kinds) = convert(by_id)?;
         Ok(Self {
             tokens,
@@ -173,7 +178,7 @@ impl Tokenizer {
         if model.kind != "WordPiece" || model.continuing_subword_prefix != CONTINUATION {
             return other("other pieces than BERT's");
         }
-        if self.pre_tokenizer.as_ref().is_none_or(|split| split.kind != "BertPreTokenizer") {
+        if self.words.as_ref().is_none_or(|words| words.kind != "BertPreTokenizer") {
             return other("other words than BERT's");
         }
         match &self.normalizer {
