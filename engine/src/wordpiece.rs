@@ -1,6 +1,6 @@
 //! BERT's tokenizer. llama.cpp has one of its own, which reads Hangul, combined accents and long
 //! words differently from the one that the models were trained with. This one differs from that in
-//! some 500 characters that Unicode has gained or changed since.
+//! some 700 characters that Unicode has gained or changed since.
 
 use std::collections::HashMap;
 
