@@ -17,16 +17,19 @@ endif
 
 programs := -p tandem-engine -p tandem-daemon -p tandem-client
 
-.PHONY: help setup model build demo test lint coverage llama-server bench-peer model-synthetic
+.PHONY: help setup model embedding-model build demo test lint coverage llama-server bench-peer model-synthetic
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the system packages that are missing
 	@scripts/setup.sh
 
 model: setup ## Fetch the default model, 98 MB, once
 	@scripts/model.sh >/dev/null
+
+embedding-model: setup ## Fetch the embedding model that tests import, 83 MB, once
+	@scripts/embedding-model.sh >/dev/null
 
 build: setup ## Build the programs for use
 	cargo build --release --locked $(programs)
@@ -47,8 +50,9 @@ model-synthetic: setup ## Write models of 1.1 and 7 billion random weights, 5 GB
 	@scripts/bench-models.sh "$(CARGO_TARGET_DIR)/release" $(SIZES)
 
 # The programs are built first and with all targets: tests start them as processes.
-test: model llama-server ## Run all tests, with a real model and a real remote API
+test: model embedding-model llama-server ## Run all tests, with a real model and a real remote API
 	@export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
+	export TANDEM_TEST_EMBEDDING_SOURCE="$$(scripts/embedding-model.sh 2>/dev/null)"
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
 	export TANDEM_BIN_DIR="$(CARGO_TARGET_DIR)/debug"
 	cargo build --locked --workspace --bins --tests
@@ -63,9 +67,10 @@ lint: setup ## Check format, code, shell scripts and dependencies
 
 # In a folder of its own, as instrumented code shares nothing with other builds. Programs that tests
 # start are instrumented with them; what a killed one has reached is not counted.
-coverage: model llama-server ## Measure which lines the tests reach
+coverage: model embedding-model llama-server ## Measure which lines the tests reach
 	@command -v cargo-tarpaulin >/dev/null || cargo install cargo-tarpaulin --locked
 	export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
+	export TANDEM_TEST_EMBEDDING_SOURCE="$$(scripts/embedding-model.sh 2>/dev/null)"
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
 	unset TANDEM_BIN_DIR
 	cargo tarpaulin --locked --workspace --engine llvm --follow-exec --skip-clean --timeout 900 \

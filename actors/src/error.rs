@@ -52,6 +52,26 @@ pub enum Error {
         /// What is wrong with the file.
         problem: String,
     },
+    /// The model is of another kind than the request needs.
+    #[error("{problem}; `tandem model list` shows which there are")]
+    ModelUnsuitable {
+        /// What it can do, and what is needed.
+        problem: String,
+    },
+    /// No embedding model was named, and which to use is not clear.
+    #[error("{problem}; {advice}")]
+    EmbeddingModelNotChosen {
+        /// How many there are.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A folder was not imported as a model.
+    #[error("the import failed: {problem}")]
+    ImportFailed {
+        /// What is wrong and, where known, what to do.
+        problem: String,
+    },
     /// The model does not fit in memory.
     #[error(
         "model {id:?} needs about {needed_mib} MiB and {available_mib} MiB may be used; \

@@ -16,6 +16,7 @@ use crate::{
     resource_monitor::ResourceMonitor,
 };
 
+mod embedding;
 mod in_flight;
 mod process;
 mod query;
@@ -23,6 +24,7 @@ mod recovery;
 mod settings;
 mod state;
 
+pub use embedding::Embeddings;
 use in_flight::Ticket;
 use process::ProcessEvent;
 pub use query::Counts;
@@ -198,6 +200,16 @@ impl Worker {
         self.query(|reply| Query::Count { texts, messages, reply }).await
     }
 
+    /// The embeddings of texts, in their order, however many there are.
+    pub async fn embed(&self, texts: Vec<String>, normalize: bool) -> Result<Embeddings> {
+        let mut all = Embeddings::default();
+        for texts in embedding::split(texts) {
+            check_length(texts.iter().map(String::len).sum())?;
+            all.extend(self.query(|reply| Query::Embed { texts, normalize, reply }).await?);
+        }
+        Ok(all)
+    }
+
     async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
@@ -312,6 +324,7 @@ impl Actor for InferenceWorker {
             Message::Process { .. } | Message::Remembered { .. } => (),
             Message::Tick => {
                 state.watch_for_hangs();
+                state.drop_unwanted_queries();
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

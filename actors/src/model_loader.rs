@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tandem_proto::v1::Model;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::inference_worker::Worker;
 use crate::memory_store::MemoryStore;
@@ -18,10 +18,12 @@ pub mod catalog;
 mod describe;
 pub mod gguf;
 mod hosting;
+mod import;
 mod inspect;
 mod state;
 mod template;
 
+pub use import::Progress as ImportProgress;
 use inspect::Inspected;
 use state::State;
 
@@ -62,6 +64,8 @@ pub struct ModelLoader {
     /// Workers that are up, for readers who must not wait.
     hosted: Arc<RwLock<Vec<Worker>>>,
     permits: Arc<Semaphore>,
+    /// Imports take turns, as each keeps the disk busy.
+    imports: Arc<Semaphore>,
 }
 
 impl ModelLoader {
@@ -72,6 +76,7 @@ impl ModelLoader {
             address: Address::new("the model loader"),
             hosted: Arc::default(),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            imports: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -80,6 +85,43 @@ impl ModelLoader {
     pub async fn acquire(&self, id: &str) -> Result<Worker> {
         let (id, _permit) = (checked(id)?, self.permit()?);
         self.address.ask(ASK_TIMEOUT, |reply| Message::Acquire { id, reply }).await?
+    }
+
+    /// As [`acquire`](Self::acquire), where an empty id means the default embedding model.
+    pub async fn acquire_embedding(&self, id: &str) -> Result<Worker> {
+        if !id.is_empty() {
+            return self.acquire(id).await;
+        }
+        let permit = self.permit()?;
+        let id = self.address.ask(ASK_TIMEOUT, Message::EmbeddingModel).await??;
+        drop(permit);
+        self.acquire(&id).await
+    }
+
+    /// Turns the folder `source` into a model named `id` in `models_dir`, and describes it. An empty
+    /// `id` means the folder's name. How far it is goes to `progress`; when nobody receives that
+    /// any more, the import ends and leaves nothing behind.
+    pub async fn import(
+        &self,
+        source: PathBuf,
+        id: String,
+        models_dir: PathBuf,
+        progress: watch::Sender<ImportProgress>,
+    ) -> Result<Model> {
+        let permit = Arc::clone(&self.imports).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Overloaded {
+            what: "another model is being imported".to_owned(),
+            retry_after: Duration::from_secs(5),
+        })?;
+        let import = move || {
+            let _permit = permit;
+            let mut report = |now| progress.send(now).is_ok();
+            import::import(&source, &id, &models_dir, &mut report)
+        };
+        let imported = tokio::task::spawn_blocking(import).await;
+        let problem =
+            |error: tokio::task::JoinError| Error::Internal { problem: error.to_string() };
+        self.info(&imported.map_err(problem)??).await
     }
 
     /// All models: those of the catalog, other files in the models directory, and whatever is
@@ -153,6 +195,7 @@ pub(crate) enum Message {
         reply: RpcReplyPort<Result<Worker>>,
     },
     List(RpcReplyPort<Vec<Model>>),
+    EmbeddingModel(RpcReplyPort<Result<String>>),
     Info {
         id: String,
         reply: RpcReplyPort<Result<Model>>,
@@ -215,6 +258,7 @@ impl Actor for ModelLoaderActor {
                 state.host(&myself, *inspected, reply).await;
             }
             Message::List(reply) => state.list(reply),
+            Message::EmbeddingModel(reply) => state.embedding_model(reply),
             Message::Info { id, reply } => state.info(&id, reply),
             Message::Unload { id, reply } => state.unload(&myself, &id, reply),
             Message::UnloadFile { path, reply } => state.unload_file(&myself, &path, reply),

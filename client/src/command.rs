@@ -14,6 +14,7 @@ mod chat;
 mod config;
 mod constraint;
 mod conversation;
+mod embed;
 mod model;
 mod service;
 mod status;
@@ -27,8 +28,8 @@ Examples:
   tandem model list                           which models there are
   tandem status                               what the daemon is doing
 
-`ask`, `chat`, `model` and `conversation` start the daemon when it does not run; `status`, `service
-status` and `service stop` do not. Answers go to standard output, all else to standard error.
+`ask`, `chat`, `embed`, `model` and `conversation` start the daemon when it does not run; `status`,
+`service status` and `service stop` do not. Answers go to standard output, all else to standard error.
 
 Environment:
   TANDEM_HOME        folder of settings, conversations, models, log and socket
@@ -57,7 +58,9 @@ pub(crate) enum Command {
     Ask(ask::Ask),
     /// Talk, with a memory of what was said
     Chat(chat::Chat),
-    /// Show, load and unload models
+    /// Turn texts into embeddings
+    Embed(embed::Embed),
+    /// Show, import, load and unload models
     #[command(subcommand)]
     Model(model::Model),
     /// Show and delete stored conversations
@@ -78,6 +81,7 @@ impl Command {
         match self {
             Self::Ask(ask) => ask.run(context).await?,
             Self::Chat(chat) => chat.run(context).await?,
+            Self::Embed(embed) => embed.run(context).await?,
             Self::Model(model) => model.run(context).await?,
             Self::Conversation(conversation) => return conversation.run(context).await,
             Self::Status(status) => status.run(context).await?,

@@ -135,6 +135,9 @@ impl Error {
             Self::Failed { reason, retry_after, .. } => match reason.as_str() {
                 reason::MODEL_NOT_FOUND => "`tandem model list` shows the models that are known",
                 reason::MODEL_INVALID => "`tandem model info ID` says what is wrong with the file",
+                reason::EMBEDDING_MODEL_NOT_CHOSEN => {
+                    "`tandem model import --help` shows how to get one; --model names one"
+                }
                 reason::MODEL_TOO_LARGE => {
                     "unload another model with `tandem model unload ID`, or take a smaller one"
                 }
@@ -313,6 +316,9 @@ mod tests {
             (reason::MODEL_NOT_FOUND, 1),
             (reason::MODEL_INVALID, 1),
             (reason::MODEL_TOO_LARGE, 1),
+            (reason::MODEL_UNSUITABLE, 1),
+            (reason::EMBEDDING_MODEL_NOT_CHOSEN, 1),
+            (reason::IMPORT_FAILED, 1),
             (reason::ENGINE_CRASHED, 1),
             (reason::ENGINE_UNAVAILABLE, 1),
             (reason::OVERLOADED, 5),

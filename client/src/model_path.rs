@@ -29,6 +29,21 @@ pub(crate) fn resolve(model: String) -> Result<String, Failure> {
     }
 }
 
+/// A folder that exists, from the root.
+pub(crate) fn folder(path: &Path) -> Result<PathBuf, Failure> {
+    match path.canonicalize() {
+        Ok(folder) if folder.is_dir() => Ok(folder),
+        Ok(file) => Err(Failure::usage(
+            format!("{} is not a folder", file.display()),
+            "name the folder that holds config.json and model.safetensors",
+        )),
+        Err(error) => {
+            let hint = "name the folder that holds config.json and model.safetensors";
+            Err(Failure::usage(format!("cannot open {}: {error}", path.display()), hint))
+        }
+    }
+}
+
 /// The path of a file that exists, in one spelling. The file's own name is kept: what it links to
 /// may not end in `.gguf`.
 fn from_root(path: &Path) -> Option<PathBuf> {

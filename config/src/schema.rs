@@ -177,6 +177,12 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
         &mut models.default,
         &Text(1..=4096),
     );
+    v.setting(
+        "embedding",
+        "model of embeddings: an id or a path; else the only one there is",
+        &mut models.embedding,
+        &Optional(Text(1..=4096), "\"all-minilm-l6-v2\""),
+    );
     v.setting("dir", "folder of the model files", &mut models.dir, &AbsolutePath);
     v.setting(
         "keep_alive",

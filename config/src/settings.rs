@@ -32,6 +32,7 @@ impl Config {
         Self {
             models: Models {
                 default: "smollm2-135m-instruct".into(),
+                embedding: None,
                 dir: data_dir.join("models"),
                 keep_alive: Duration::from_mins(5),
             },
@@ -125,6 +126,9 @@ impl Default for Engine {
 pub struct Models {
     /// Model of the fast track when the request names none: a catalog id or a path.
     pub default: String,
+    /// Model of embeddings when the request names none: a catalog id or a path. When absent, the only
+    /// embedding model there is.
+    pub embedding: Option<String>,
     /// Folder of the model files.
     pub dir: PathBuf,
     /// How long an unused model stays loaded; zero means for ever.

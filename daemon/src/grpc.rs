@@ -18,6 +18,7 @@ mod admin;
 mod assistant;
 mod conversations;
 mod deadline;
+mod embedding;
 mod health;
 mod inference;
 mod models;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use prost::Message as _;
 use tandem_proto::engine::from_engine::Message as Outgoing;
 use tandem_proto::engine::to_engine::Message as Incoming;
-use tandem_proto::engine::{CountTokens, Detokenize, Generate, Step, Tokenize};
+use tandem_proto::engine::{CountTokens, Detokenize, Embed, Generate, Step, Tokenize};
 
 use crate::connection::Writer;
 use crate::request::{Refusal, Request, cancelled_before_start};
@@ -48,6 +48,8 @@ pub enum Work {
     Detokenize(Detokenize),
     /// Text to numbers of tokens.
     CountTokens(CountTokens),
+    /// Texts to embeddings.
+    Embed(Embed),
 }
 
 /// The daemon broke the protocol; there is no way to go on.
@@ -82,6 +84,7 @@ impl Intake {
                 let entries = request.texts.len() + request.messages.len();
                 request.encoded_len() + entries * ENTRY_BYTES
             }
+            Incoming::Embed(request) => request.encoded_len() + request.texts.len() * ENTRY_BYTES,
             Incoming::Load(_) | Incoming::Cancel(_) => 0,
         };
         let (id, work) = match message {
@@ -94,12 +97,13 @@ impl Intake {
             Incoming::Tokenize(request) => (request.id, Work::Tokenize(request)),
             Incoming::Detokenize(request) => (request.id, Work::Detokenize(request)),
             Incoming::CountTokens(request) => (request.id, Work::CountTokens(request)),
+            Incoming::Embed(request) => (request.id, Work::Embed(request)),
         };
         let Some(ticket) = Backlog::ticket(&self.backlog, bytes) else {
             self.writer.send(Refusal::Busy.into_message(id));
             return Ok(());
         };
-        if matches!(work, Work::Generate(_)) {
+        if matches!(work, Work::Generate(_) | Work::Embed(_)) {
             self.handover.announce(id);
         }
         // Fails only when the text thread is gone, and then the process ends.

@@ -8,11 +8,12 @@
 #[cfg(test)]
 pub mod chain;
 mod context;
+mod embedding;
 #[cfg(test)]
 pub mod fixture;
 mod log;
 mod model;
-#[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
+mod patience;
 mod state;
 // Elsewhere ggml has threads of its own.
 #[cfg(target_os = "linux")]
@@ -25,12 +26,11 @@ use std::os::raw::c_char;
 use llama_cpp_sys_2 as sys;
 
 pub use context::{Batch, Context, ContextSettings, DecodeError};
+pub use embedding::EmbeddingSettings;
 pub use log::recent as recent_log;
 pub use model::Model;
-#[allow(unused_imports, reason = "for the scheduler, which does not keep prefixes yet")]
-pub use state::{RestoreError, SaveError};
-#[cfg(target_os = "linux")]
-pub use team::{Patience, set_patience};
+pub use patience::{Patience, set_patience};
+pub use state::RestoreError;
 
 /// Prepares llama.cpp and redirects its log. Call once, before anything else.
 pub fn init() {

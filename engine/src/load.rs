@@ -14,6 +14,7 @@ use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgres
 use crate::build;
 use crate::chat;
 use crate::connection::Writer;
+use crate::embedder;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
 use crate::snapshot::{Budget, Key, Store};
@@ -36,16 +37,15 @@ const GGUF_MAGIC: [u8; 4] = *b"GGUF";
 pub struct Engine {
     /// Shared with the text thread.
     pub model: Arc<Model>,
-    /// For the scheduler.
+    /// For the scheduler or the embedder.
     pub context: Context,
     /// Sequences of the context.
     pub sequences: u32,
     /// Tokens that one sequence can have: no more than the model was trained with, as positions
     /// beyond make nonsense.
     pub sequence_tokens: u32,
-    /// Prefixes computed before.
-    #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
-    pub snapshots: Store,
+    /// Copies of prefixes that were computed before; `None` for a model that embeds.
+    pub snapshots: Option<Store>,
     /// What the daemon is told.
     pub loaded: Loaded,
 }
@@ -56,7 +56,7 @@ pub enum LoadError {
     /// The daemon's request is wrong.
     #[error("{0}")]
     Request(String),
-    /// The file is no model that can generate.
+    /// The file is no model that can be used.
     #[error("{0}")]
     Model(String),
     /// The chat template that the daemon sent does not compile.
@@ -109,8 +109,11 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     let key = key.map_err(|error| unreadable(request, &error))?;
     let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
     let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
+    if model.embeds() && model.size() > 0 && model.has_texts() {
+        return embedder::load(model, request, writer, started);
+    }
     if !model.generates() || model.size() == 0 || !model.has_texts() {
-        let message = "the model does not generate text; load one that does";
+        let message = "the model neither generates text nor makes embeddings; load one that does";
         return Err(LoadError::Model(message.to_owned()));
     }
     stage(writer, "context");
@@ -124,21 +127,8 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         stage(writer, "self test");
         self_test(&mut context, model.size(), settings)?;
     }
-    let trained = model.context_trained();
-    let loaded = Loaded {
-        architecture: model.architecture(),
-        description: model.description(),
-        parameters: model.parameters(),
-        size_bytes: model.size_bytes(),
-        context_trained: trained,
-        context_tokens: context.tokens(),
-        sequences_max: settings.sequences,
-        vocab_size: model.size(),
-        threads: settings.threads,
-        has_chat_template: template(request, &model).is_some(),
-        load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-    };
-    let cells = context.tokens();
+    let loaded = describe(request, &model, &context, settings.sequences, settings.threads, started);
+    let (cells, trained) = (context.tokens(), model.context_trained());
     let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
     let folder = Some(Path::new(&request.prefix_folder));
     let budget = Budget {
@@ -146,9 +136,36 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         folder: folder.filter(|path| !path.as_os_str().is_empty()),
         disk_bytes: request.prefix_disk_bytes,
     };
-    let snapshots = Store::open(key, &budget);
+    let snapshots = Some(Store::open(key, &budget));
     let sequences = settings.sequences;
     Ok(Engine { model, context, sequences, sequence_tokens, snapshots, loaded })
+}
+
+/// What the daemon is told about a model that was loaded.
+pub fn describe(
+    request: &Load,
+    model: &Model,
+    context: &Context,
+    sequences_max: u32,
+    threads: u32,
+    started: Instant,
+) -> Loaded {
+    let embeds = model.embeds();
+    Loaded {
+        architecture: model.architecture(),
+        description: model.description(),
+        parameters: model.parameters(),
+        size_bytes: model.size_bytes(),
+        context_trained: model.context_trained(),
+        context_tokens: context.tokens(),
+        sequences_max,
+        vocab_size: model.size(),
+        threads,
+        has_chat_template: template(request, model).is_some(),
+        load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        embeds,
+        embedding_dimensions: if embeds { model.embedding_dimensions() } else { 0 },
+    }
 }
 
 /// The chat template in effect: the daemon's, else the model's own.
@@ -222,7 +239,7 @@ fn refused(message: &str) -> LoadError {
 
 /// Threads to compute with: those asked for, else one for each core that this process may use.
 /// Where cores share two hardware threads, the daemon, which knows the machine, asks for fewer.
-fn threads(requested: u32) -> u32 {
+pub fn threads(requested: u32) -> u32 {
     if requested > 0 {
         return requested;
     }
@@ -295,7 +312,8 @@ impl Progress<'_> {
     }
 }
 
-fn stage(writer: &Writer, stage: &str) {
+/// Tells the daemon what is being done.
+pub fn stage(writer: &Writer, stage: &str) {
     let stage = stage.to_owned();
     writer.send(Message::LoadProgress(LoadProgress { fraction: 1.0, stage }));
 }

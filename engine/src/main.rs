@@ -4,12 +4,12 @@
 //! reaches the daemon. tandemd starts it with one end of a socketpair as stdin; the protocol is
 //! `tandem/engine/v1/engine.proto`. It ends with the socket.
 //!
-//! What cannot be changed at run time the daemon puts into the environment: `OMP_WAIT_POLICY`
-//! decides whether llama.cpp's threads spin at barriers, and `GGML_NO_BACKTRACE` keeps ggml from
-//! starting a debugger when a C++ exception ends the process.
+//! The daemon puts `GGML_NO_BACKTRACE` into the environment, which keeps ggml from starting a
+//! debugger when a C++ exception ends the process.
 //!
 //! Threads: the main thread reads the socket, the text thread turns text into tokens, and the
-//! scheduler owns the llama.cpp context and answers. All of them write whole frames.
+//! scheduler owns the llama.cpp context and answers. All of them write whole frames. A model that
+//! makes embeddings has the embedder in place of the last two.
 
 #![allow(
     unreachable_pub,
@@ -20,6 +20,8 @@ mod build;
 mod chat;
 mod connection;
 mod constraint;
+mod contention;
+mod embedder;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]
 mod llama;
@@ -32,11 +34,11 @@ mod request;
 mod sampler;
 mod sampling;
 mod scheduler;
-#[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
 mod snapshot;
 mod text;
 mod transcript;
 mod vocabulary;
+mod wordpiece;
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -50,7 +52,9 @@ use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{Hello, Load, PROTOCOL_VERSION};
 
 use crate::connection::{Reader, Writer};
+use crate::embedder::Embedder;
 use crate::intake::{Handover, Intake, Job};
+use crate::load::Engine;
 use crate::scheduler::{Cancels, Command, Scheduler};
 use crate::text::TextWorker;
 
@@ -144,7 +148,7 @@ fn serve(stream: UnixStream) -> ExitCode {
     }
 }
 
-/// Loads the model, then runs the scheduler. Never returns while the process lives.
+/// Loads the model, then runs the scheduler or, for embeddings, leaves the work to the embedder.
 fn work(
     request: &Load,
     writer: &Arc<Writer>,
@@ -161,7 +165,11 @@ fn work(
             process::exit_now(FAILED);
         }
     };
-    writer.send(Outgoing::Loaded(engine.loaded));
+    let embeds = engine.loaded.embeds;
+    writer.send(Outgoing::Loaded(engine.loaded.clone()));
+    if embeds {
+        return embed(engine, handover, writer, jobs);
+    }
     let model = Arc::clone(&engine.model);
     let text_writer = Arc::clone(writer);
     let template = load::template(request, &model);
@@ -183,12 +191,29 @@ fn work(
     let scheduler = Scheduler::new(
         engine.model,
         engine.context,
+        engine.snapshots,
         engine.sequences,
+        engine.loaded.threads,
         Arc::clone(writer),
         commands,
         cancels,
     );
     if let Err(error) = scheduler.run() {
+        fail(&error);
+    }
+}
+
+/// Runs the embedder, on a thread with a stack for tokenizers.
+fn embed(engine: Engine, handover: Arc<Handover>, writer: &Arc<Writer>, jobs: Receiver<Job>) {
+    let embedder = Embedder::new(engine, handover, Arc::clone(writer));
+    let run = move || {
+        if let Err(error) = embedder.run(&jobs) {
+            fail(&error);
+        }
+    };
+    let thread =
+        thread::Builder::new().name("embedder".to_owned()).stack_size(text::STACK_BYTES).spawn(run);
+    if let Err(error) = thread {
         fail(&error);
     }
 }

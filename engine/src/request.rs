@@ -21,7 +21,6 @@ pub struct Request {
     pub prompt: Vec<u32>,
     /// How many of them other chats with the same system messages begin with as well; 0 for a
     /// prompt that is no chat.
-    #[allow(dead_code, reason = "for the scheduler, which does not keep prefixes yet")]
     pub system_tokens: usize,
     /// What an engine that died had generated already.
     pub resume: Vec<u32>,
@@ -66,6 +65,9 @@ pub enum Refusal {
     /// The messages cannot be rendered.
     #[error(transparent)]
     Chat(#[from] ChatError),
+    /// The model is of another kind.
+    #[error("{0}")]
+    ModelKind(&'static str),
     /// Too much waits already.
     #[error("too many requests wait for this model; try again later")]
     Busy,
@@ -84,6 +86,7 @@ impl Refusal {
             | Self::Chat(ChatError::Role(_)) => Rejection::Invalid,
             Self::TooLong { .. } => Rejection::TooLong,
             Self::Chat(ChatError::Template(_)) => Rejection::Template,
+            Self::ModelKind(_) => Rejection::ModelKind,
             Self::Busy => Rejection::Busy,
             Self::Stuck(_) | Self::Failed(_) => Rejection::Failed,
         };

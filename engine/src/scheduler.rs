@@ -13,13 +13,14 @@ mod attach;
 mod cache;
 mod cancels;
 mod cells;
-mod heart;
+pub mod heart;
 mod pace;
 mod plan;
 mod prefixes;
 mod queue;
 mod sequence;
 mod step;
+mod warm;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -35,11 +36,14 @@ use self::heart::Heart;
 use self::pace::Pace;
 use self::queue::Queue;
 use self::sequence::Sequence;
+use self::warm::Kv;
 use crate::connection::Writer;
+use crate::contention::Contention;
 use crate::intake::Ticket;
-use crate::llama::{Batch, Context, DecodeError, Model};
+use crate::llama::{self, Batch, Context, DecodeError, Model};
 use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::sampler::Sampler;
+use crate::snapshot::Store;
 
 pub use self::cancels::Cancels;
 
@@ -66,7 +70,7 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Scheduler {
     model: Arc<Model>,
-    context: Context,
+    kv: Kv,
     writer: Arc<Writer>,
     commands: Receiver<Command>,
     cancels: Arc<Cancels>,
@@ -78,17 +82,20 @@ pub struct Scheduler {
     cache: Cache,
     preemptions: u64,
     pace: Pace,
+    contention: Contention,
     sampler: Sampler,
     batch: Batch,
     heart: Arc<Heart>,
 }
 
 impl Scheduler {
-    /// Serves `commands`, `places` of them at a time.
+    /// Serves `commands`, `places` of them at a time; `copies` are of prefixes.
     pub fn new(
         model: Arc<Model>,
         mut context: Context,
+        copies: Option<Store>,
         places: u32,
+        threads: u32,
         writer: Arc<Writer>,
         commands: Receiver<Command>,
         cancels: Arc<Cancels>,
@@ -105,7 +112,7 @@ impl Scheduler {
         Self {
             cache: Cache::new(context.tokens(), context.sequences(), shares),
             model,
-            context,
+            kv: Kv { context, copies },
             writer,
             commands,
             cancels,
@@ -114,6 +121,7 @@ impl Scheduler {
             running: Vec::new(),
             preemptions: 0,
             pace: Pace::default(),
+            contention: Contention::new(threads, Instant::now()),
             sampler: Sampler::default(),
             batch: Batch::default(),
             heart,
@@ -125,6 +133,7 @@ impl Scheduler {
         while self.take_commands() {
             self.admit();
             if !self.running.is_empty() {
+                self.share_the_machine();
                 self.step()?;
                 // That nothing runs any more is news.
                 let news = self.running.is_empty() && self.queue.is_empty();
@@ -132,6 +141,12 @@ impl Scheduler {
             }
         }
         Ok(())
+    }
+
+    fn share_the_machine(&mut self) {
+        if let Some(patience) = self.contention.look(Instant::now()) {
+            llama::set_patience(patience);
+        }
     }
 
     /// Takes what has come in, and waits for something if there is nothing else to do. Whether
@@ -184,11 +199,12 @@ impl Scheduler {
     /// Gives places to those who wait, strictly in order.
     fn admit(&mut self) {
         while self.running.len() < self.places
+            && self.thaw()
             && let Some(next) = self.queue.front()
             && let Some((source, awaited)) = self.place_for(next)
             && let Some(mut sequence) = self.queue.pop()
         {
-            let Some((slot, taken)) = self.cache.open(&mut self.context, source) else {
+            let Some((slot, taken)) = self.cache.open(&mut self.kv, source) else {
                 // There are as many sequences as places.
                 self.queue.put_back(sequence);
                 return;
@@ -203,12 +219,9 @@ impl Scheduler {
     /// What `next` can take over and how much others will have computed for it, if there are cells
     /// for the rest. Alone there always are.
     fn place_for(&self, next: &Sequence) -> Option<(Option<Source>, usize)> {
-        let others = if self.context.shares() { self.views() } else { Vec::new() };
+        let others = if self.kv.context.shares() { self.views() } else { Vec::new() };
         let view = next.view();
-        let last = view.tokens.len().saturating_sub(1);
-        let kept = self.cache.source(view.tokens.get(..last).unwrap_or_default());
-        let source = kept.into_iter().chain(attach::source(&view, &others));
-        let source = source.max_by_key(|source| source.length);
+        let source = self.source(&view, &others);
         let taken = source.map_or(0, |source| source.length);
         let leader = attach::leader(&View { decoded: taken, ..view }, &others);
         let awaited = leader.map_or(0, |leader| leader.until);
@@ -216,6 +229,14 @@ impl Scheduler {
         let need = next.goal().saturating_sub(taken.max(awaited));
         let fits = outstanding + need <= self.cache.room_beside(source);
         (fits || self.running.is_empty()).then_some((source, awaited))
+    }
+
+    /// The longest beginning of `view` that the cache holds, short of its last token.
+    fn source(&self, view: &View, others: &[View]) -> Option<Source> {
+        let last = view.tokens.len().saturating_sub(1);
+        let kept = self.cache.source(view.tokens.get(..last).unwrap_or_default());
+        let sources = kept.into_iter().chain(attach::source(view, others));
+        sources.max_by_key(|source| source.length)
     }
 
     fn views(&self) -> Vec<View<'_>> {
@@ -238,7 +259,8 @@ impl Scheduler {
 
     /// Ends a sequence whose tokens may be of use again.
     fn keep(&mut self, sequence: &Sequence) {
-        self.cache.close(&mut self.context, sequence.slot(), sequence.seen());
+        self.save_system_part(sequence);
+        self.cache.close(&mut self.kv, sequence.slot(), sequence.seen());
     }
 
     fn announce(&self, sequence: &Sequence) {

@@ -32,13 +32,19 @@ use crate::vocabulary::Vocabulary;
 pub const STACK_BYTES: usize = 256 << 20;
 
 /// Longest text in one request, in bytes. A recursion takes some 320 bytes of stack a character.
-const TEXT_BYTES_MAX: usize = STACK_BYTES / 512;
+pub const TEXT_BYTES_MAX: usize = STACK_BYTES / 512;
 
 /// Most messages in one request.
 const MESSAGES_MAX: usize = 4096;
 
 /// Most tokens to turn into text in one request.
 const TOKENS_MAX: usize = 1 << 20;
+
+/// Said to those who want embeddings of a model that generates.
+const GENERATES: &str = "this model generates text; embeddings take an embedding model";
+/// Said to those who want text of a model that embeds.
+const EMBEDS: &str =
+    "this model makes embeddings and generates no text; questions take a model that does";
 
 /// The text thread's state.
 #[derive(Debug)]
@@ -88,31 +94,43 @@ impl TextWorker {
 
     /// Works until the reader is gone.
     pub fn run(&self, jobs: &Receiver<Job>) {
-        for Job { work, received, ticket } in jobs {
-            let (id, answer) = match work {
-                Work::Generate(generate) => {
-                    let id = generate.id;
-                    if !self.handover.is_wanted(id) {
-                        continue;
-                    }
+        for job in jobs {
+            self.take(job);
+        }
+    }
+
+    /// Does one job.
+    pub fn take(&self, Job { work, received, ticket }: Job) {
+        let (id, answer) = match work {
+            Work::Generate(generate) => {
+                let id = generate.id;
+                if self.handover.is_wanted(id) {
                     match self.prepare(*generate, received) {
                         Ok(request) => self.handover.start(request, ticket),
-                        Err(refusal) if self.handover.refuse(id) => {
-                            self.writer.send(refusal.into_message(id));
-                        }
-                        Err(_) => {}
+                        Err(refusal) => self.refuse(id, refusal),
                     }
-                    continue;
                 }
-                Work::Tokenize(request) => (request.id, self.tokenize(&request)),
-                Work::Detokenize(request) => (request.id, self.detokenize(&request)),
-                Work::CountTokens(request) => (request.id, self.count(&request)),
-            };
-            self.writer.send(answer.unwrap_or_else(|refusal| refusal.into_message(id)));
+                return;
+            }
+            Work::Embed(request) => return self.refuse(request.id, Refusal::ModelKind(GENERATES)),
+            Work::Tokenize(request) => (request.id, self.tokenize(&request)),
+            Work::Detokenize(request) => (request.id, self.detokenize(&request)),
+            Work::CountTokens(request) => (request.id, self.count(&request)),
+        };
+        self.writer.send(answer.unwrap_or_else(|refusal| refusal.into_message(id)));
+    }
+
+    /// Answers a request that can be cancelled, unless it was.
+    pub fn refuse(&self, id: u64, refusal: Refusal) {
+        if self.handover.refuse(id) {
+            self.writer.send(refusal.into_message(id));
         }
     }
 
     fn prepare(&self, generate: Generate, received: Instant) -> Result<Request, Refusal> {
+        if self.model.embeds() {
+            return Err(Refusal::ModelKind(EMBEDS));
+        }
         let sampling = generate.sampling.unwrap_or_default();
         let mut settings = Settings::new(&sampling, self.model.size())?;
         let (mut splitter, mut draft) = (Splitter::default(), None);

@@ -13,6 +13,12 @@ pub const PROMPT_TOO_LONG: &str = "PROMPT_TOO_LONG";
 pub const MODEL_NOT_FOUND: &str = "MODEL_NOT_FOUND";
 /// The file is not a model that can be used.
 pub const MODEL_INVALID: &str = "MODEL_INVALID";
+/// The model is of another kind: it embeds and cannot generate, or the other way round.
+pub const MODEL_UNSUITABLE: &str = "MODEL_UNSUITABLE";
+/// No embedding model was named, and there is none or more than one.
+pub const EMBEDDING_MODEL_NOT_CHOSEN: &str = "EMBEDDING_MODEL_NOT_CHOSEN";
+/// What was to be imported is not a model that can be imported, or its name is taken.
+pub const IMPORT_FAILED: &str = "IMPORT_FAILED";
 /// The model does not fit in the memory of this machine.
 pub const MODEL_TOO_LARGE: &str = "MODEL_TOO_LARGE";
 /// The model's engine died while it served this request. Retry.

@@ -4,6 +4,7 @@
 mod command;
 mod conversation;
 mod durability;
+mod embedding;
 mod faults;
 mod input;
 mod life;

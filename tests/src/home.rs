@@ -61,6 +61,11 @@ impl Home {
         programs::required_file("TANDEM_TEST_MODEL", "the GGUF file to test with")
     }
 
+    /// The folder of an embedding model as its makers publish it.
+    pub fn embedding_source() -> PathBuf {
+        programs::required_folder("TANDEM_TEST_EMBEDDING_SOURCE", "the embedding model to import")
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         self.directory.path()

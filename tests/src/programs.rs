@@ -16,11 +16,22 @@ fn beside_this_test() -> PathBuf {
     env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned()
 }
 
+/// A folder that a variable names; `make test` sets it.
+pub(crate) fn required_folder(variable: &str, what: &str) -> PathBuf {
+    let path = required(variable, what);
+    assert!(path.is_dir(), "{variable} names {}, which is no folder", path.display());
+    path
+}
+
 /// A file that a variable names; `make test` sets it.
 pub(crate) fn required_file(variable: &str, what: &str) -> PathBuf {
-    let path = env::var_os(variable)
-        .unwrap_or_else(|| panic!("{variable} is not set: it names {what}; `make test` sets it"));
-    let path = PathBuf::from(path);
+    let path = required(variable, what);
     assert!(path.is_file(), "{variable} names {}, which is not there", path.display());
     path
+}
+
+fn required(variable: &str, what: &str) -> PathBuf {
+    let path = env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: it names {what}; `make test` sets it"));
+    PathBuf::from(path)
 }

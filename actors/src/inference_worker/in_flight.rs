@@ -97,6 +97,7 @@ impl InFlight {
                 what: rejected.message,
                 retry_after: std::time::Duration::from_secs(1),
             },
+            Rejection::ModelKind => Error::ModelUnsuitable { problem: rejected.message },
             Rejection::Failed | Rejection::Unspecified => {
                 Error::Internal { problem: rejected.message }
             }

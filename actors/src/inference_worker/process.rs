@@ -36,8 +36,8 @@ const SIGTERM: i32 = 15;
 /// What an engine may know of the daemon's environment, in which others keep their secrets.
 const ENVIRONMENT: [&str; 7] =
     ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "TANDEM_HOME"];
-/// Beginnings of names that it may know, too.
-const ENVIRONMENT_PREFIXES: [&str; 4] = ["OMP_", "GOMP_", "KMP_", "GGML_"];
+/// The beginning of names that it may know, too.
+const ENVIRONMENT_PREFIX: &str = "GGML_";
 
 /// Frames that may wait for the worker to look at them; then the engine has to wait.
 const INBOX_MAX: usize = 256;
@@ -135,8 +135,6 @@ impl Process {
             .envs(std::env::vars_os().filter(|(name, _)| may_know(name)))
             // llama.cpp would start a debugger to print a backtrace.
             .env("GGML_NO_BACKTRACE", "1")
-            // Spinning threads stall each other as soon as anything else wants a core.
-            .env("OMP_WAIT_POLICY", "PASSIVE")
             // Ctrl-C on a daemon in the foreground must drain, not kill the engine.
             .process_group(0)
             .kill_on_drop(true)
@@ -185,8 +183,7 @@ impl Process {
 
 fn may_know(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    ENVIRONMENT.contains(&&*name)
-        || ENVIRONMENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    ENVIRONMENT.contains(&&*name) || name.starts_with(ENVIRONMENT_PREFIX)
 }
 
 fn codec() -> LengthDelimitedCodec {

@@ -1,10 +1,13 @@
 //! Short questions to an engine about tokens and text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ractor::RpcReplyPort;
-use tandem_proto::engine::{CountTokens, Detokenize, Rejected, Tokenize, from_engine, to_engine};
-use tandem_proto::v1::ChatMessage;
+use tandem_proto::engine::{
+    CountTokens, Detokenize, Embed, Rejected, Rejection, Tokenize, from_engine, to_engine,
+};
+use tandem_proto::v1::{ChatMessage, Embedding};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{Error, Result};
@@ -15,6 +18,7 @@ pub(crate) enum Query {
     Tokenize { text: String, add_special: bool, parse_special: bool, reply: Reply<Vec<u32>> },
     Detokenize { tokens: Vec<u32>, reply: Reply<String> },
     Count { texts: Vec<String>, messages: Vec<ChatMessage>, reply: Reply<Counts> },
+    Embed { texts: Vec<String>, normalize: bool, reply: Reply<Vec<Embedding>> },
 }
 
 type Reply<T> = RpcReplyPort<Result<T>>;
@@ -35,7 +39,13 @@ impl Query {
             Self::Tokenize { reply, .. } => reply.send(Err(error)).is_ok(),
             Self::Detokenize { reply, .. } => reply.send(Err(error)).is_ok(),
             Self::Count { reply, .. } => reply.send(Err(error)).is_ok(),
+            Self::Embed { reply, .. } => reply.send(Err(error)).is_ok(),
         };
+    }
+
+    /// Whether nobody waits any more for an answer that takes long.
+    fn is_unwanted(&self) -> bool {
+        matches!(self, Self::Embed { reply, .. } if reply.is_closed())
     }
 
     fn request(&self, id: u64) -> to_engine::Message {
@@ -56,6 +66,9 @@ impl Query {
                 texts: texts.clone(),
                 messages: messages.clone(),
             }),
+            Self::Embed { texts, normalize, .. } => {
+                to_engine::Message::Embed(Embed { id, texts: texts.clone(), normalize: *normalize })
+            }
         }
     }
 }
@@ -114,6 +127,14 @@ impl Queries {
                 let counts = Counts { texts: answer.texts, messages: answer.messages };
                 let _ = reply.send(Ok(counts));
             }
+            (Query::Embed { reply, .. }, from_engine::Message::Embedded(answer)) => {
+                let embeddings = answer.embeddings.into_iter().map(|embedding| Embedding {
+                    values: embedding.values,
+                    tokens: embedding.tokens,
+                    truncated: embedding.truncated,
+                });
+                let _ = reply.send(Ok(embeddings.collect()));
+            }
             (query, _) => query.fail(Error::Internal {
                 problem: "the engine answered a question with an answer of another kind".to_owned(),
             }),
@@ -123,8 +144,24 @@ impl Queries {
     /// The engine refuses. False when it was not a question that it refused.
     pub(super) fn on_rejected(&mut self, rejected: &Rejected) -> bool {
         let Some(Waiting { query, .. }) = self.waiting.remove(&rejected.id) else { return false };
-        query.fail(Error::invalid("request", rejected.message.clone()));
+        let problem = rejected.message.clone();
+        query.fail(match rejected.rejection() {
+            Rejection::ModelKind => Error::ModelUnsuitable { problem },
+            Rejection::Busy => {
+                Error::Overloaded { what: problem, retry_after: Duration::from_secs(1) }
+            }
+            Rejection::Failed => Error::Internal { problem },
+            _ => Error::invalid("request", problem),
+        });
         true
+    }
+
+    /// Forgets what nobody waits for any more. Ids of what the engine works on.
+    pub(super) fn drop_unwanted(&mut self) -> Vec<u64> {
+        let unwanted = self.waiting.iter().filter(|(_, waiting)| waiting.query.is_unwanted());
+        let unwanted: Vec<u64> = unwanted.map(|(&id, _)| id).collect();
+        let forgotten = unwanted.into_iter().filter_map(|id| Some((id, self.waiting.remove(&id)?)));
+        forgotten.filter(|(_, waiting)| waiting.sent).map(|(id, _)| id).collect()
     }
 
     /// Ends what the engine had been asked; with `all`, also what it had not.

@@ -205,6 +205,11 @@ impl State {
             Some(from_engine::Message::Count(answer)) => {
                 self.queries.on_answer(answer.id, from_engine::Message::Count(answer));
             }
+            Some(from_engine::Message::Embedded(answer)) => {
+                self.stage = Stage::Serving { productive: true };
+                self.queries.on_answer(answer.id, from_engine::Message::Embedded(answer));
+                self.show_queue();
+            }
             // A later engine may say more than this daemon knows.
             Some(from_engine::Message::Started(_)) | None => (),
         }
@@ -336,6 +341,14 @@ impl State {
         if self.last_sign.elapsed() > limit {
             self.kill_engine(format!("killed, as it gave no sign of life for {limit:?}"));
         }
+    }
+
+    /// Tells the engine about queries that nobody waits for any more.
+    pub(super) fn drop_unwanted_queries(&mut self) {
+        for id in self.queries.drop_unwanted() {
+            self.send(to_engine::Message::Cancel(Cancel { id }));
+        }
+        self.show_queue();
     }
 
     /// Ends everything; called once, when the actor stops.

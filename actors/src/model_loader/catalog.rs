@@ -201,6 +201,12 @@ impl Catalog {
         }
     }
 
+    /// Whether `id` means a model already, be its file there or not.
+    #[must_use]
+    pub fn knows(&self, id: &str, models_dir: &Path) -> bool {
+        !matches!(self.resolve(id, models_dir), Err(Error::ModelNotFound { .. }))
+    }
+
     /// All models: those of the catalog, then other GGUF files in the models directory by name.
     #[must_use]
     pub fn list(&self, models_dir: &Path) -> Vec<Located> {

@@ -13,8 +13,10 @@ use std::path::Path;
 mod estimate;
 mod reader;
 mod types;
+mod writer;
 
 pub use estimate::{Memory, memory_estimate};
+pub use writer::{Kind, Writer};
 
 use reader::Reader;
 use types::{TensorType, ValueType};
@@ -26,7 +28,8 @@ const NAME_BYTES_MAX: u64 = 256;
 const TEXT_BYTES_MAX: u64 = 4096;
 /// One entry a layer.
 const LAYERS_MAX: u64 = 65_536;
-const ALIGNMENT_DEFAULT: u64 = 32;
+/// Tensors begin at multiples of this many bytes, unless a file says otherwise.
+pub(crate) const ALIGNMENT: u64 = 32;
 
 /// What a GGUF file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct Header {
     pub vocab_size: u32,
     /// Whether the file tells how to render a chat.
     pub has_chat_template: bool,
+    /// Whether the model makes embeddings in place of text.
+    pub embeds: bool,
 }
 
 /// Why a file is not a model, as a sentence for its owner.
@@ -162,7 +167,7 @@ struct Facts {
 }
 
 /// Keys of numbers that matter; those with a dot in front follow the architecture's name.
-const NUMBERS: [&str; 11] = [
+const NUMBERS: [&str; 12] = [
     "general.alignment",
     "general.file_type",
     "split.count",
@@ -174,6 +179,7 @@ const NUMBERS: [&str; 11] = [
     ".attention.key_length",
     ".attention.value_length",
     ".vocab_size",
+    ".pooling_type",
 ];
 
 impl Facts {
@@ -221,7 +227,7 @@ impl Facts {
 
     fn alignment(&self) -> Result<u64, Problem> {
         let alignment = self.numbers.get("general.alignment").copied();
-        match alignment.unwrap_or(ALIGNMENT_DEFAULT) {
+        match alignment.unwrap_or(ALIGNMENT) {
             alignment if alignment.is_power_of_two() && alignment <= 1 << 20 => Ok(alignment),
             other => Err(Problem::Malformed(format!("an alignment of {other} bytes"))),
         }
@@ -250,6 +256,11 @@ impl Facts {
             None => optional("vocab_size")?.ok_or_else(|| missing("vocabulary"))?,
         };
         let file_type = self.numbers.get("general.file_type");
+        // As the engine decides: mean, CLS or last token; of BERT also when the file does not say.
+        let embeds = match optional("pooling_type")? {
+            Some(pooling) => (1..=3).contains(&pooling),
+            None => architecture.contains("bert"),
+        };
         Ok(Header {
             quantization: types::file_type_name(file_type.copied()).to_owned(),
             parameters: tensors.elements,
@@ -264,6 +275,7 @@ impl Facts {
             value_length: optional("attention.value_length")?.unwrap_or(head_length),
             vocab_size,
             has_chat_template: self.has_chat_template,
+            embeds,
             name: self.name.clone(),
             architecture: architecture.clone(),
         })

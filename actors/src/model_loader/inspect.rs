@@ -61,6 +61,33 @@ impl Inspector {
         located.iter().map(|located| self.look_at(located)).collect()
     }
 
+    /// The embedding model to use when a request names none: that of the settings, else the only
+    /// one whose file is there.
+    pub(crate) fn embedding_model(&self) -> Result<String> {
+        if let Some(id) = &self.models.embedding {
+            return Ok(id.clone());
+        }
+        let embeds = |model: &Model| {
+            model.embedding_dimensions > 0 && model.state() == ModelState::Available
+        };
+        let mut found: Vec<_> = self.list().into_iter().filter(embeds).map(|it| it.id).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                found.push(last);
+                Err(Error::EmbeddingModelNotChosen {
+                    problem: format!("there are several embedding models: {}", found.join(", ")),
+                    advice: "name one, or set models.embedding in tandem.toml",
+                })
+            }
+            (None, _) => Err(Error::EmbeddingModelNotChosen {
+                problem: "there is no embedding model here".to_owned(),
+                advice: "import one with `tandem model import FOLDER`, or put its GGUF file into \
+                         the models folder",
+            }),
+        }
+    }
+
     /// One model, usable or not.
     pub(crate) fn info(&self, id: &str) -> Result<Model> {
         match self.locate(id) {
@@ -126,6 +153,7 @@ impl Inspector {
             model.size_bytes = header.size_bytes;
             model.context_trained = header.context_length;
             model.memory_estimate_bytes = memory.total();
+            model.embedding_dimensions = if header.embeds { header.embedding_length } else { 0 };
         }
         model
     }

@@ -204,6 +204,12 @@ impl State {
         });
     }
 
+    pub(super) fn embedding_model(&mut self, reply: RpcReplyPort<Result<String>>) {
+        self.blocking(move |inspector| {
+            let _ = reply.send(inspector.embedding_model());
+        });
+    }
+
     pub(super) fn info(&mut self, id: &str, reply: RpcReplyPort<Result<Model>>) {
         let id = self.or_default(id);
         let workers: Vec<_> = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();

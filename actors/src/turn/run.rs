@@ -112,6 +112,10 @@ async fn start_fast(
     turn: &ActorRef<Message>,
 ) -> Result<TrackEvents> {
     let worker = services.loader.acquire(&question.model).await?;
+    if worker.facts().embedding_dimensions > 0 {
+        let problem = format!("model {:?} makes embeddings and generates no text", worker.model());
+        return Err(Error::ModelUnsuitable { problem });
+    }
     let _ = turn.cast(Message::FastModel(worker.model().to_owned()));
     if worker.watch().borrow().phase != Phase::Ready {
         let message = format!("model {:?} is being loaded", worker.model());

@@ -1,10 +1,12 @@
 //! `tandem model`: the models that the daemon knows.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde::Serialize;
 use tandem_client::{
     Client, Error,
-    v1::{self, load_model_event::Event},
+    v1::{self, import_model_event::Event as ImportEvent, load_model_event::Event},
 };
 
 use crate::{
@@ -17,6 +19,14 @@ use crate::{
 
 /// Steps of the bar that shows how far a model is loaded.
 const BAR_STEPS: u16 = 1000;
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  tandem model import ~/Downloads/all-MiniLM-L6-v2
+  tandem model import ./bge-small-en-v1.5 --id bge-small
+
+Makes a GGUF file in the models folder, which leaves the folder with the original as it is. Embedding
+models of the architecture BertModel can be imported; `tandem embed` uses them.";
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
@@ -32,6 +42,15 @@ pub(crate) enum Model {
     Load {
         /// Id from `tandem model list`, or the path of a GGUF file
         id: String,
+    },
+    /// Turn a model as its makers publish it into one that tandem can load
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import {
+        /// Folder with config.json, model.safetensors and tokenizer.json
+        path: PathBuf,
+        /// What to call the model [default: name of the folder]
+        #[arg(long, value_name = "NAME")]
+        id: Option<String>,
     },
     /// End a model's engine and give its memory back
     Unload {
@@ -58,6 +77,7 @@ impl Model {
             Self::List => Self::List,
             Self::Info { id } => Self::Info { id: model_path::resolve(id)? },
             Self::Load { id } => Self::Load { id: model_path::resolve(id)? },
+            Self::Import { path, id } => Self::Import { path: model_path::folder(&path)?, id },
             Self::Unload { id } => Self::Unload { id: model_path::resolve(id)? },
         })
     }
@@ -82,6 +102,12 @@ impl Model {
                     let engine = model.engine.as_ref();
                     let engine = engine.map(|engine| format!(" · {}", engine.summary()));
                     format!("{} is loaded{}\n", model.id, engine.unwrap_or_default())
+                })
+            }
+            Self::Import { path, id } => {
+                let model = import(terminal, &client, path, id.unwrap_or_default()).await?;
+                terminal.result(&model, |model| {
+                    format!("imported {} ({})\n", model.id, report::size(model.size_bytes))
                 })
             }
             Self::Unload { id } => {
@@ -113,6 +139,36 @@ async fn load(terminal: Terminal, client: &Client, id: String) -> Result<Report,
         }
         let message = "the daemon stopped reporting before the model was loaded".into();
         loaded.ok_or_else(|| Error::NotReachable { message }.into())
+    };
+    let outcome = outcome.await;
+    bar.finish_and_clear();
+    outcome
+}
+
+async fn import(
+    terminal: Terminal,
+    client: &Client,
+    path: PathBuf,
+    id: String,
+) -> Result<Report, Failure> {
+    let bar = terminal.bar(BAR_STEPS.into());
+    let path = path.to_string_lossy().into_owned();
+    let outcome = async {
+        let request = v1::ImportModelRequest { path, id };
+        let mut events = client.models().import(request).await?.into_inner();
+        let mut imported = None;
+        while let Some(event) = events.message().await? {
+            match event.event {
+                Some(ImportEvent::Progress(progress)) => {
+                    bar.set_position(steps(progress.fraction));
+                    bar.set_message(progress.stage);
+                }
+                Some(ImportEvent::Imported(model)) => imported = Some(Report::from(model)),
+                None => {}
+            }
+        }
+        let message = "the daemon stopped reporting before the model was imported".into();
+        imported.ok_or_else(|| Error::NotReachable { message }.into())
     };
     let outcome = outcome.await;
     bar.finish_and_clear();

@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) memory_estimate_bytes: u64,
     pub(crate) license: Option<String>,
     pub(crate) is_default: bool,
+    /// 0 for a model that generates text.
+    pub(crate) embedding_dimensions: u32,
     pub(crate) engine: Option<Engine>,
 }
 
@@ -59,6 +61,7 @@ impl From<v1::Model> for Model {
             memory_estimate_bytes: model.memory_estimate_bytes,
             license: filled(model.license),
             is_default: model.is_default,
+            embedding_dimensions: model.embedding_dimensions,
             engine: model.engine.map(Engine::from),
         }
     }
@@ -120,6 +123,7 @@ impl Model {
             ("size", size(self.size_bytes)),
             ("context", format!("{} tokens", self.context_trained)),
             ("memory", format!("{} (estimate)", size(self.memory_estimate_bytes))),
+            ("embeddings", dimensions(self.embedding_dimensions)),
             ("license", self.license.clone().unwrap_or_default()),
         ];
         if let Some(engine) = &self.engine {
@@ -169,6 +173,11 @@ impl Engine {
 /// Bytes for a person; a dash for none.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes == 0 { "-".into() } else { HumanBytes(bytes).to_string() }
+}
+
+/// What an embedding of the model is; nothing for a model without.
+fn dimensions(number: u32) -> String {
+    if number == 0 { String::new() } else { format!("{number} dimensions") }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]

@@ -343,6 +343,7 @@ fn model(state: v1::ModelState) -> v1::Model {
 #[tonic::async_trait]
 impl models_server::Models for Script {
     type LoadStream = Answers<v1::LoadModelEvent>;
+    type ImportStream = Answers<v1::ImportModelEvent>;
 
     async fn list(
         &self,
@@ -374,6 +375,13 @@ impl models_server::Models for Script {
         _: Request<v1::UnloadModelRequest>,
     ) -> Result<Response<v1::UnloadModelResponse>, Status> {
         Ok(Response::new(v1::UnloadModelResponse { unloaded: true }))
+    }
+
+    async fn import(
+        &self,
+        _: Request<v1::ImportModelRequest>,
+    ) -> Result<Response<Self::ImportStream>, Status> {
+        Err(failure("IMPORT_FAILED"))
     }
 }
 

@@ -8,8 +8,8 @@ use tandem_actors::{Error, Prompt, TrackEvent, TrackEvents, TrackRequest, sampli
 use tandem_proto::v1::inference_server::Inference;
 use tandem_proto::v1::{
     ChatMessage, CountTokensRequest, CountTokensResponse, DetokenizeRequest, DetokenizeResponse,
-    GenerateDelta, GenerateDone, GenerateEvent, GenerateRequest, Role, TokenizeRequest,
-    TokenizeResponse, generate_event,
+    EmbedRequest, EmbedResponse, GenerateDelta, GenerateDone, GenerateEvent, GenerateRequest, Role,
+    TokenizeRequest, TokenizeResponse, generate_event,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
@@ -82,6 +82,17 @@ impl Inference for Daemon {
         let counts = worker.count(texts, messages).await.map_err(status::of)?;
         let tokens = counts.texts.first().copied().unwrap_or(counts.messages);
         Ok(Response::new(CountTokensResponse { tokens }))
+    }
+
+    async fn embed(
+        &self,
+        request: Request<EmbedRequest>,
+    ) -> Result<Response<EmbedResponse>, Status> {
+        let longest = self.config.router.deadline;
+        let time = deadline::of(request.metadata()).map_or(longest, |time| time.min(longest));
+        let embeddings = tokio::time::timeout(time, self.embeddings(request.into_inner())).await;
+        let late = Error::DeadlineExceeded { stage: "while the texts were embedded".to_owned() };
+        embeddings.unwrap_or(Err(late)).map(Response::new).map_err(status::of)
     }
 }
 

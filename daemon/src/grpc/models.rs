@@ -1,13 +1,21 @@
 //! `tandem.v1.Models`.
 
+use std::path::{Path, PathBuf};
+
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use tandem_actors::Error;
 use tandem_actors::inference_worker::{Phase, Worker};
+use tandem_actors::model_loader::ImportProgress;
 use tandem_proto::v1::models_server::Models;
 use tandem_proto::v1::{
-    ListModelsRequest, ListModelsResponse, LoadModelEvent, LoadModelProgress, LoadModelRequest,
-    Model, ModelInfoRequest, UnloadModelRequest, UnloadModelResponse, load_model_event,
+    ImportModelEvent, ImportModelProgress, ImportModelRequest, ListModelsRequest,
+    ListModelsResponse, LoadModelEvent, LoadModelProgress, LoadModelRequest, Model,
+    ModelInfoRequest, UnloadModelRequest, UnloadModelResponse, import_model_event,
+    load_model_event,
 };
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
 use super::{Daemon, status};
@@ -15,6 +23,7 @@ use super::{Daemon, status};
 #[tonic::async_trait]
 impl Models for Daemon {
     type LoadStream = BoxStream<'static, Result<LoadModelEvent, Status>>;
+    type ImportStream = BoxStream<'static, Result<ImportModelEvent, Status>>;
 
     async fn list(
         &self,
@@ -46,6 +55,56 @@ impl Models for Daemon {
         let unloaded = self.tandem.loader.unload(&id).await.map_err(status::of)?;
         Ok(Response::new(UnloadModelResponse { unloaded }))
     }
+
+    async fn import(
+        &self,
+        request: Request<ImportModelRequest>,
+    ) -> Result<Response<Self::ImportStream>, Status> {
+        let ImportModelRequest { path, id } = request.into_inner();
+        let source = folder(path).map_err(status::of)?;
+        let (progress, received) = watch::channel(ImportProgress { fraction: 0.0, stage: "" });
+        let (loader, models) = (self.tandem.loader.clone(), self.config.models.dir.clone());
+        // Ends by itself when nobody receives its progress.
+        let import = tokio::spawn(async move { loader.import(source, id, models, progress).await });
+        Ok(Response::new(imported(received, import)))
+    }
+}
+
+/// A folder that the caller names; the daemon's own working directory is nobody's business.
+fn folder(path: String) -> Result<PathBuf, Error> {
+    const BYTES_MAX: usize = 4096;
+    let usable = path.len() <= BYTES_MAX && !path.contains('\0') && Path::new(&path).is_absolute();
+    if usable {
+        return Ok(PathBuf::from(path));
+    }
+    let problem = format!("is not an absolute path of at most {BYTES_MAX} bytes");
+    Err(Error::invalid("path", problem))
+}
+
+/// Progress until the model is imported or cannot be.
+fn imported(
+    progress: watch::Receiver<ImportProgress>,
+    import: JoinHandle<Result<Model, Error>>,
+) -> BoxStream<'static, Result<ImportModelEvent, Status>> {
+    stream::unfold(Some((progress, import)), |current| async move {
+        let (mut progress, import) = current?;
+        if progress.changed().await.is_ok() {
+            let ImportProgress { fraction, stage } = progress.borrow_and_update().clone();
+            let progressed = ImportModelProgress { fraction, stage: stage.to_owned() };
+            let event = Some(import_model_event::Event::Progress(progressed));
+            return Some((Ok(ImportModelEvent { event }), Some((progress, import))));
+        }
+        let outcome = import.await.unwrap_or_else(|error| {
+            Err(Error::Internal {
+                problem: format!("the import ended without an outcome: {error}"),
+            })
+        });
+        let event = outcome.map(|model| ImportModelEvent {
+            event: Some(import_model_event::Event::Imported(model)),
+        });
+        Some((event.map_err(status::of), None))
+    })
+    .boxed()
 }
 
 /// Progress until the model is loaded or cannot be. Dropping the stream does not stop the load.

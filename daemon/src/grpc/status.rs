@@ -49,6 +49,11 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
             (Code::NotFound, reason::MODEL_NOT_FOUND, None)
         }
         Error::ModelInvalid { .. } => (Code::FailedPrecondition, reason::MODEL_INVALID, None),
+        Error::ModelUnsuitable { .. } => (Code::FailedPrecondition, reason::MODEL_UNSUITABLE, None),
+        Error::EmbeddingModelNotChosen { .. } => {
+            (Code::FailedPrecondition, reason::EMBEDDING_MODEL_NOT_CHOSEN, None)
+        }
+        Error::ImportFailed { .. } => (Code::FailedPrecondition, reason::IMPORT_FAILED, None),
         Error::ModelTooLarge { .. } => (Code::ResourceExhausted, reason::MODEL_TOO_LARGE, None),
         Error::EngineCrashed { .. } => {
             (Code::Unavailable, reason::ENGINE_CRASHED, Some(RESTART_PAUSE))

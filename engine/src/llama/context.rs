@@ -88,7 +88,7 @@ pub struct Context {
     /// In a box of its own, to which llama.cpp holds a pointer until the handle is freed.
     pulse: Option<Box<Pulse>>,
     /// Keeps the weights alive, on which the context works.
-    model: Arc<Model>,
+    pub(super) model: Arc<Model>,
     tokens: u32,
     pub(super) sequences: u32,
     batch: u32,
@@ -126,13 +126,22 @@ impl Context {
         // A cache of the window's size would lose what a shorter common beginning needs.
         parameters.swa_full = true;
         parameters.no_perf = true;
+        Self::create(model, parameters)
+    }
+
+    /// Creates what `parameters` describe.
+    pub(super) fn create(
+        model: Arc<Model>,
+        parameters: sys::llama_context_params,
+    ) -> Result<Self, ContextError> {
         // SAFETY: the model is live and is kept alive by the context; null results are handled.
         let handle = unsafe { sys::llama_init_from_model(model.handle.as_ptr(), parameters) };
         let handle = NonNull::new(handle).ok_or(ContextError)?;
         // SAFETY: the handle is a live context.
         let (tokens, batch) =
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
-        let window = model.window();
+        let sequences = parameters.n_seq_max;
+        let (shares, window) = (model.attends(), model.window());
         Ok(Self { handle, pulse: None, model, tokens, sequences, batch, shares, window })
     }
 

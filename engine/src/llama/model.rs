@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use llama_cpp_sys_2 as sys;
 
 use super::text;
+use crate::wordpiece::WordPiece;
 
 /// Longest metadata value read, in bytes.
 const METADATA_BYTES_MAX: usize = 256;
@@ -28,6 +29,8 @@ pub enum LoadError {
 pub struct Model {
     pub(super) handle: NonNull<sys::llama_model>,
     pub(super) vocabulary: NonNull<sys::llama_vocab>,
+    /// In place of llama.cpp's own tokenizer for BERT.
+    pub(super) wordpiece: Option<WordPiece>,
 }
 
 // SAFETY: after loading, the functions used here only read the model and its vocabulary, and
@@ -58,10 +61,10 @@ impl Model {
         let handle = NonNull::new(model).ok_or(LoadError::Refused)?;
         // SAFETY: the handle is a loaded model; its vocabulary lives as long as it does.
         let vocabulary = unsafe { sys::llama_model_get_vocab(handle.as_ptr()) };
-        match NonNull::new(vocabulary.cast_mut()) {
-            Some(vocabulary) => Ok(Self { handle, vocabulary }),
-            None => Err(LoadError::Refused),
-        }
+        let vocabulary = NonNull::new(vocabulary.cast_mut()).ok_or(LoadError::Refused)?;
+        let mut model = Self { handle, vocabulary, wordpiece: None };
+        model.wordpiece = model.read_wordpiece();
+        Ok(model)
     }
 
     /// The architecture's name, such as `llama`.
@@ -132,7 +135,7 @@ impl Model {
         Some(template).filter(|template| !template.is_empty())
     }
 
-    fn metadata(&self, key: &std::ffi::CStr) -> String {
+    pub(super) fn metadata(&self, key: &std::ffi::CStr) -> String {
         // SAFETY: handle and key are live; the call writes at most `length` bytes.
         read_text(|buffer, length| unsafe {
             sys::llama_model_meta_val_str(self.handle.as_ptr(), key.as_ptr(), buffer, length)

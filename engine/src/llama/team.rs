@@ -4,7 +4,7 @@
 //! A graph has some hundred barriers, a few microseconds apart. Waiting at them by spinning is
 //! fastest on an idle machine, and ruinous when another program wants the cores: a thread that
 //! spins for one that is not running takes the very time slice that the other needs. libgomp
-//! chooses once, from the environment at start-up. Here [`set_patience`] chooses at any moment.
+//! chooses once, from the environment at start-up. Here [`super::set_patience`] chooses at any moment.
 //!
 //! Only ggml's own objects see these symbols; whatever links libgomp itself still calls that.
 
@@ -12,10 +12,12 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_uint, c_void};
 use std::hint::spin_loop;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::patience::spinning;
 
 /// How long a spinning thread waits before it sleeps all the same: longer than the pause between
 /// two steps of an answer, shorter than anyone would call a busy machine.
@@ -29,22 +31,6 @@ const TEAM_MAX: u32 = 512;
 
 /// Bits that hold the size of a team in what `Team::start` counts.
 const SIZE_BITS: u32 = 10;
-
-/// What a thread does that has to wait for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// Keep the core, to lose no time.
-    Spin,
-    /// Sleep at once, so that others can have the core.
-    Sleep,
-}
-
-static SPINNING: AtomicBool = AtomicBool::new(true);
-
-/// Decides how threads wait from now on.
-pub fn set_patience(patience: Patience) {
-    SPINNING.store(patience == Patience::Spin, Ordering::Relaxed);
-}
 
 /// A number that threads wait on to change.
 struct Gate {
@@ -73,7 +59,7 @@ impl Gate {
 
     /// Waits until the count is another than `seen`.
     fn pass(&self, seen: u32) {
-        if SPINNING.load(Ordering::Relaxed) {
+        if spinning() {
             let start = Instant::now();
             while start.elapsed() < SPIN {
                 for _ in 0..ROUNDS {
@@ -82,7 +68,7 @@ impl Gate {
                     }
                     spin_loop();
                 }
-                if !SPINNING.load(Ordering::Relaxed) {
+                if !spinning() {
                     break;
                 }
             }

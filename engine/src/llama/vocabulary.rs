@@ -11,6 +11,9 @@ impl Model {
     /// Splits `text` into tokens, without a begin token. `parse_special` reads the text of control
     /// tokens as these tokens. `None` when the text is longer than llama.cpp can take.
     pub fn tokenize(&self, text: &str, parse_special: bool) -> Option<Vec<u32>> {
+        if let Some(wordpiece) = &self.wordpiece {
+            return Some(wordpiece.tokenize(text, parse_special, usize::MAX));
+        }
         let length = i32::try_from(text.len()).ok()?;
         // Seldom more than one token a byte; otherwise the first call says how many.
         let mut tokens: Vec<sys::llama_token> = vec![0; text.len() + 8];
@@ -105,7 +108,7 @@ impl Model {
         (0..self.size()).filter(steers).map(|token| self.token_text(token)).collect()
     }
 
-    fn is_control(&self, token: u32) -> bool {
+    pub(super) fn is_control(&self, token: u32) -> bool {
         let Some(id) = self.checked(token) else { return false };
         // SAFETY: the vocabulary is live and contains the token.
         let attributes = unsafe { sys::llama_vocab_get_attr(self.vocabulary.as_ptr(), id) };
@@ -119,7 +122,7 @@ impl Model {
         u32::try_from(token).ok()
     }
 
-    fn token_text(&self, token: u32) -> String {
+    pub(super) fn token_text(&self, token: u32) -> String {
         let Some(token) = self.checked(token) else { return String::new() };
         // SAFETY: the vocabulary contains the token; the result is a NUL-terminated string in it.
         unsafe { text(sys::llama_vocab_get_text(self.vocabulary.as_ptr(), token)) }

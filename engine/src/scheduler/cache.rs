@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use super::cells::Cells;
 use super::prefixes::Prefixes;
-use crate::llama::Context;
 
 /// Least cells that a cut of a kept prefix frees: each cut makes llama.cpp look at all cells.
 const CUT_MIN: usize = 32;
@@ -19,16 +18,9 @@ pub trait Memory {
 
     /// Removes all but the first `length` tokens of `sequence`.
     fn truncate(&mut self, sequence: u32, length: usize);
-}
 
-impl Memory for Context {
-    fn share(&mut self, from: u32, to: u32, start: usize, length: usize) -> bool {
-        Context::share(self, from, to, start, length)
-    }
-
-    fn truncate(&mut self, sequence: u32, length: usize) {
-        Context::truncate(self, sequence, length);
-    }
+    /// A kept prefix, which holds `tokens`, is about to lose some or all of them.
+    fn give_way(&mut self, sequence: u32, tokens: &[u32]);
 }
 
 /// The first `length` tokens of `sequence`, to be taken over.
@@ -101,7 +93,7 @@ impl Cache {
             self.prefixes.touch(source.sequence);
         }
         if self.idle.is_empty() {
-            let sequence = self.prefixes.least_recent()?;
+            let sequence = self.least_recent(memory)?;
             self.cut(memory, sequence, 0);
         }
         // The lowest, so that the numbers in use stay compact.
@@ -128,7 +120,7 @@ impl Cache {
     /// Gives up kept prefixes until `count` cells are free. Whether they are.
     pub fn make_room(&mut self, memory: &mut impl Memory, count: usize) -> bool {
         while let Some(missing) = count.checked_sub(self.cells.free()).filter(|&n| n > 0) {
-            let Some(sequence) = self.prefixes.least_recent() else { return false };
+            let Some(sequence) = self.least_recent(memory) else { return false };
             let length = self.cells.length_that_frees(sequence, missing.max(CUT_MIN));
             self.cut(memory, sequence, length);
         }
@@ -137,8 +129,52 @@ impl Cache {
 
     /// Gives up a whole kept prefix. Whether there was one.
     pub fn give_one_up(&mut self, memory: &mut impl Memory) -> bool {
-        let sequence = self.prefixes.least_recent();
+        let sequence = self.least_recent(memory);
         sequence.map(|sequence| self.cut(memory, sequence, 0)).is_some()
+    }
+
+    /// Makes a kept prefix of `tokens`, which `fill` puts into a sequence. Whether it did.
+    pub fn adopt<M: Memory>(
+        &mut self,
+        memory: &mut M,
+        tokens: &[u32],
+        fill: impl FnOnce(&mut M, u32) -> bool,
+    ) -> bool {
+        if !self.shares || !self.make_room(memory, tokens.len()) {
+            return false;
+        }
+        let Some((sequence, _)) = self.open(memory, None) else { return false };
+        if fill(memory, sequence) && self.cells.extend(sequence, tokens.len()) {
+            self.close(memory, sequence, tokens);
+            return true;
+        }
+        self.discard(memory, sequence);
+        false
+    }
+
+    /// Runs `work` on a sequence that holds the first `length` tokens of another. `None` when
+    /// there is no sequence to spare or the tokens cannot be shared.
+    pub fn with_copy<M: Memory, R>(
+        &mut self,
+        memory: &mut M,
+        sequence: u32,
+        length: usize,
+        work: impl FnOnce(&mut M, u32) -> R,
+    ) -> Option<R> {
+        let copy = *self.idle.first()?;
+        if !self.shares || !memory.share(sequence, copy, 0, length) {
+            return None;
+        }
+        let result = work(memory, copy);
+        memory.truncate(copy, 0);
+        Some(result)
+    }
+
+    /// The kept prefix that gives way next.
+    fn least_recent(&self, memory: &mut impl Memory) -> Option<u32> {
+        let (sequence, tokens) = self.prefixes.least_recent()?;
+        memory.give_way(sequence, tokens);
+        Some(sequence)
     }
 
     /// `count` tokens of `sequence` were decoded. Whether there was room, which

@@ -10,7 +10,7 @@ use crate::connection::Writer;
 
 /// What the next heartbeat says, and when the last one was sent.
 #[derive(Debug)]
-pub(super) struct Heart {
+pub struct Heart {
     writer: Arc<Writer>,
     state: Mutex<State>,
 }
@@ -22,25 +22,26 @@ struct State {
 }
 
 impl Heart {
-    pub(super) fn new(writer: Arc<Writer>) -> Self {
+    /// Sends through `writer`.
+    pub fn new(writer: Arc<Writer>) -> Self {
         let state = State { heartbeat: Heartbeat::default(), last: Instant::now() };
         Self { writer, state: Mutex::new(state) }
     }
 
     /// A step was made.
-    pub(super) fn count_step(&self) {
+    pub fn count_step(&self) {
         self.change(|state| state.heartbeat.steps += 1);
     }
 
     /// What is going on now; steps are counted here.
-    pub(super) fn set(&self, now: Heartbeat) {
+    pub fn set(&self, now: Heartbeat) {
         self.change(|state| {
             state.heartbeat = Heartbeat { steps: state.heartbeat.steps, ..now };
         });
     }
 
     /// Sends a heartbeat, unless the last one is younger than `least`.
-    pub(super) fn beat(&self, least: Duration) {
+    pub fn beat(&self, least: Duration) {
         let due = self.change(|state| {
             let due = state.last.elapsed() >= least;
             if due {

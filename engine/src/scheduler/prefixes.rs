@@ -46,9 +46,10 @@ impl Prefixes {
         }
     }
 
-    /// The sequence that was of no use for longest.
-    pub fn least_recent(&self) -> Option<u32> {
-        self.entries.iter().min_by_key(|entry| entry.used).map(|entry| entry.sequence)
+    /// The sequence that was of no use for longest, and its tokens.
+    pub fn least_recent(&self) -> Option<(u32, &[u32])> {
+        let entry = self.entries.iter().min_by_key(|entry| entry.used)?;
+        Some((entry.sequence, &entry.tokens))
     }
 
     /// A sequence holds only its first `length` tokens any more; with none it is forgotten.
@@ -119,8 +120,8 @@ mod tests {
             prefixes.insert(sequence, &[sequence]);
         }
         prefixes.touch(0);
-        assert_eq!(prefixes.least_recent(), Some(1));
+        assert_eq!(prefixes.least_recent(), Some((1, &[1][..])));
         prefixes.shorten(1, 0);
-        assert_eq!(prefixes.least_recent(), Some(2));
+        assert_eq!(prefixes.least_recent(), Some((2, &[2][..])));
     }
 }

@@ -37,6 +37,11 @@ impl<R> Queue<R> {
         self.waiting.front()
     }
 
+    /// Who is next, to be changed.
+    pub fn front_mut(&mut self) -> Option<&mut R> {
+        self.waiting.front_mut()
+    }
+
     /// Takes who is next.
     pub fn pop(&mut self) -> Option<R> {
         self.waiting.pop_front()

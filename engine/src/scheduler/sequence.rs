@@ -36,6 +36,9 @@ pub struct Sequence {
     /// Prompt and answer.
     tokens: Vec<u32>,
     prompt: usize,
+    /// Of the prompt, what is the same in every chat with these system messages.
+    system: usize,
+    looked_at: bool,
     /// Tokens that mirostat has learned from, the prompt included.
     observed: usize,
     /// Tokens in the KV cache, from the first on.
@@ -88,6 +91,8 @@ impl Sequence {
             constraint: request.constraint,
             settings,
             prompt: request.prompt.len(),
+            system: request.system_tokens,
+            looked_at: false,
             observed: request.prompt.len(),
             tokens: request.prompt,
             decoded: 0,
@@ -178,6 +183,17 @@ impl Sequence {
     /// Whether the request ever had a place.
     pub fn has_started(&self) -> bool {
         self.started.is_some()
+    }
+
+    /// Whether nobody has asked this before.
+    pub fn is_new_at_front(&mut self) -> bool {
+        !std::mem::replace(&mut self.looked_at, true)
+    }
+
+    /// The tokens that other chats with the same system messages begin with, once they are in the
+    /// KV cache.
+    pub fn system_part(&self) -> Option<&[u32]> {
+        self.seen().get(..self.system).filter(|part| !part.is_empty())
     }
 
     /// Time since the request came in.

@@ -28,7 +28,7 @@ impl Scheduler {
     pub(super) fn step(&mut self) -> Result<(), DecodeError> {
         self.catch_up();
         let mut shares = self.plan(Instant::now());
-        while !self.cache.make_room(&mut self.context, shares.total()) {
+        while !self.cache.make_room(&mut self.kv, shares.total()) {
             if !self.preempt_newest() {
                 self.fail_newest(&DecodeError::NoRoom);
                 return Ok(());
@@ -41,7 +41,7 @@ impl Scheduler {
             return Ok(());
         }
         let started = Instant::now();
-        let decoded = self.context.decode(&mut self.batch);
+        let decoded = self.kv.context.decode(&mut self.batch);
         self.cancels.begin(Vec::new(), Vec::new());
         match decoded {
             Ok(()) => {
@@ -65,14 +65,14 @@ impl Scheduler {
 
     /// Lets sequences take over what others have computed since the last step.
     fn catch_up(&mut self) {
-        if !self.context.shares() {
+        if !self.kv.context.shares() {
             return;
         }
         for at in 0..self.running.len() {
             let others = self.views();
             let source = others.get(at).and_then(|view| attach::source(view, &others));
             if let (Some(source), Some(sequence)) = (source, self.running.get_mut(at))
-                && self.cache.take(&mut self.context, source, sequence.slot())
+                && self.cache.take(&mut self.kv, source, sequence.slot())
             {
                 sequence.take_over(source.length);
             }
@@ -90,7 +90,7 @@ impl Scheduler {
             wants.push(Want { pending, follows, waited: sequence.waited(now) });
         }
         let mut shares = Shares::default();
-        let batch_max = self.context.batch_max() as usize;
+        let batch_max = self.kv.context.batch_max() as usize;
         plan::plan(&wants, batch_max, self.pace.beside(), &mut shares.tokens);
         let generating = wants.iter().filter(|want| want.pending == 1 && want.follows.is_none());
         shares.generating = generating.count();
@@ -100,7 +100,7 @@ impl Scheduler {
     /// Whom each sequence waits for.
     fn leaders(&self) -> Vec<Option<attach::Leader>> {
         let views = self.views();
-        let shares = self.context.shares();
+        let shares = self.kv.context.shares();
         let leader = |(at, view)| {
             views.get(..at).filter(|_| shares).and_then(|earlier| attach::leader(view, earlier))
         };
@@ -149,7 +149,7 @@ impl Scheduler {
                 going_on.push(sequence);
                 continue;
             };
-            let logits = self.context.logits(row).unwrap_or_default();
+            let logits = self.kv.context.logits(row).unwrap_or_default();
             match sequence.advance(logits, &mut self.sampler, &*self.model, now) {
                 Ok(None) => going_on.push(sequence),
                 Ok(Some((step, ended))) => {
@@ -173,8 +173,8 @@ impl Scheduler {
     fn pick_up(&mut self, shares: &[usize], rows: &[Option<usize>]) {
         for ((sequence, &share), row) in self.running.iter_mut().zip(shares).zip(rows) {
             let most = sequence.decoded() + share - usize::from(row.is_some());
-            let held = self.context.held(sequence.slot()).min(most);
-            self.context.truncate(sequence.slot(), held);
+            let held = self.kv.context.held(sequence.slot()).min(most);
+            self.kv.context.truncate(sequence.slot(), held);
             let count = held.saturating_sub(sequence.decoded());
             self.cache.extend(sequence.slot(), count);
             sequence.mark_decoded(count);
@@ -184,7 +184,7 @@ impl Scheduler {
     /// llama.cpp found no room where there should be some. Whatever it counts differently, this
     /// ends with one request alone in the cache.
     fn relieve(&mut self, error: &DecodeError) {
-        if !self.cache.give_one_up(&mut self.context) && !self.preempt_newest() {
+        if !self.cache.give_one_up(&mut self.kv) && !self.preempt_newest() {
             self.fail_newest(error);
         }
     }
@@ -198,6 +198,6 @@ impl Scheduler {
     fn fail(&mut self, sequence: &Sequence, error: &dyn std::error::Error) {
         let refusal = Refusal::Failed(error.to_string());
         self.writer.send(refusal.into_message(sequence.id()));
-        self.cache.discard(&mut self.context, sequence.slot());
+        self.cache.discard(&mut self.kv, sequence.slot());
     }
 }

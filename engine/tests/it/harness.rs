@@ -114,7 +114,6 @@ impl Engine {
         let child = Command::new(env!("CARGO_BIN_EXE_tandem-engine"))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // Spinning threads of engines that run side by side would starve each other.
-            .env("OMP_WAIT_POLICY", "PASSIVE")
             .env("GGML_NO_BACKTRACE", "1")
             .spawn()
             .unwrap();

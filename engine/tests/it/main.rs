@@ -8,6 +8,7 @@
 )]
 
 mod constrained;
+mod embed;
 mod generate;
 mod harness;
 mod lifecycle;
@@ -16,5 +17,6 @@ mod resume;
 mod sharing;
 mod storm;
 mod template;
+mod tiny;
 mod tokens;
 mod transcript;

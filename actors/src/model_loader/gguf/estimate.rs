@@ -37,8 +37,14 @@ pub fn memory_estimate(
     batch_tokens: u32,
     sequences_max: u32,
 ) -> Memory {
-    let context = u64::from(context_tokens).next_multiple_of(CONTEXT_STEP);
-    let batch = u64::from(batch_tokens).min(context);
+    let context = if header.embeds {
+        // A batch and no more, which must hold the longest text.
+        batch_tokens.max(header.context_length.min(context_tokens))
+    } else {
+        context_tokens
+    };
+    let context = u64::from(context).next_multiple_of(CONTEXT_STEP);
+    let batch = if header.embeds { context } else { u64::from(batch_tokens).min(context) };
     let (vocab, width) = (u64::from(header.vocab_size), u64::from(header.embedding_length));
     let heads = u64::from(header.head_count);
 

@@ -144,6 +144,7 @@ fn a_sound_file_is_described() {
             value_length: 16,
             vocab_size: 3,
             has_chat_template: true,
+            embeds: false,
         };
         assert_eq!(model.read().unwrap(), expected);
     }

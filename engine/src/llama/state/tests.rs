@@ -3,15 +3,14 @@
 use super::*;
 use crate::llama::{Batch, ContextSettings, fixture};
 
-const SETTINGS: ContextSettings =
-    ContextSettings {
-        tokens: 2048,
-        sequences: 4,
-        spare_sequences: 0,
-        batch: 512,
-        threads: 2,
-        flash_attention: true,
-    };
+const SETTINGS: ContextSettings = ContextSettings {
+    tokens: 2048,
+    sequences: 4,
+    spare_sequences: 0,
+    batch: 512,
+    threads: 2,
+    flash_attention: true,
+};
 
 fn context(settings: ContextSettings) -> Context {
     Context::new(fixture::model(), settings).unwrap()

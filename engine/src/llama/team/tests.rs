@@ -5,6 +5,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
+use super::super::patience::{Patience, set_patience};
 use super::*;
 
 const REGIONS: usize = 200;

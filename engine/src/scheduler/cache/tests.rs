@@ -29,6 +29,10 @@ impl Memory for Notes {
         true
     }
 
+    fn give_way(&mut self, sequence: u32, tokens: &[u32]) {
+        assert_eq!(self.length(sequence), tokens.len());
+    }
+
     fn truncate(&mut self, sequence: u32, length: usize) {
         for (by, at) in &mut self.cells {
             if *at >= length {

@@ -3,8 +3,8 @@
 use tandem_proto::v1::Sampling;
 
 use super::*;
-use crate::reasoning::Splitter;
 use crate::constraint::{Compiler, Wanted};
+use crate::reasoning::Splitter;
 use crate::sampling::tests::neutral;
 
 /// Tokens are the bytes of their text; `$` ends the answer.

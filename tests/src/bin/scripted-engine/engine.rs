@@ -80,6 +80,8 @@ impl Engine {
                 }
                 self.heartbeat();
             }
+            // Never done, so that there is something to cancel.
+            Incoming::Embed(embed) => self.connection.log(&format!("embed {}", embed.id)),
             Incoming::Tokenize(tokenize) => {
                 let tokens = self.vocabulary.tokens(&tokenize.text);
                 self.connection.send(Outgoing::Tokens(Tokens { id: tokenize.id, tokens }));

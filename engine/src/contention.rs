@@ -1,0 +1,179 @@
+//! How busy other programs keep the machine, and what the engine's threads do about it.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::llama::Patience;
+
+/// Time between two looks: short enough to give way within half a second.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// Cores beyond the spare ones that others may use before threads stop spinning. The daemon and its
+/// client take some of a core themselves while an answer streams.
+const TOLERATED: f64 = 0.35;
+
+/// Calm looks in a row before threads spin again, so that a program that works in bursts does not
+/// meet them spinning each time.
+const CALM_LOOKS: u32 = 5;
+
+/// Watches the machine between steps.
+#[derive(Debug)]
+pub struct Contention {
+    /// Cores that the engine leaves to others anyway.
+    spare: f64,
+    last: Option<Sample>,
+    looked: Instant,
+    calm: u32,
+    patience: Patience,
+}
+
+/// Processor time since the machine and the process started.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sample {
+    /// In ticks of all cores.
+    busy: u64,
+    idle: u64,
+    /// Of `busy`, what this process used.
+    own: u64,
+}
+
+impl Contention {
+    /// Watches for an engine that computes with `threads`.
+    pub fn new(threads: u32, now: Instant) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        Self {
+            spare: f64::from(cores.saturating_sub(threads)),
+            last: Sample::take(),
+            looked: now,
+            calm: 0,
+            patience: Patience::Spin,
+        }
+    }
+
+    /// How threads should wait from now on, if it is time to look and that has changed.
+    pub fn look(&mut self, now: Instant) -> Option<Patience> {
+        if now.saturating_duration_since(self.looked) < PERIOD {
+            return None;
+        }
+        self.looked = now;
+        let sample = Sample::take()?;
+        let last = self.last.replace(sample)?;
+        let patience = self.judge(sample.others_since(last)?);
+        (patience != std::mem::replace(&mut self.patience, patience)).then_some(patience)
+    }
+
+    /// What to do when others use so many cores.
+    fn judge(&mut self, others: f64) -> Patience {
+        if others > self.spare + TOLERATED {
+            self.calm = 0;
+            return Patience::Sleep;
+        }
+        self.calm = self.calm.saturating_add(1);
+        if self.calm >= CALM_LOOKS { Patience::Spin } else { self.patience }
+    }
+}
+
+impl Sample {
+    /// `None` where the system has no such files.
+    fn take() -> Option<Self> {
+        let own = fs::read_to_string("/proc/self/stat").ok()?;
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?, &own)
+    }
+
+    fn parse(machine: &str, own: &str) -> Option<Self> {
+        let line = machine.lines().find(|line| line.starts_with("cpu "))?;
+        let ticks: Vec<u64> =
+            line.split_ascii_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
+        // user nice system idle iowait irq softirq steal; guest time is part of user.
+        let &[user, nice, system, idle, iowait, irq, softirq, ..] = ticks.as_slice() else {
+            return None;
+        };
+        // The name may hold spaces and parentheses; utime and stime are fields 14 and 15.
+        let (_, fields) = own.rsplit_once(')')?;
+        let mut times = fields.split_ascii_whitespace().skip(11);
+        let mut time = || times.next()?.parse::<u64>().ok();
+        let own = time()? + time()?;
+        // Niced work gives way by itself, so it counts as idle.
+        Some(Self { busy: user + system + irq + softirq, idle: idle + iowait + nice, own })
+    }
+
+    /// Cores that other programs used on average. `None` if too little time has passed to say.
+    fn others_since(self, earlier: Self) -> Option<f64> {
+        let busy = self.busy.checked_sub(earlier.busy)?;
+        let idle = self.idle.saturating_sub(earlier.idle);
+        let own = self.own.checked_sub(earlier.own)?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let total = busy + idle;
+        #[allow(clippy::cast_precision_loss, reason = "ticks of some seconds")]
+        let share = busy.saturating_sub(own) as f64 / total as f64;
+        #[allow(clippy::cast_precision_loss, reason = "few cores")]
+        let cores = cores as f64;
+        (total > 0).then_some(share * cores)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn watch(spare: f64) -> Contention {
+        Contention { spare, last: None, looked: Instant::now(), calm: 0, patience: Patience::Spin }
+    }
+
+    /// What a look leads to.
+    fn judge(contention: &mut Contention, others: f64) -> Patience {
+        contention.patience = contention.judge(others);
+        contention.patience
+    }
+
+    #[test]
+    fn threads_give_way_at_once_and_come_back_when_it_stays_calm() {
+        let mut contention = watch(0.0);
+        assert_eq!(judge(&mut contention, 0.1), Patience::Spin);
+        assert_eq!(judge(&mut contention, 0.9), Patience::Sleep);
+        for _ in 1..CALM_LOOKS {
+            assert_eq!(judge(&mut contention, 0.1), Patience::Sleep);
+        }
+        assert_eq!(judge(&mut contention, 0.1), Patience::Spin);
+    }
+
+    #[test]
+    fn a_burst_keeps_threads_from_spinning() {
+        let mut contention = watch(0.0);
+        judge(&mut contention, 1.5);
+        for look in 0..50 {
+            let others = if look % 4 == 3 { 1.0 } else { 0.0 };
+            assert_eq!(judge(&mut contention, others), Patience::Sleep);
+        }
+    }
+
+    #[test]
+    fn spare_cores_are_for_others() {
+        assert_eq!(judge(&mut watch(4.0), 4.1), Patience::Spin);
+        assert_eq!(judge(&mut watch(4.0), 4.6), Patience::Sleep);
+    }
+
+    #[test]
+    fn what_others_use_is_what_is_busy_less_the_own_part() {
+        let own = |ticks: u64| format!("7 (a) name) R 1 7 7 0 -1 0 0 0 0 0 {ticks} 10 0 0 20 0");
+        let machine = |user, idle| format!("cpu  {user} 500 50 {idle} 0 0 0 9 0 0\ncpu0 1 1 1\n");
+        let earlier = Sample::parse(&machine(100, 1000), &own(40)).unwrap();
+        assert_eq!(earlier, Sample { busy: 150, idle: 1500, own: 50 });
+        let later = Sample::parse(&machine(160, 1040), &own(70)).unwrap();
+        let cores =
+            f64::from(u32::try_from(thread::available_parallelism().unwrap().get()).unwrap());
+        let others = later.others_since(earlier).unwrap();
+        assert!((others - 0.3 * cores).abs() < 1e-9, "{others}");
+        assert_eq!(earlier.others_since(earlier), None, "no time has passed");
+    }
+
+    #[test]
+    fn files_of_another_form_are_no_sample() {
+        assert_eq!(Sample::parse("cpu  1 2 3\n", "7 (a) R 1"), None);
+        assert_eq!(Sample::parse("", ""), None);
+    }
+}
