@@ -90,13 +90,18 @@ impl Sample {
         let &[user, nice, system, idle, iowait, irq, softirq, ..] = ticks.as_slice() else {
             return None;
         };
-        // The name may hold spaces and parentheses; utime and stime are fields 14 and 15.
+        // The name may hold spaces and parentheses. Fields count from 1, the state is the third;
+        // 14 and 15 are the times in user and system mode, 19 is how nice it is.
         let (_, fields) = own.rsplit_once(')')?;
-        let mut times = fields.split_ascii_whitespace().skip(11);
-        let mut time = || times.next()?.parse::<u64>().ok();
-        let own = time()? + time()?;
-        // Niced work gives way by itself, so it counts as idle.
-        Some(Self { busy: user + system + irq + softirq, idle: idle + iowait + nice, own })
+        let fields: Vec<i64> =
+            fields.split_ascii_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
+        let field = |number: usize| fields.get(number - 4).copied();
+        let own = u64::try_from(field(14)? + field(15)?).ok()?;
+        // Niced work gives way by itself, but not to an engine that is niced, too.
+        let gives_way = field(19)? <= 0;
+        let (busy, idle) = (user + system + irq + softirq, idle + iowait);
+        let (busy, idle) = if gives_way { (busy, idle + nice) } else { (busy + nice, idle) };
+        Some(Self { busy, idle, own })
     }
 
     /// Cores that other programs used on average. `None` if too little time has passed to say.
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_others_use_is_what_is_busy_less_the_own_part() {
-        let own = |ticks: u64| format!("7 (a) name) R 1 7 7 0 -1 0 0 0 0 0 {ticks} 10 0 0 20 0");
+        let own = |ticks: u64| format!("7 (a) name) R 1 7 7 0 -1 0 0 0 0 0 {ticks} 10 0 0 20 0 9");
         let machine = |user, idle| format!("cpu  {user} 500 50 {idle} 0 0 0 9 0 0\ncpu0 1 1 1\n");
         let earlier = Sample::parse(&machine(100, 1000), &own(40)).unwrap();
         assert_eq!(earlier, Sample { busy: 150, idle: 1500, own: 50 });
@@ -169,6 +174,13 @@ mod tests {
         let others = later.others_since(earlier).unwrap();
         assert!((others - 0.3 * cores).abs() < 1e-9, "{others}");
         assert_eq!(earlier.others_since(earlier), None, "no time has passed");
+    }
+
+    #[test]
+    fn niced_work_counts_for_a_niced_engine() {
+        let own = "7 (name) R 1 7 7 0 -1 0 0 0 0 0 40 10 0 0 25 5 9";
+        let sample = Sample::parse("cpu  100 500 50 1000 0 0 0 9 0 0\n", own).unwrap();
+        assert_eq!(sample, Sample { busy: 650, idle: 1000, own: 50 });
     }
 
     #[test]

@@ -203,9 +203,11 @@ impl Sequence {
 
     /// What others can take over, or wait for.
     pub fn view(&self) -> View<'_> {
+        // Mirostat has to see the logits behind what it has not learned from.
+        let end = if self.mirostat.is_some() { self.observed } else { self.tokens.len() };
         View {
             sequence: self.slot,
-            tokens: &self.tokens,
+            tokens: self.tokens.get(..end).unwrap_or_default(),
             prompt: self.prompt,
             decoded: self.decoded,
         }
