@@ -1,4 +1,8 @@
-//! How busy other programs keep the machine, and what the engine's threads do about it.
+//! How busy other programs keep the machine, and how the engine computes beside them.
+//!
+//! A graph is a chain of small parts, and at the end of each all threads wait for the slowest. When
+//! one of them has to share its core, all others wait for it: two threads on two busy cores are
+//! slower than one. So the engine leaves to others the cores that they use, down to half of them.
 
 use std::fs;
 use std::thread;
@@ -9,23 +13,33 @@ use crate::llama::Patience;
 /// Time between two looks: short enough to give way within half a second.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Cores beyond the spare ones that others may use before threads stop spinning. The daemon and its
-/// client take some of a core themselves while an answer streams.
+/// Cores that others may use beside all threads. The daemon and its client take some of a core
+/// themselves while an answer streams.
 const TOLERATED: f64 = 0.35;
 
-/// Calm looks in a row before threads spin again, so that a program that works in bursts does not
-/// meet them spinning each time.
+/// Calm looks in a row before threads come back, so that a program that works in bursts does not
+/// meet them each time.
 const CALM_LOOKS: u32 = 5;
+
+/// How to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// Threads.
+    pub threads: u32,
+    /// How they wait for each other.
+    pub patience: Patience,
+}
 
 /// Watches the machine between steps.
 #[derive(Debug)]
 pub struct Contention {
-    /// Cores that the engine leaves to others anyway.
-    spare: f64,
+    cores: u32,
+    /// Threads on a calm machine.
+    threads: u32,
     last: Option<Sample>,
     looked: Instant,
     calm: u32,
-    patience: Patience,
+    manner: Manner,
 }
 
 /// Processor time since the machine and the process started.
@@ -39,39 +53,46 @@ struct Sample {
 }
 
 impl Contention {
-    /// Watches for an engine that computes with `threads`.
+    /// Watches for an engine that computes with `threads` on a calm machine.
     pub fn new(threads: u32, now: Instant) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
-        Self {
-            spare: f64::from(cores.saturating_sub(threads)),
-            last: Sample::take(),
-            looked: now,
-            calm: 0,
-            patience: Patience::Spin,
-        }
+        let manner = Manner { threads, patience: Patience::Spin };
+        Self { cores, threads, last: Sample::take(), looked: now, calm: 0, manner }
     }
 
-    /// How threads should wait from now on, if it is time to look and that has changed.
-    pub fn look(&mut self, now: Instant) -> Option<Patience> {
+    /// How to compute from now on, if it is time to look and that has changed.
+    pub fn look(&mut self, now: Instant) -> Option<Manner> {
         if now.saturating_duration_since(self.looked) < PERIOD {
             return None;
         }
         self.looked = now;
         let sample = Sample::take()?;
         let last = self.last.replace(sample)?;
-        let patience = self.judge(sample.others_since(last)?);
-        (patience != std::mem::replace(&mut self.patience, patience)).then_some(patience)
+        let manner = self.judge(sample.others_since(last, self.cores)?);
+        (manner != std::mem::replace(&mut self.manner, manner)).then_some(manner)
     }
 
     /// What to do when others use so many cores.
-    fn judge(&mut self, others: f64) -> Patience {
-        if others > self.spare + TOLERATED {
+    fn judge(&mut self, others: f64) -> Manner {
+        let free = (f64::from(self.cores) - others + TOLERATED).max(0.0);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to cores")]
+        let free = free as u32;
+        let fair = self.cores.div_ceil(2).min(self.threads);
+        let threads = free.clamp(fair, self.threads);
+        let crowded = threads > free;
+        if threads < self.manner.threads || (crowded && threads <= self.manner.threads) {
             self.calm = 0;
-            return Patience::Sleep;
+            let patience = if crowded { Patience::Sleep } else { Patience::Spin };
+            return Manner { threads, patience };
         }
         self.calm = self.calm.saturating_add(1);
-        if self.calm >= CALM_LOOKS { Patience::Spin } else { self.patience }
+        let changed = threads > self.manner.threads || self.manner.patience == Patience::Sleep;
+        if changed && self.calm >= CALM_LOOKS {
+            let patience = if crowded { Patience::Sleep } else { Patience::Spin };
+            return Manner { threads, patience };
+        }
+        self.manner
     }
 }
 
@@ -105,17 +126,14 @@ impl Sample {
     }
 
     /// Cores that other programs used on average. `None` if too little time has passed to say.
-    fn others_since(self, earlier: Self) -> Option<f64> {
+    fn others_since(self, earlier: Self, cores: u32) -> Option<f64> {
         let busy = self.busy.checked_sub(earlier.busy)?;
         let idle = self.idle.saturating_sub(earlier.idle);
         let own = self.own.checked_sub(earlier.own)?;
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         let total = busy + idle;
         #[allow(clippy::cast_precision_loss, reason = "ticks of some seconds")]
         let share = busy.saturating_sub(own) as f64 / total as f64;
-        #[allow(clippy::cast_precision_loss, reason = "few cores")]
-        let cores = cores as f64;
-        (total > 0).then_some(share * cores)
+        (total > 0).then_some(share * f64::from(cores))
     }
 }
 
@@ -125,41 +143,52 @@ mod tests {
 
     use super::*;
 
-    fn watch(spare: f64) -> Contention {
-        Contention { spare, last: None, looked: Instant::now(), calm: 0, patience: Patience::Spin }
+    fn watch(cores: u32, threads: u32) -> Contention {
+        let manner = Manner { threads, patience: Patience::Spin };
+        Contention { cores, threads, last: None, looked: Instant::now(), calm: 0, manner }
     }
 
     /// What a look leads to.
-    fn judge(contention: &mut Contention, others: f64) -> Patience {
-        contention.patience = contention.judge(others);
-        contention.patience
+    fn judge(contention: &mut Contention, others: f64) -> (u32, Patience) {
+        contention.manner = contention.judge(others);
+        (contention.manner.threads, contention.manner.patience)
     }
 
     #[test]
     fn threads_give_way_at_once_and_come_back_when_it_stays_calm() {
-        let mut contention = watch(0.0);
-        assert_eq!(judge(&mut contention, 0.1), Patience::Spin);
-        assert_eq!(judge(&mut contention, 0.9), Patience::Sleep);
+        let mut contention = watch(2, 2);
+        assert_eq!(judge(&mut contention, 0.1), (2, Patience::Spin));
+        assert_eq!(judge(&mut contention, 0.9), (1, Patience::Spin));
         for _ in 1..CALM_LOOKS {
-            assert_eq!(judge(&mut contention, 0.1), Patience::Sleep);
+            assert_eq!(judge(&mut contention, 0.1), (1, Patience::Spin));
         }
-        assert_eq!(judge(&mut contention, 0.1), Patience::Spin);
+        assert_eq!(judge(&mut contention, 0.1), (2, Patience::Spin));
     }
 
     #[test]
-    fn a_burst_keeps_threads_from_spinning() {
-        let mut contention = watch(0.0);
-        judge(&mut contention, 1.5);
+    fn a_burst_keeps_threads_away() {
+        let mut contention = watch(2, 2);
         for look in 0..50 {
-            let others = if look % 4 == 3 { 1.0 } else { 0.0 };
-            assert_eq!(judge(&mut contention, others), Patience::Sleep);
+            let others = if look % 4 == 0 { 1.0 } else { 0.0 };
+            assert_eq!(judge(&mut contention, others).0, 1);
         }
     }
 
     #[test]
     fn spare_cores_are_for_others() {
-        assert_eq!(judge(&mut watch(4.0), 4.1), Patience::Spin);
-        assert_eq!(judge(&mut watch(4.0), 4.6), Patience::Sleep);
+        assert_eq!(judge(&mut watch(8, 4), 4.1), (4, Patience::Spin));
+        assert_eq!(judge(&mut watch(8, 8), 3.0), (5, Patience::Spin));
+    }
+
+    #[test]
+    fn half_of_the_cores_is_fair_but_then_threads_sleep_while_they_wait() {
+        let mut contention = watch(8, 8);
+        assert_eq!(judge(&mut contention, 6.0), (4, Patience::Sleep));
+        assert_eq!(judge(&mut contention, 7.0), (4, Patience::Sleep));
+        for _ in 0..CALM_LOOKS {
+            judge(&mut contention, 0.0);
+        }
+        assert_eq!(judge(&mut contention, 0.0), (8, Patience::Spin));
     }
 
     #[test]

@@ -144,8 +144,9 @@ impl Scheduler {
     }
 
     fn share_the_machine(&mut self) {
-        if let Some(patience) = self.contention.look(Instant::now()) {
-            llama::set_patience(patience);
+        if let Some(manner) = self.contention.look(Instant::now()) {
+            llama::set_patience(manner.patience);
+            self.kv.context.set_threads(manner.threads);
         }
     }
 
@@ -156,7 +157,11 @@ impl Scheduler {
         if self.running.is_empty() && self.queue.is_empty() {
             match self.commands.recv_timeout(IDLE_HEARTBEAT) {
                 Ok(command) => self.take(command, &mut ended),
-                Err(RecvTimeoutError::Timeout) => self.heartbeat(IDLE_HEARTBEAT / 2),
+                Err(RecvTimeoutError::Timeout) => {
+                    // What the machine does now decides how the next request begins.
+                    self.share_the_machine();
+                    self.heartbeat(IDLE_HEARTBEAT / 2);
+                }
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }

@@ -155,6 +155,13 @@ impl Context {
         unsafe { sys::llama_set_abort_callback(self.handle.as_ptr(), Some(beat), data) };
     }
 
+    /// Computes with so many threads from now on.
+    pub fn set_threads(&mut self, threads: u32) {
+        let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
+        // SAFETY: the handle is live, and `&mut self` keeps any decode from running.
+        unsafe { sys::llama_set_n_threads(self.handle.as_ptr(), threads, threads) };
+    }
+
     /// KV cells, which llama.cpp may have rounded up.
     pub fn tokens(&self) -> u32 {
         self.tokens

@@ -19,9 +19,12 @@ use std::time::{Duration, Instant};
 
 use super::patience::spinning;
 
-/// How long a spinning thread waits before it sleeps all the same: longer than the pause between
-/// two steps of an answer, shorter than anyone would call a busy machine.
-const SPIN: Duration = Duration::from_millis(5);
+/// How long a spinning thread waits for the next graph before it sleeps all the same: longer than
+/// the pause between two steps of an answer.
+const SPIN_BETWEEN: Duration = Duration::from_millis(5);
+
+/// How long it waits at a barrier: threads get equal shares, so one that is so late does not run.
+const SPIN_WITHIN: Duration = Duration::from_micros(200);
 
 /// Rounds of spinning between two looks at the clock.
 const ROUNDS: u32 = 64;
@@ -58,10 +61,10 @@ impl Gate {
     }
 
     /// Waits until the count is another than `seen`.
-    fn pass(&self, seen: u32) {
+    fn pass(&self, seen: u32, spin: Duration) {
         if spinning() {
             let start = Instant::now();
-            while start.elapsed() < SPIN {
+            while start.elapsed() < spin {
                 for _ in 0..ROUNDS {
                     if self.count() != seen {
                         return;
@@ -176,7 +179,7 @@ impl Team {
 
     fn serve(&self, index: u32, mut seen: u32) {
         loop {
-            self.start.pass(seen);
+            self.start.pass(seen, SPIN_BETWEEN);
             seen = self.start.count();
             let size = seen & ((1 << SIZE_BITS) - 1);
             if index >= size {
@@ -200,7 +203,7 @@ impl Team {
             self.arrived.store(0, Ordering::Relaxed);
             self.barrier.open(seen.wrapping_add(1));
         } else {
-            self.barrier.pass(seen);
+            self.barrier.pass(seen, SPIN_WITHIN);
         }
     }
 }

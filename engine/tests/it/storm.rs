@@ -22,6 +22,9 @@ impl Random {
     }
 }
 
+/// Enough for some thousand steps.
+const REQUESTS: u32 = 120;
+
 /// What is known of the requests.
 #[derive(Default)]
 struct Storm {
@@ -39,8 +42,8 @@ impl Storm {
         let prompt = format!("{stem}{more}{}", random.below(8));
         // Long answers outgrow what is set aside for them.
         let (sampling, wanted) = match random.below(12) {
-            0 => (commas(300 + random.below(100) as u32), true),
-            1..=3 => (commas(1 + random.below(30) as u32), true),
+            0..=2 => (commas(400 + random.below(100) as u32), true),
+            3 => (commas(1 + random.below(30) as u32), true),
             4..=7 => (seeded(random.below(100), 1 + random.below(30) as u32), false),
             _ => (greedy(1 + random.below(12) as u32), false),
         };
@@ -107,8 +110,8 @@ fn whatever_comes_each_request_ends_once_and_no_cell_is_lost() {
     let mut random = Random(11);
     let mut storm = Storm::default();
     let mut sent = 0;
-    while sent < 150 {
-        while storm.open.len() < 14 && sent < 150 {
+    while sent < REQUESTS {
+        while storm.open.len() < 14 && sent < REQUESTS {
             storm.send(&mut engine, &mut random);
             sent += 1;
             if random.below(5) == 0 {
