@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use tandem_proto::engine::from_engine::Message;
-use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation};
+use tandem_proto::engine::{
+    Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation,
+};
 
 use crate::build;
 use crate::chat;

@@ -359,11 +359,8 @@ impl Sequence {
             total_us: micros(now - self.received),
             tokens_per_second,
         };
-        let finish = Finish {
-            reason: reason.into(),
-            usage: Some(self.usage()),
-            timings: Some(timings),
-        };
+        let finish =
+            Finish { reason: reason.into(), usage: Some(self.usage()), timings: Some(timings) };
         SequenceStep { finish: Some(finish), ..self.step(said) }
     }
 
