@@ -18,6 +18,10 @@ use super::Scheduler;
 /// Most guessed tokens in a step, of all sequences together: each takes a row of logits.
 pub const GUESSES_MAX: u32 = 16;
 
+/// Rows from which on llama.cpp's CPU kernels round differently: to take part in a step with so
+/// many could change an answer, so that guesses never make one of a smaller step.
+const ROWS_OTHERWISE: usize = 8;
+
 /// Guesses how one answer goes on.
 #[derive(Debug, Default)]
 pub struct Guesser {
@@ -59,7 +63,11 @@ impl Scheduler {
         let sequences = self.running.iter_mut().zip(shares);
         let chances: Vec<_> = sequences.map(|(sequence, &share)| sequence.chances(share)).collect();
         let room = self.cache.room_beside(None).min(self.kv.context.batch_max() as usize);
-        let most = room.saturating_sub(total).min(GUESSES_MAX as usize);
+        let room = room.saturating_sub(total);
+        let most = match ROWS_OTHERWISE.checked_sub(generating + 1) {
+            Some(alike) => room.min(alike),
+            None => room.min(GUESSES_MAX as usize),
+        };
         let pace = &self.pace;
         let lengths = match (self.speculation, pace.seconds(generating)) {
             (Speculation::Always, _) => gate::gate(&chances, generating, most, |_| 1.0),

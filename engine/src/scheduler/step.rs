@@ -36,9 +36,9 @@ impl Scheduler {
             shares = self.plan(Instant::now());
         }
         let guesses = self.guess(&shares.tokens, shares.generating);
-        let guessed = guesses.iter().map(Vec::len).sum();
+        let extra = guesses.iter().map(Vec::len).sum();
         // There is room for guesses, or none were made.
-        self.cache.make_room(&mut self.kv, shares.total() + guessed);
+        self.cache.make_room(&mut self.kv, shares.total() + extra);
         let rows = self.fill_batch(&shares.tokens, &guesses);
         let (reading, all) = self.members(&shares.tokens);
         if !self.cancels.begin(reading, all) {
@@ -50,7 +50,7 @@ impl Scheduler {
         match decoded {
             Ok(()) => {
                 let prefill = shares.total() - shares.generating;
-                self.pace.record(shares.generating, guessed, prefill, started.elapsed());
+                self.pace.record(shares.generating, extra, prefill, started.elapsed());
                 self.heart.count_step();
                 self.sample(&shares.tokens, &rows, &guesses);
                 Ok(())

@@ -73,9 +73,7 @@ fn answers_are_the_same(prompts: Vec<Generate>, speculation: &[Speculation]) -> 
         for engine in &mut guessing {
             let answer = engine.ask(prompt.clone());
             assert_eq!(said(&answer), said(&expected), "{prompt:?}");
-            // The last matrix of this model has another kernel for eight rows than for one.
-            let difference = answer.logprob_sum - expected.logprob_sum;
-            assert!(difference.abs() < 0.1, "{difference}: {prompt:?}");
+            assert!((answer.logprob_sum - expected.logprob_sum).abs() < 1e-3, "{prompt:?}");
             let usage = answer.usage();
             assert!(usage.accepted_tokens <= usage.drafted_tokens.min(usage.completion_tokens));
             drafted += usage.drafted_tokens;
