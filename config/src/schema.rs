@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
-    Telemetry,
+    Speculation, Telemetry,
     filter::Filter,
     kind::{
         AbsolutePath, Address, Flag, Fraction, Integer, Kind, OneOf, Optional, SecretPlace, Size,
@@ -18,6 +18,8 @@ const POLICIES: OneOf<Policy> = OneOf(&[
     ("slow", Policy::Slow),
     ("private", Policy::Private),
 ]);
+const SPECULATION: OneOf<Speculation> =
+    OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -167,6 +169,12 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         "memory of an engine for the same, in MiB; else up to 512",
         &mut engine.prefix_memory_mib,
         &Optional(Integer(0..=MIB_MAX), "512"),
+    );
+    v.setting(
+        "speculation",
+        "guess what an answer repeats and check it in one step, where that is faster",
+        &mut engine.speculation,
+        &SPECULATION,
     );
 }
 

@@ -98,6 +98,17 @@ pub struct Engine {
     /// Memory in MiB for the same, of one engine; 0 keeps none. When absent, an eighth of the
     /// machine's memory, but no more than 512 MiB.
     pub prefix_memory_mib: Option<u32>,
+    /// Whether engines guess what an answer repeats, to be done sooner.
+    pub speculation: Speculation,
+}
+
+/// Whether an engine guesses tokens and checks several in one step. Answers do not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speculation {
+    /// Where its measurements say that it is faster.
+    Auto,
+    /// One token a step.
+    Off,
 }
 
 impl Default for Engine {
@@ -117,6 +128,7 @@ impl Default for Engine {
             use_extra_bufts: true,
             prefix_disk_mib: 512,
             prefix_memory_mib: None,
+            speculation: Speculation::Auto,
         }
     }
 }

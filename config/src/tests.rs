@@ -156,6 +156,7 @@ fn a_value_of_the_wrong_type_or_range_is_refused_with_what_is_allowed() {
             "engine.prefix_memory_mib = -1",
             "= -1 is not allowed; write a whole number from 0 to 1048576",
         ),
+        ("engine.speculation = 'on'", "= \"on\" is not allowed; write \"auto\" or \"off\""),
         ("engine.use_extra_bufts = 1", "= 1 is not allowed; write true or false"),
         ("daemon.prompt_bytes_max = '9GiB'", "write a size from 1KiB to 8MiB"),
         ("models.dir = 'models'", "= \"models\" is not allowed; write a path that begins with /"),
@@ -321,7 +322,7 @@ fn what_is_shown_loads_to_the_same() {
     let config = Home::new(&format!(
         "{PROVIDER}api_key = {{ env = 'CLOUD_KEY' }}\nidle_timeout = '1500ms'\n\
          [providers.near]\nbase_url = 'http://[::1]:8080'\nmodel = 'small'\n\
-         [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\nprefix_memory_mib = 64\n\
+         [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\nprefix_memory_mib = 64\nspeculation = 'off'\n\
          [models]\nkeep_alive = 0\n\
          [memory]\nsystem_prompt = \"Say \\\"hi\\\".\\nThen \\t stop. \\\\ ''' \\u00e9\"\n\
          [router]\nslow_threshold = 0.1\npolicy = 'private'\n",

@@ -9,14 +9,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use tandem_proto::engine::from_engine::Message;
-use tandem_proto::engine::{Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded};
+use tandem_proto::engine::{
+    Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation,
+};
 
 use crate::build;
 use crate::chat;
 use crate::connection::Writer;
 use crate::embedder;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
-use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
+use crate::scheduler::{GUESSES_MAX, IDLE_HEARTBEAT, PREFIXES_KEPT};
 use crate::snapshot::{Budget, Key, Store};
 use crate::vocabulary::Vocabulary;
 
@@ -100,6 +102,10 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         tokens: request.context_tokens,
         sequences: request.sequences_max,
         spare_sequences: PREFIXES_KEPT,
+        spare_rows: match request.speculation() {
+            Speculation::Unspecified => 0,
+            Speculation::Auto | Speculation::Always => GUESSES_MAX,
+        },
         // Every sequence must fit into a step with one token.
         batch: request.batch_tokens.max(request.sequences_max),
         threads: threads(request.threads),

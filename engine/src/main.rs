@@ -193,6 +193,7 @@ fn work(
         engine.context,
         engine.snapshots,
         engine.sequences,
+        request.speculation(),
         engine.loaded.threads,
         Arc::clone(writer),
         commands,

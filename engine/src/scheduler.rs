@@ -19,6 +19,7 @@ mod plan;
 mod prefixes;
 mod queue;
 mod sequence;
+mod speculation;
 mod step;
 mod warm;
 
@@ -27,7 +28,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tandem_proto::engine::from_engine::Message;
-use tandem_proto::engine::{Heartbeat, SequenceStep, Started, Step};
+use tandem_proto::engine::{Heartbeat, SequenceStep, Speculation, Started, Step};
 use tandem_proto::v1::FinishReason;
 
 use self::attach::View;
@@ -46,6 +47,7 @@ use crate::sampler::Sampler;
 use crate::snapshot::Store;
 
 pub use self::cancels::Cancels;
+pub use self::speculation::GUESSES_MAX;
 
 /// Time between heartbeats when nothing runs.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -76,6 +78,8 @@ pub struct Scheduler {
     cancels: Arc<Cancels>,
     /// Requests that run at most.
     places: usize,
+    /// Off where the cache cannot take tokens back.
+    speculation: Speculation,
     queue: Queue<Sequence>,
     /// In the order in which they came.
     running: Vec<Sequence>,
@@ -95,6 +99,7 @@ impl Scheduler {
         mut context: Context,
         copies: Option<Store>,
         places: u32,
+        speculation: Speculation,
         threads: u32,
         writer: Arc<Writer>,
         commands: Receiver<Command>,
@@ -117,6 +122,7 @@ impl Scheduler {
             commands,
             cancels,
             places: places as usize,
+            speculation: if shares { speculation } else { Speculation::Unspecified },
             queue: Queue::new(),
             running: Vec::new(),
             preemptions: 0,
@@ -175,7 +181,10 @@ impl Scheduler {
     fn take(&mut self, command: Command, ended: &mut Vec<SequenceStep>) {
         match command {
             Command::Start(request, _ticket) => {
-                let (sequence, last) = Sequence::new(*request, Instant::now(), &*self.model);
+                let (mut sequence, last) = Sequence::new(*request, Instant::now(), &*self.model);
+                if self.speculation != Speculation::Unspecified {
+                    sequence.speculate();
+                }
                 if let Some(step) = last {
                     self.announce(&sequence);
                     ended.push(step);

@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sysinfo::{CpuRefreshKind, System};
-use tandem_proto::engine::Load;
+use tandem_proto::engine::{Load, Speculation};
 
 /// From fastest to safest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +113,14 @@ pub(super) fn allow_prefixes(
         .map_or_else(|| PREFIX_MEMORY_BYTES_MAX.min(memory_total_bytes / 8), bytes);
 }
 
+/// Writes into a load request whether the engine may guess tokens.
+pub(super) fn allow_speculation(load: &mut Load, config: &tandem_config::Engine) {
+    load.set_speculation(match config.speculation {
+        tandem_config::Speculation::Auto => Speculation::Auto,
+        tandem_config::Speculation::Off => Speculation::Unspecified,
+    });
+}
+
 /// The CPU as its maker names it. Blocking.
 pub(super) fn cpu_name() -> String {
     let Ok(mut system) = System::new() else { return String::new() };
@@ -157,6 +165,17 @@ mod tests {
         config.prefix_disk_mib = 0;
         config.prefix_memory_mib = Some(4096);
         assert_eq!(allowed(&config, 2 << 30), (folder(), 0, 4096));
+    }
+
+    #[test]
+    fn an_engine_guesses_unless_that_is_switched_off() {
+        let mut load = Load::default();
+        let mut config = tandem_config::Engine::default();
+        allow_speculation(&mut load, &config);
+        assert_eq!(load.speculation(), Speculation::Auto);
+        config.speculation = tandem_config::Speculation::Off;
+        allow_speculation(&mut load, &config);
+        assert_eq!(load.speculation(), Speculation::Unspecified);
     }
 
     #[test]

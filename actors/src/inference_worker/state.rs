@@ -17,7 +17,7 @@ use super::in_flight::{InFlight, Ticket};
 use super::process::{Exit, Process};
 use super::query::{Queries, Query};
 use super::recovery::{self, COOL_DOWN, Next, Stage};
-use super::settings::{Choice, allow_prefixes, choice_key, cpu_name};
+use super::settings::{Choice, allow_prefixes, allow_speculation, choice_key, cpu_name};
 use super::{Arguments, Message, Phase, Report};
 use crate::supervisor::ledger::{Intensity, Ledger};
 use crate::{Error, TrackRequest};
@@ -270,6 +270,7 @@ impl State {
         };
         self.choice.rung.apply(&mut load);
         let memory = self.arguments.monitor.current().memory_total_bytes;
+        allow_speculation(&mut load, config);
         allow_prefixes(&mut load, config, &self.arguments.prefix_dir, memory);
         self.arguments.node.set_health(Health::Starting);
         let choice = self.choice.clone();

@@ -244,6 +244,7 @@ impl From<Counts> for Usage {
             prompt_tokens: tokens(counts.prompt_tokens),
             cached_tokens: tokens(cached.unwrap_or_default()),
             completion_tokens: tokens(counts.completion_tokens),
+            ..Self::default()
         }
     }
 }

@@ -112,7 +112,7 @@ async fn an_answer_is_the_same_however_its_bytes_are_cut() {
     assert_eq!(completion.finish_reason, FinishReason::Stop);
     assert_eq!(
         completion.usage,
-        Usage { prompt_tokens: 5, cached_tokens: 0, completion_tokens: 2 }
+        Usage { prompt_tokens: 5, cached_tokens: 0, completion_tokens: 2, ..Usage::default() }
     );
     assert!(completion.timings.total_us >= completion.timings.time_to_first_token_us);
 

@@ -158,7 +158,12 @@ mod tests {
                 track: v1::Track::Fast.into(),
                 model: "small".into(),
                 finish_reason: v1::FinishReason::Stop.into(),
-                usage: Some(v1::Usage { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 2 }),
+                usage: Some(v1::Usage {
+                    prompt_tokens: 9,
+                    cached_tokens: 4,
+                    completion_tokens: 2,
+                    ..v1::Usage::default()
+                }),
                 timings: Some(v1::Timings {
                     time_to_first_token_us: 1500,
                     tokens_per_second: 80.5,

@@ -178,7 +178,12 @@ fn track_done(finish_reason: v1::FinishReason) -> Event {
         track: v1::Track::Fast.into(),
         model: "scripted".into(),
         finish_reason: finish_reason.into(),
-        usage: Some(v1::Usage { prompt_tokens: 12, cached_tokens: 3, completion_tokens: 4 }),
+        usage: Some(v1::Usage {
+            prompt_tokens: 12,
+            cached_tokens: 3,
+            completion_tokens: 4,
+            ..v1::Usage::default()
+        }),
         timings: Some(v1::Timings {
             time_to_first_token_us: 20_000,
             tokens_per_second: 50.0,

@@ -21,6 +21,9 @@ pub struct ContextSettings {
     pub sequences: u32,
     /// Further sequences that hold what may be of use again, where the model can share it.
     pub spare_sequences: u32,
+    /// Rows of logits that a batch can have besides one a sequence, where the model can take
+    /// tokens back.
+    pub spare_rows: u32,
     /// Most tokens in one [`Context::decode`].
     pub batch: u32,
     /// Threads that compute.
@@ -113,8 +116,10 @@ impl Context {
         parameters.n_batch = settings.batch;
         parameters.n_ubatch = settings.batch.min(PHYSICAL_BATCH_MAX);
         parameters.n_seq_max = sequences;
-        // One row of logits a sequence is all that the scheduler asks for.
-        parameters.n_outputs_max = sequences;
+        // llama.cpp has a row for each sequence; the spare ones need none. More rows take memory,
+        // of the size of the vocabulary each.
+        let rows = settings.sequences.saturating_add(if shares { settings.spare_rows } else { 0 });
+        parameters.n_outputs_max = rows.max(sequences);
         parameters.n_threads = threads;
         parameters.n_threads_batch = threads;
         parameters.flash_attn_type = if settings.flash_attention {

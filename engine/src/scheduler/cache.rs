@@ -183,6 +183,14 @@ impl Cache {
         self.cells.extend(sequence, count)
     }
 
+    /// Takes back all but the first `length` tokens of a running sequence.
+    pub fn rewind(&mut self, memory: &mut impl Memory, sequence: u32, length: usize) {
+        if self.cells.length(sequence) > length {
+            memory.truncate(sequence, length);
+            self.cells.truncate(sequence, length);
+        }
+    }
+
     /// Ends a running sequence, which holds `tokens`, and keeps it as long as there is room.
     pub fn close(&mut self, memory: &mut impl Memory, sequence: u32, tokens: &[u32]) {
         if !self.shares || tokens.is_empty() {
@@ -201,7 +209,7 @@ impl Cache {
         self.cut(memory, sequence, 0);
     }
 
-    /// The one way for tokens out of the cache.
+    /// The way out of the cache for tokens that may be of use to others.
     fn cut(&mut self, memory: &mut impl Memory, sequence: u32, length: usize) {
         memory.truncate(sequence, length);
         self.cells.truncate(sequence, length);

@@ -1,12 +1,15 @@
 //! One request: its tokens, what of them the model has seen, and its text. It may run, wait for
 //! its place, or wait for it again.
 
+mod drafting;
+
 use std::time::{Duration, Instant};
 
 use tandem_proto::engine::{Finish, SequenceStep};
 use tandem_proto::v1::{FinishReason, Timings, TokenLogprob, Usage};
 
 use super::attach::View;
+use super::speculation::Guesser;
 use crate::constraint::{Constraint, Stuck};
 use crate::output::Output;
 use crate::reasoning::Said;
@@ -33,6 +36,8 @@ pub struct Sequence {
     output: Output,
     /// Taken when the answer ends.
     draft: Option<Draft>,
+    /// Unless each step is to choose one token.
+    guesser: Option<Guesser>,
     /// Prompt and answer.
     tokens: Vec<u32>,
     prompt: usize,
@@ -87,6 +92,7 @@ impl Sequence {
             slot: 0,
             output: Output::new(std::mem::take(&mut settings.stop), request.splitter),
             draft: request.draft,
+            guesser: None,
             mirostat: settings.mirostat.map(|(tau, eta)| Mirostat::new(tau, eta)),
             constraint: request.constraint,
             settings,
@@ -348,11 +354,6 @@ impl Sequence {
             seconds if seconds > 0.0 => decoded as f64 / seconds,
             _ => 0.0,
         };
-        let usage = Usage {
-            prompt_tokens: self.prompt_tokens(),
-            cached_tokens: u32::try_from(self.cached).unwrap_or(u32::MAX),
-            completion_tokens: u32::try_from(self.answer_tokens()).unwrap_or(u32::MAX),
-        };
         let timings = Timings {
             time_to_first_token_us: self.first_token.map_or(0, |at| micros(at - self.received)),
             prefill_us: self.started.map_or(0, |started| micros(first - started)),
@@ -360,8 +361,21 @@ impl Sequence {
             total_us: micros(now - self.received),
             tokens_per_second,
         };
-        let finish = Finish { reason: reason.into(), usage: Some(usage), timings: Some(timings) };
+        let finish =
+            Finish { reason: reason.into(), usage: Some(self.usage()), timings: Some(timings) };
         SequenceStep { finish: Some(finish), ..self.step(said) }
+    }
+
+    fn usage(&self) -> Usage {
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        let guesses = self.guesser.as_ref();
+        Usage {
+            prompt_tokens: self.prompt_tokens(),
+            cached_tokens: number(self.cached),
+            completion_tokens: number(self.answer_tokens()),
+            drafted_tokens: guesses.map_or(0, |guesses| number(guesses.drafted)),
+            accepted_tokens: guesses.map_or(0, |guesses| number(guesses.accepted)),
+        }
     }
 }
 

@@ -35,7 +35,11 @@ impl Scheduler {
             }
             shares = self.plan(Instant::now());
         }
-        let rows = self.fill_batch(&shares.tokens);
+        let guesses = self.guess(&shares.tokens, shares.generating);
+        let extra = guesses.iter().map(Vec::len).sum();
+        // There is room for guesses, or none were made.
+        self.cache.make_room(&mut self.kv, shares.total() + extra);
+        let rows = self.fill_batch(&shares.tokens, &guesses);
         let (reading, all) = self.members(&shares.tokens);
         if !self.cancels.begin(reading, all) {
             return Ok(());
@@ -46,9 +50,9 @@ impl Scheduler {
         match decoded {
             Ok(()) => {
                 let prefill = shares.total() - shares.generating;
-                self.pace.record(shares.generating, prefill, started.elapsed());
+                self.pace.record(shares.generating, extra, prefill, started.elapsed());
                 self.heart.count_step();
-                self.sample(&shares.tokens, &rows);
+                self.sample(&shares.tokens, &rows, &guesses);
                 Ok(())
             }
             Err(DecodeError::Aborted) => {
@@ -107,20 +111,23 @@ impl Scheduler {
         views.iter().enumerate().map(leader).collect()
     }
 
-    /// Puts each sequence's share into the batch. The row of each sequence whose answer goes on
-    /// behind its share.
-    fn fill_batch(&mut self, shares: &[usize]) -> Vec<Option<usize>> {
+    /// Puts each sequence's share into the batch, and behind it what is guessed to follow. The row
+    /// of each sequence whose answer goes on behind its share; those of its guess come after it.
+    fn fill_batch(&mut self, shares: &[usize], guesses: &[Vec<u32>]) -> Vec<Option<usize>> {
         self.batch.clear();
         let mut rows = Vec::with_capacity(shares.len());
-        for (sequence, &share) in self.running.iter().zip(shares) {
-            let positions = u32::try_from(sequence.decoded()).unwrap_or(u32::MAX)..;
+        for ((sequence, &share), guess) in self.running.iter().zip(shares).zip(guesses) {
+            let mut positions = u32::try_from(sequence.decoded()).unwrap_or(u32::MAX)..;
             let mut row = None;
             for (index, (&token, position)) in
-                sequence.pending().iter().zip(positions).take(share).enumerate()
+                sequence.pending().iter().take(share).zip(&mut positions).enumerate()
             {
                 let output = sequence.goes_on_after(index + 1);
                 let at = self.batch.push(token, position, sequence.slot(), output);
                 row = output.then_some(at);
+            }
+            for (&token, position) in guess.iter().zip(positions) {
+                self.batch.push(token, position, sequence.slot(), true);
             }
             rows.push(row);
         }
@@ -136,21 +143,25 @@ impl Scheduler {
         (ids(2), ids(1))
     }
 
-    /// Chooses the next token of each sequence with a row of logits, and sends what came of it.
-    fn sample(&mut self, shares: &[usize], rows: &[Option<usize>]) {
+    /// Chooses the next tokens of each sequence with a row of logits, and sends what came of it.
+    fn sample(&mut self, shares: &[usize], rows: &[Option<usize>], guesses: &[Vec<u32>]) {
         let now = Instant::now();
         let mut steps = Vec::new();
         let mut going_on = Vec::with_capacity(self.running.len());
         let running = std::mem::take(&mut self.running);
-        for ((mut sequence, &share), row) in running.into_iter().zip(shares).zip(rows) {
-            self.cache.extend(sequence.slot(), share);
-            sequence.mark_decoded(share);
+        let outcomes = shares.iter().zip(rows).zip(guesses);
+        for (mut sequence, ((&share, row), guess)) in running.into_iter().zip(outcomes) {
+            self.cache.extend(sequence.slot(), share + guess.len());
             let Some(row) = *row else {
+                sequence.mark_decoded(share);
                 going_on.push(sequence);
                 continue;
             };
-            let logits = self.kv.context.logits(row).unwrap_or_default();
-            match sequence.advance(logits, &mut self.sampler, &*self.model, now) {
+            sequence.mark_decoded(share - 1);
+            let logits = |right| self.kv.context.logits(row + right).unwrap_or_default();
+            let advance = sequence.verify(guess, logits, &mut self.sampler, &*self.model, now);
+            self.cache.rewind(&mut self.kv, sequence.slot(), sequence.decoded());
+            match advance {
                 Ok(None) => going_on.push(sequence),
                 Ok(Some((step, ended))) => {
                     steps.push(step);

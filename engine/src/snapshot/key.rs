@@ -98,6 +98,7 @@ mod tests {
         tokens: 4096,
         sequences: 8,
         spare_sequences: 0,
+        spare_rows: 0,
         batch: 512,
         threads: 2,
         flash_attention: true,

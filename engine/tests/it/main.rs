@@ -15,6 +15,7 @@ mod lifecycle;
 mod requests;
 mod resume;
 mod sharing;
+mod speculation;
 mod storm;
 mod template;
 mod tiny;

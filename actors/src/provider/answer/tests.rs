@@ -38,7 +38,8 @@ fn a_stream_becomes_text_usage_and_timings() {
     assert!(answer.is_over());
     let completion = answer.completion(now);
     assert_eq!(completion.finish_reason, FinishReason::Length);
-    let usage = Usage { prompt_tokens: 9, cached_tokens: 2, completion_tokens: 4 };
+    let usage =
+        Usage { prompt_tokens: 9, cached_tokens: 2, completion_tokens: 4, ..Usage::default() };
     assert_eq!(completion.usage, usage);
     let timings = Timings {
         time_to_first_token_us: 2_000_000,

@@ -7,6 +7,7 @@ const SETTINGS: ContextSettings = ContextSettings {
     tokens: 2048,
     sequences: 4,
     spare_sequences: 0,
+    spare_rows: 0,
     batch: 512,
     threads: 2,
     flash_attention: true,

@@ -204,3 +204,15 @@ fn cells_are_counted_as_llama_counts_them_whatever_happens() {
         assert!(cache.open(&mut notes, None).is_some(), "every sequence can be used again");
     }
 }
+
+#[test]
+fn tokens_of_a_running_sequence_are_taken_back() {
+    let (mut cache, mut notes) = (Cache::new(100, 4, true), Notes::default());
+    let (first, _) = opened(&mut cache, &mut notes, &(0..40).collect::<Vec<_>>());
+    cache.rewind(&mut notes, first.sequence, 40);
+    assert_eq!((cache.cells_free(), notes.length(first.sequence)), (60, 40));
+    cache.rewind(&mut notes, first.sequence, 31);
+    assert_eq!((cache.cells_free(), notes.length(first.sequence)), (69, 31));
+    cache.close(&mut notes, first.sequence, &first.tokens[..31]);
+    assert_eq!((cache.cells_retained(), cache.prefixes()), (31, 1));
+}

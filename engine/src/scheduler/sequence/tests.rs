@@ -274,3 +274,95 @@ fn cells_are_set_aside_for_the_prompt_and_the_beginning_of_the_answer() {
     let (sequence, _) = start(request("ab", 3, &[]));
     assert_eq!(sequence.goal(), 9, "no more than can come");
 }
+
+/// Lets a sequence that has seen all but its last token check a guess against a model that says
+/// `text`; what came of it.
+fn verify(sequence: &mut Sequence, guess: &str, text: &str) -> (SequenceStep, bool) {
+    let rows: Vec<Vec<f32>> = text.bytes().map(row).collect();
+    let rows = |at: usize| rows[at].as_slice();
+    let now = Instant::now();
+    sequence.mark_decoded(sequence.pending().len() - 1);
+    sequence.verify(&tokens(guess), rows, &mut Sampler::default(), &Bytes, now).unwrap().unwrap()
+}
+
+/// A sequence that may guess.
+fn guessing(request: Request) -> Sequence {
+    let (mut sequence, _) = start(request);
+    sequence.speculate();
+    sequence
+}
+
+fn guessed(step: &SequenceStep) -> (u32, u32) {
+    (usage(step).drafted_tokens, usage(step).accepted_tokens)
+}
+
+#[test]
+fn a_guess_is_taken_as_far_as_it_is_right_and_one_token_more() {
+    let mut sequence = guessing(request("", 10, &[]));
+    let (step, ended) = verify(&mut sequence, "hello", "helium");
+    assert_eq!((step.text.as_str(), step.tokens, ended), ("heli", tokens("heli"), false));
+    assert_eq!(sequence.seen(), tokens("prompthel"), "the cache holds two tokens too many");
+    assert_eq!(sequence.pending(), tokens("i"));
+    let (step, ended) = verify(&mut sequence, "um", "um!");
+    assert_eq!((step.text.as_str(), ended), ("um!", false));
+    let (step, ended) = verify(&mut sequence, "", "$");
+    assert_eq!((step.tokens, ended), (vec![], true));
+    assert_eq!(usage(&sequence.finish(FinishReason::Stop, Instant::now())).completion_tokens, 7);
+}
+
+#[test]
+fn an_answer_ends_within_a_guess_where_it_would_end_without() {
+    let cases = [
+        ("abc$x", "abc$x", 10, "abc", (5, 3)),
+        ("abEND!", "abEND!", 10, "ab", (6, 5)),
+        ("abcdef", "abcdef", 4, "abcd", (6, 4)),
+    ];
+    for (guess, model, max_tokens, said, counts) in cases {
+        let mut sequence = guessing(request("", max_tokens, &["END"]));
+        let (step, ended) = verify(&mut sequence, guess, model);
+        assert_eq!((step.text.as_str(), ended), (said, true), "{guess}");
+        assert_eq!(guessed(&step), counts, "{guess}");
+        let seen = format!("prompt{}", &guess[..sequence.seen().len() - 6]);
+        assert_eq!(sequence.seen(), tokens(&seen));
+    }
+}
+
+#[test]
+fn a_constraint_ends_an_answer_within_a_guess() {
+    let mut sequence = guessing(yes_or_no("", None));
+    let (step, ended) = verify(&mut sequence, "yesyes", "yesyesy");
+    assert_eq!((step.text.as_str(), ended, guessed(&step)), ("yes", true, (6, 3)));
+    // The model would rather say something else, but may not.
+    let mut sequence = guessing(yes_or_no("", None));
+    let (step, _) = verify(&mut sequence, "ya", "yaa");
+    assert_eq!(step.tokens, tokens("ye"));
+}
+
+#[test]
+fn a_penalty_counts_the_tokens_of_the_guess() {
+    let mut request = request("", 10, &[]);
+    request.settings = Settings { presence_penalty: 200.0, repeat_last_n: 4, ..request.settings };
+    let mut sequence = guessing(request);
+    let (step, _) = verify(&mut sequence, "aaaa", "aaaaa");
+    assert_eq!(step.tokens.len(), 2, "{step:?}");
+    assert_ne!(step.tokens[1], u32::from(b'a'));
+}
+
+#[test]
+fn nothing_is_guessed_with_mirostat_or_beyond_the_end() {
+    let chances = |change: fn(&mut Settings)| {
+        let mut request = request("ompt", 10, &[]);
+        request.prompt = tokens("prompt pr");
+        change(&mut request.settings);
+        let mut sequence = guessing(request);
+        sequence.mark_decoded(12);
+        sequence.chances(1).len()
+    };
+    assert_eq!(chances(|_| {}), 5, "one more comes behind them");
+    assert_eq!(chances(|settings| settings.max_tokens = 6), 1);
+    assert_eq!(chances(|settings| settings.max_tokens = 5), 0);
+    let surprising = |settings: &mut Settings| {
+        (settings.mirostat, settings.temperature) = (Some((5.0, 0.1)), 1.0);
+    };
+    assert_eq!(chances(surprising), 0);
+}

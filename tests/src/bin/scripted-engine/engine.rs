@@ -181,6 +181,7 @@ impl Engine {
             prompt_tokens: answer.prompt_tokens,
             cached_tokens: 0,
             completion_tokens: u32::try_from(answer.words).unwrap(),
+            ..Usage::default()
         };
         let finish = Finish { reason: reason.into(), usage: Some(usage), timings: None };
         let step = SequenceStep { id, finish: Some(finish), ..SequenceStep::default() };
