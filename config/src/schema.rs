@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
-    Telemetry,
+    Telemetry, Tune,
     filter::Filter,
     kind::{
         AbsolutePath, Address, Flag, Fraction, Integer, Kind, OneOf, Optional, SecretPlace, Size,
@@ -18,6 +18,7 @@ const POLICIES: OneOf<Policy> = OneOf(&[
     ("slow", Policy::Slow),
     ("private", Policy::Private),
 ]);
+const TUNE: OneOf<Tune> = OneOf(&[("idle", Tune::Idle), ("off", Tune::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -168,6 +169,12 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         &mut engine.prefix_memory_mib,
         &Optional(Integer(0..=MIB_MAX), "512"),
     );
+    v.setting(
+        "tune",
+        "find the fastest settings of a model when the machine is idle",
+        &mut engine.tune,
+        &TUNE,
+    );
 }
 
 fn visit_models(models: &mut Models, v: &mut impl Visitor) {
@@ -189,6 +196,12 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
         "how long an unused model stays loaded; 0 is for ever",
         &mut models.keep_alive,
         &Time(Duration::ZERO..=365 * DAY),
+    );
+    v.setting(
+        "engines",
+        "most engines of one model; another starts while all are busy",
+        &mut models.engines,
+        &Integer(1..=16),
     );
 }
 

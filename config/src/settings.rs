@@ -35,6 +35,7 @@ impl Config {
                 embedding: None,
                 dir: data_dir.join("models"),
                 keep_alive: Duration::from_mins(5),
+                engines: 1,
             },
             daemon: Daemon {
                 socket,
@@ -98,6 +99,17 @@ pub struct Engine {
     /// Memory in MiB for the same, of one engine; 0 keeps none. When absent, an eighth of the
     /// machine's memory, but no more than 512 MiB.
     pub prefix_memory_mib: Option<u32>,
+    /// When settings that depend on model and machine are measured.
+    pub tune: Tune,
+}
+
+/// When settings that depend on model and machine are measured, once for each model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tune {
+    /// When nobody needs the machine.
+    Idle,
+    /// Only when told to.
+    Off,
 }
 
 impl Default for Engine {
@@ -117,6 +129,7 @@ impl Default for Engine {
             use_extra_bufts: true,
             prefix_disk_mib: 512,
             prefix_memory_mib: None,
+            tune: Tune::Idle,
         }
     }
 }
@@ -133,6 +146,8 @@ pub struct Models {
     pub dir: PathBuf,
     /// How long an unused model stays loaded; zero means for ever.
     pub keep_alive: Duration,
+    /// Most engines that host one model at a time.
+    pub engines: u32,
 }
 
 /// How a question finds its track, and how many may be under way.

@@ -27,6 +27,7 @@ mod intake;
 mod llama;
 mod load;
 mod log;
+mod measure;
 mod output;
 mod process;
 mod reasoning;
