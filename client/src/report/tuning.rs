@@ -25,7 +25,7 @@ pub(crate) struct Stats {
 /// All answers of a model since the daemon started.
 #[derive(Debug, Serialize)]
 pub(crate) struct Answers {
-    answers: u64,
+    count: u64,
     prompt_tokens: u64,
     cached_tokens: u64,
     completion_tokens: u64,
@@ -56,7 +56,7 @@ impl From<v1::ModelStats> for Stats {
         Self {
             model: stats.model.unwrap_or_default().into(),
             answers: Answers {
-                answers: answers.answers,
+                count: answers.answers,
                 prompt_tokens: answers.prompt_tokens,
                 cached_tokens: answers.cached_tokens,
                 completion_tokens: answers.completion_tokens,
@@ -119,13 +119,13 @@ impl Stats {
 
 impl Answers {
     fn text(&self) -> String {
-        if self.answers == 0 {
+        if self.count == 0 {
             return "  answers   none since the daemon started\n".into();
         }
         format!(
             "  answers   {} · read {:.0} tokens/s · wrote {:.1} tokens/s · {} % of {} prompt tokens \
              were cached\n",
-            self.answers,
+            self.count,
             self.prefill_tokens_per_second,
             self.decode_tokens_per_second,
             self.cached_tokens * 100 / self.prompt_tokens.max(1),
