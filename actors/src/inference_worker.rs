@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tandem_proto::engine::{FRAME_BYTES_MAX, Heartbeat, Hello, Loaded};
-use tandem_proto::v1::{ChatMessage, Model, Sampling};
+use tandem_proto::v1::{ChatMessage, Model, Sampling, SettingsSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{
@@ -18,19 +18,26 @@ use crate::{
 
 mod embedding;
 mod in_flight;
+mod performance;
 mod process;
 mod query;
 mod recovery;
 mod settings;
 mod state;
+mod trial;
+mod tuning;
 
 pub use embedding::Embeddings;
 use in_flight::Ticket;
+pub(crate) use performance::Performance;
 use process::ProcessEvent;
 pub use query::Counts;
 use query::Query;
 use settings::Choice;
 use state::State;
+pub use trial::TuneProgress;
+pub(crate) use trial::{Job as TuningJob, tune};
+pub(crate) use tuning::Tuning;
 
 /// Requests and queries that one worker takes on; more are refused.
 const REQUESTS_MAX: usize = 256;
@@ -76,6 +83,7 @@ pub struct Worker {
     address: Address<Message>,
     permits: Arc<Semaphore>,
     report: Arc<watch::Sender<Report>>,
+    performance: Arc<Performance>,
     /// Held by those who are about to ask something; see [`Worker::leased`].
     _lease: Option<Arc<()>>,
 }
@@ -97,6 +105,8 @@ pub struct Report {
     pub settings: String,
     /// Why they are not the defaults; empty when they are.
     pub settings_reason: String,
+    /// Where they come from.
+    pub settings_source: SettingsSource,
     /// The engine's last sign of life.
     pub heartbeat: Heartbeat,
 }
@@ -118,15 +128,15 @@ pub enum Phase {
 }
 
 impl Worker {
-    /// A worker that is yet to be started.
-    #[must_use]
-    pub fn new(facts: Model, sampling: Sampling) -> Self {
+    /// A worker that is yet to be started, and counts what it does in `performance`.
+    pub(crate) fn new(facts: Model, sampling: Sampling, performance: Arc<Performance>) -> Self {
         Self {
             facts: Arc::new(facts),
             sampling,
             address: Address::new("the inference worker"),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
             report: Arc::new(watch::Sender::new(Report::default())),
+            performance,
             _lease: None,
         }
     }
@@ -149,10 +159,15 @@ impl Worker {
         &self.sampling
     }
 
-    /// Whether nothing is asked of it at the moment.
+    /// How engines of this model have done.
+    pub(crate) fn performance(&self) -> &Performance {
+        &self.performance
+    }
+
+    /// How much is asked of it at the moment.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.permits.available_permits() == REQUESTS_MAX
+    pub fn requests(&self) -> usize {
+        REQUESTS_MAX - self.permits.available_permits()
     }
 
     /// The worker for someone who has not asked anything yet and still must not lose it.
@@ -278,6 +293,7 @@ pub(crate) enum Message {
         life: u32,
         key: String,
         choice: Option<Choice>,
+        tuning: Option<Tuning>,
     },
     /// Time for the watchdog to look.
     Tick,
@@ -318,8 +334,8 @@ impl Actor for InferenceWorker {
                 ProcessEvent::Frame(frame, _permit) => state.on_frame(&myself, frame),
                 ProcessEvent::Exited(exit) => state.on_exit(&myself, &exit),
             },
-            Message::Remembered { life, key, choice } if life == state.life() => {
-                state.on_remembered(key, choice);
+            Message::Remembered { life, key, choice, tuning } if life == state.life() => {
+                state.on_remembered(key, choice, tuning);
             }
             Message::Process { .. } | Message::Remembered { .. } => (),
             Message::Tick => {

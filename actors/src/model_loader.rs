@@ -1,15 +1,16 @@
-//! Knows the models and hosts those that are used: each in an inference worker, started on
-//! demand, kept while it is used, stopped when it has been idle or its memory is needed.
+//! Knows the models and hosts those that are used: each in one or several inference workers,
+//! started on demand, kept while they are used, stopped when idle or when their memory is needed.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tandem_proto::v1::Model;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::inference_worker::Worker;
+use crate::inference_worker::{Performance, TuningJob, Worker};
 use crate::memory_store::MemoryStore;
 use crate::resource_monitor::ResourceMonitor;
 use crate::{Address, Error, Node, Result};
@@ -17,11 +18,15 @@ use crate::{Address, Error, Node, Result};
 pub mod catalog;
 mod describe;
 pub mod gguf;
+mod hosted;
 mod hosting;
 mod import;
 mod inspect;
+mod pool;
+mod quiet;
 mod state;
 mod template;
+mod tuning;
 
 pub use import::Progress as ImportProgress;
 use inspect::Inspected;
@@ -66,6 +71,10 @@ pub struct ModelLoader {
     permits: Arc<Semaphore>,
     /// Imports take turns, as each keeps the disk busy.
     imports: Arc<Semaphore>,
+    /// Only one model is measured at a time.
+    tunings: Arc<Semaphore>,
+    /// How the engines of models have done, by the path of the file.
+    performances: Arc<RwLock<HashMap<String, Arc<Performance>>>>,
 }
 
 impl ModelLoader {
@@ -77,14 +86,24 @@ impl ModelLoader {
             hosted: Arc::default(),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
             imports: Arc::new(Semaphore::new(1)),
+            tunings: Arc::new(Semaphore::new(1)),
+            performances: Arc::default(),
         }
     }
 
-    /// The worker that hosts a model, started if there is none. It may still be loading.
+    /// A worker that hosts a model, started if there is none. It may still be loading.
     /// An empty id means the default model.
     pub async fn acquire(&self, id: &str) -> Result<Worker> {
+        self.acquire_for(id, "").await
+    }
+
+    /// As [`acquire`](Self::acquire), for the next turn of a conversation: where a model has
+    /// several engines, preferably the one that served the previous turn.
+    pub async fn acquire_for(&self, id: &str, conversation: &str) -> Result<Worker> {
         let (id, _permit) = (checked(id)?, self.permit()?);
-        self.address.ask(ASK_TIMEOUT, |reply| Message::Acquire { id, reply }).await?
+        let conversation = conversation.to_owned();
+        let acquire = |reply| Message::Acquire { id, caller: Caller { conversation, reply } };
+        self.address.ask(ASK_TIMEOUT, acquire).await?
     }
 
     /// As [`acquire`](Self::acquire), where an empty id means the default embedding model.
@@ -137,7 +156,7 @@ impl ModelLoader {
         self.address.ask(ASK_TIMEOUT, |reply| Message::Info { id, reply }).await?
     }
 
-    /// Ends a model's engine. False when it had none.
+    /// Ends all engines of a model. False when it had none.
     pub async fn unload(&self, id: &str) -> Result<bool> {
         let (id, _permit) = (checked(id)?, self.permit()?);
         self.address.ask(ASK_TIMEOUT, |reply| Message::Unload { id, reply }).await?
@@ -146,7 +165,17 @@ impl ModelLoader {
     /// The workers that are up.
     #[must_use]
     pub fn workers(&self) -> Vec<Worker> {
-        self.hosted.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.hosted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where the engines of the model in this file count what they do.
+    fn performance(&self, path: &str) -> Arc<Performance> {
+        let mut all = self.performances.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(path.to_owned()).or_default())
+    }
+
+    fn known_performance(&self, path: &str) -> Option<Arc<Performance>> {
+        self.performances.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }
 
     fn permit(&self) -> Result<OwnedSemaphorePermit> {
@@ -157,15 +186,16 @@ impl ModelLoader {
     }
 
     fn publish_hosted(&self, workers: Vec<Worker>) {
-        *self.hosted.write().unwrap_or_else(std::sync::PoisonError::into_inner) = workers;
+        *self.hosted.write().unwrap_or_else(PoisonError::into_inner) = workers;
     }
 
     /// The models that are loaded or being loaded, with their engines. Reads what the engines
     /// last said; asks nobody.
     pub async fn loaded(&self) -> Vec<Model> {
         let workers = self.workers();
-        let describe = move || workers.iter().map(describe::of_worker).collect();
-        tokio::task::spawn_blocking(describe).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || describe::of_workers(&workers))
+            .await
+            .unwrap_or_default()
     }
 }
 
@@ -187,15 +217,27 @@ fn checked(id: &str) -> Result<String> {
     Ok(id.to_owned())
 }
 
+/// Someone who wants a worker.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// Empty outside of conversations.
+    conversation: String,
+    reply: RpcReplyPort<Result<Worker>>,
+}
+
 /// Messages of the loader.
 #[derive(Debug)]
 pub(crate) enum Message {
     Acquire {
         id: String,
-        reply: RpcReplyPort<Result<Worker>>,
+        caller: Caller,
     },
     List(RpcReplyPort<Vec<Model>>),
     EmbeddingModel(RpcReplyPort<Result<String>>),
+    Tunable {
+        id: String,
+        reply: RpcReplyPort<Result<TuningJob>>,
+    },
     Info {
         id: String,
         reply: RpcReplyPort<Result<Model>>,
@@ -212,7 +254,7 @@ pub(crate) enum Message {
     /// A file that is to be hosted was looked at.
     Inspected {
         inspected: Box<Result<Inspected>>,
-        reply: RpcReplyPort<Result<Worker>>,
+        caller: Caller,
     },
     /// The memory of workers that ended was measured anew.
     Settled,
@@ -251,21 +293,23 @@ impl Actor for ModelLoaderActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Acquire { reply, .. } | Message::Inspected { reply, .. }
-                if reply.is_closed() => {}
-            Message::Acquire { id, reply } => state.acquire(&myself, &id, reply),
-            Message::Inspected { inspected, reply } => {
-                state.host(&myself, *inspected, reply).await;
+            Message::Acquire { caller, .. } | Message::Inspected { caller, .. }
+                if caller.reply.is_closed() => {}
+            Message::Acquire { id, caller } => state.acquire(&myself, &id, caller).await,
+            Message::Inspected { inspected, caller } => {
+                state.host(&myself, *inspected, caller).await;
             }
             Message::List(reply) => state.list(reply),
             Message::EmbeddingModel(reply) => state.embedding_model(reply),
+            Message::Tunable { id, reply } => state.tunable(&id, reply),
             Message::Info { id, reply } => state.info(&id, reply),
             Message::Unload { id, reply } => state.unload(&myself, &id, reply),
-            Message::UnloadFile { path, reply } => state.unload_file(&myself, &path, reply),
+            Message::UnloadFile { path, reply } => state.unload_file(&myself, path, reply),
             Message::Settled => state.settle(&myself),
             Message::Restart(name) => state.restart(&myself, &name).await,
             Message::Tick => {
                 state.stop_idle(&myself);
+                state.tune_when_idle();
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

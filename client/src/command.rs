@@ -18,6 +18,7 @@ mod embed;
 mod model;
 mod service;
 mod status;
+mod tuning;
 mod turn;
 
 const EXAMPLES: &str = "\

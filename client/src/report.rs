@@ -12,6 +12,7 @@ pub(crate) mod answer;
 pub(crate) mod conversation;
 pub(crate) mod model;
 pub(crate) mod status;
+pub(crate) mod tuning;
 
 /// The value of an enum as in `HEALTH_SERVING`, without the prefix: `serving`.
 fn name(value: &str, prefix: &str) -> String {

@@ -25,7 +25,7 @@ use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
     Config, Daemon, Engine, LogFormat, Memory, Models, Overrides, Policy, Provider, Resources,
-    Router, Speculation, Telemetry,
+    Router, Speculation, Telemetry, Tune,
 };
 
 /// The settings file that is read when none is named. It need not exist.

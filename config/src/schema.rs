@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
-    Speculation, Telemetry,
+    Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{
         AbsolutePath, Address, Flag, Fraction, Integer, Kind, OneOf, Optional, SecretPlace, Size,
@@ -20,6 +20,7 @@ const POLICIES: OneOf<Policy> = OneOf(&[
 ]);
 const SPECULATION: OneOf<Speculation> =
     OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
+const TUNE: OneOf<Tune> = OneOf(&[("idle", Tune::Idle), ("off", Tune::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -176,6 +177,12 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         &mut engine.speculation,
         &SPECULATION,
     );
+    v.setting(
+        "tune",
+        "find the fastest settings of a model when the machine is idle",
+        &mut engine.tune,
+        &TUNE,
+    );
 }
 
 fn visit_models(models: &mut Models, v: &mut impl Visitor) {
@@ -197,6 +204,12 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
         "how long an unused model stays loaded; 0 is for ever",
         &mut models.keep_alive,
         &Time(Duration::ZERO..=365 * DAY),
+    );
+    v.setting(
+        "engines",
+        "most engines of one model; another starts while all are busy",
+        &mut models.engines,
+        &Integer(1..=16),
     );
 }
 

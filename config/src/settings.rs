@@ -35,6 +35,7 @@ impl Config {
                 embedding: None,
                 dir: data_dir.join("models"),
                 keep_alive: Duration::from_mins(5),
+                engines: 1,
             },
             daemon: Daemon {
                 socket,
@@ -100,14 +101,25 @@ pub struct Engine {
     pub prefix_memory_mib: Option<u32>,
     /// Whether engines guess what an answer repeats, to be done sooner.
     pub speculation: Speculation,
+    /// When settings that depend on model and machine are measured.
+    pub tune: Tune,
 }
 
-/// Whether an engine guesses tokens and checks several in one step. Answers do not depend on it.
+/// Whether an engine guesses tokens and checks several in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speculation {
     /// Where its measurements say that it is faster.
     Auto,
     /// One token a step.
+    Off,
+}
+
+/// When settings that depend on model and machine are measured, once for each model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tune {
+    /// When nobody needs the machine.
+    Idle,
+    /// Only when told to.
     Off,
 }
 
@@ -128,7 +140,8 @@ impl Default for Engine {
             use_extra_bufts: true,
             prefix_disk_mib: 512,
             prefix_memory_mib: None,
-            speculation: Speculation::Auto,
+            speculation: Speculation::Off,
+            tune: Tune::Off,
         }
     }
 }
@@ -145,6 +158,8 @@ pub struct Models {
     pub dir: PathBuf,
     /// How long an unused model stays loaded; zero means for ever.
     pub keep_alive: Duration,
+    /// Most engines that host one model at a time.
+    pub engines: u32,
 }
 
 /// How a question finds its track, and how many may be under way.

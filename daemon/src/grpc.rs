@@ -23,6 +23,7 @@ mod health;
 mod inference;
 mod models;
 mod status;
+mod tuning;
 
 /// Largest request that is read at all. Larger than any that is allowed, so that the refusal
 /// can say what is.

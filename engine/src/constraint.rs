@@ -203,7 +203,7 @@ fn deepest(json: &str) -> usize {
 fn brief(error: &dyn std::fmt::Display) -> String {
     let mut text = error.to_string().replace("<non-verbose/>", "");
     if text.starts_with("panic:") {
-        text = "is beyond what the compiler of grammars understands; simplify it".to_owned();
+        return "is beyond what the compiler of grammars understands; simplify it".to_owned();
     }
     text.truncate(text.floor_char_boundary(PROBLEM_BYTES_MAX));
     text.trim().to_owned()

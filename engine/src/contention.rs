@@ -198,11 +198,9 @@ mod tests {
         let earlier = Sample::parse(&machine(100, 1000), &own(40)).unwrap();
         assert_eq!(earlier, Sample { busy: 150, idle: 1500, own: 50 });
         let later = Sample::parse(&machine(160, 1040), &own(70)).unwrap();
-        let cores =
-            f64::from(u32::try_from(thread::available_parallelism().unwrap().get()).unwrap());
-        let others = later.others_since(earlier).unwrap();
-        assert!((others - 0.3 * cores).abs() < 1e-9, "{others}");
-        assert_eq!(earlier.others_since(earlier), None, "no time has passed");
+        let others = later.others_since(earlier, 4).unwrap();
+        assert!((others - 1.2).abs() < 1e-9, "{others}");
+        assert_eq!(earlier.others_since(earlier, 4), None, "no time has passed");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::chat;
 use crate::connection::Writer;
 use crate::embedder;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
+use crate::measure::measure;
 use crate::scheduler::{GUESSES_MAX, IDLE_HEARTBEAT, PREFIXES_KEPT};
 use crate::snapshot::{Budget, Key, Store};
 use crate::vocabulary::Vocabulary;
@@ -133,7 +134,14 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         stage(writer, "self test");
         self_test(&mut context, model.size(), settings)?;
     }
-    let loaded = describe(request, &model, &context, settings.sequences, settings.threads, started);
+    let mut loaded =
+        describe(request, &model, &context, settings.sequences, settings.threads, started);
+    if request.measure {
+        stage(writer, "measuring");
+        let measured = measure(&mut context, model.size());
+        let measured = measured.map_err(|error| LoadError::SelfTest(error.to_string()))?;
+        loaded.measured = Some(measured);
+    }
     let (cells, trained) = (context.tokens(), model.context_trained());
     let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
     let folder = Some(Path::new(&request.prefix_folder));
@@ -171,6 +179,7 @@ pub fn describe(
         load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         embeds,
         embedding_dimensions: if embeds { model.embedding_dimensions() } else { 0 },
+        measured: None,
     }
 }
 

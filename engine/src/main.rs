@@ -27,6 +27,7 @@ mod intake;
 mod llama;
 mod load;
 mod log;
+mod measure;
 mod output;
 mod process;
 mod reasoning;
@@ -170,35 +171,20 @@ fn work(
     if embeds {
         return embed(engine, handover, writer, jobs);
     }
-    let model = Arc::clone(&engine.model);
+    let (model, sequence_tokens) = (Arc::clone(&engine.model), engine.sequence_tokens);
     let text_writer = Arc::clone(writer);
     let template = load::template(request, &model);
     let text = thread::Builder::new().name("text".to_owned()).stack_size(text::STACK_BYTES).spawn(
         move || {
-            TextWorker::new(
-                model,
-                template.as_deref(),
-                engine.sequence_tokens,
-                handover,
-                text_writer,
-            )
-            .run(&jobs);
+            TextWorker::new(model, template.as_deref(), sequence_tokens, handover, text_writer)
+                .run(&jobs);
         },
     );
     if let Err(error) = text {
         fail(&error);
     }
-    let scheduler = Scheduler::new(
-        engine.model,
-        engine.context,
-        engine.snapshots,
-        engine.sequences,
-        request.speculation(),
-        engine.loaded.threads,
-        Arc::clone(writer),
-        commands,
-        cancels,
-    );
+    let speculation = request.speculation();
+    let scheduler = Scheduler::new(engine, speculation, Arc::clone(writer), commands, cancels);
     if let Err(error) = scheduler.run() {
         fail(&error);
     }

@@ -41,10 +41,10 @@ use self::warm::Kv;
 use crate::connection::Writer;
 use crate::contention::Contention;
 use crate::intake::Ticket;
-use crate::llama::{self, Batch, Context, DecodeError, Model};
+use crate::llama::{self, Batch, DecodeError, Model};
+use crate::load::Engine;
 use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::sampler::Sampler;
-use crate::snapshot::Store;
 
 pub use self::cancels::Cancels;
 pub use self::speculation::GUESSES_MAX;
@@ -93,18 +93,15 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Serves `commands`, `places` of them at a time; `copies` are of prefixes.
+    /// Serves `commands` with an engine that generates.
     pub fn new(
-        model: Arc<Model>,
-        mut context: Context,
-        copies: Option<Store>,
-        places: u32,
+        engine: Engine,
         speculation: Speculation,
-        threads: u32,
         writer: Arc<Writer>,
         commands: Receiver<Command>,
         cancels: Arc<Cancels>,
     ) -> Self {
+        let Engine { model, mut context, sequences, snapshots, loaded, .. } = engine;
         let heart = Arc::new(Heart::new(Arc::clone(&writer)));
         let shares = context.shares();
         // A step of a large model on a busy machine takes longer than the daemon's patience, and
@@ -117,17 +114,17 @@ impl Scheduler {
         Self {
             cache: Cache::new(context.tokens(), context.sequences(), shares),
             model,
-            kv: Kv { context, copies },
+            kv: Kv { context, copies: snapshots },
             writer,
             commands,
             cancels,
-            places: places as usize,
+            places: sequences as usize,
             speculation: if shares { speculation } else { Speculation::Unspecified },
             queue: Queue::new(),
             running: Vec::new(),
             preemptions: 0,
             pace: Pace::default(),
-            contention: Contention::new(threads, Instant::now()),
+            contention: Contention::new(loaded.threads, Instant::now()),
             sampler: Sampler::default(),
             batch: Batch::default(),
             heart,

@@ -171,9 +171,9 @@ impl TextWorker {
             system_tokens,
             resume,
             settings,
-            constraint,
             splitter,
             draft,
+            constraint,
             received,
         })
     }
@@ -187,12 +187,11 @@ impl TextWorker {
 
     fn constraint(&self, sampling: &Sampling) -> Result<Option<Constraint>, Refusal> {
         let Some(wanted) = Wanted::new(sampling)? else { return Ok(None) };
-        let compiler = match self.compiler.get() {
-            Some(compiler) => compiler,
-            None => {
-                let compiler = Compiler::new(&*self.model)?;
-                self.compiler.get_or_init(|| compiler)
-            }
+        let compiler = if let Some(compiler) = self.compiler.get() {
+            compiler
+        } else {
+            let compiler = Compiler::new(&*self.model)?;
+            self.compiler.get_or_init(|| compiler)
         };
         Ok(Some(wanted.compile(compiler)?))
     }

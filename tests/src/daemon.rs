@@ -157,6 +157,16 @@ impl Daemon {
         status.models[0].engine.clone().unwrap()
     }
 
+    /// Waits until so many processes run in its home, itself included.
+    pub async fn until_processes(&self, count: usize) {
+        soon(&format!("{count} processes"), async {
+            while processes::with_home(self.home.path()).len() != count {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await;
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
         assert!(kill("TERM", self.pid()), "the daemon runs");

@@ -35,6 +35,8 @@ impl Home {
         let path = directory.path().to_owned();
         let mut home = Self { directory, environment: BTreeMap::new() };
         home.set("TANDEM_SOCKET", path.join("tandem.sock"));
+        // Engines that nobody asked for would take part in tests and measurements.
+        home.set("TANDEM_ENGINE__TUNE", "off");
         home.set("TANDEM_HOME", path);
         home
     }

@@ -24,7 +24,7 @@ pub use daemon::{Daemon, Setup};
 pub use failure::Failure;
 pub use home::Home;
 pub use llama_server::LlamaServer;
-pub use processes::{kill, with_home};
+pub use processes::{kill, resident_bytes, with_home};
 pub use programs::program;
 
 /// Far more than anything here takes, on any machine.

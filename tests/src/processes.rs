@@ -32,3 +32,11 @@ pub fn with_home(home: &Path) -> Vec<(u32, String)> {
     })
     .collect()
 }
+
+/// Memory of a process that is in RAM, in bytes; 0 when there is no such process.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}

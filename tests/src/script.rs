@@ -19,6 +19,9 @@ pub struct Life {
     pub protocol: u32,
     /// What becomes of the load.
     pub load: Load,
+    /// What it measures, when it is told to: microseconds of prefilling 128 tokens and of decoding
+    /// one.
+    pub measured: (u64, u64),
     /// The answer to everything; a word is a token.
     pub words: Vec<String>,
     /// What happens in place of the next word once this many words of an answer are out.
@@ -85,6 +88,7 @@ impl Life {
         Self {
             protocol: tandem_proto::engine::PROTOCOL_VERSION,
             load: Load::Succeed,
+            measured: (1000, 100),
             words: words.split_whitespace().map(str::to_owned).collect(),
             fate: None,
         }
@@ -94,6 +98,12 @@ impl Life {
     #[must_use]
     pub fn but_after(self, words: usize, fate: Fate) -> Self {
         Self { fate: Some((words, fate)), ..self }
+    }
+
+    /// With these times for prefilling 128 tokens and decoding one, in microseconds.
+    #[must_use]
+    pub fn but_measuring(self, prefill: u64, decode: u64) -> Self {
+        Self { measured: (prefill, decode), ..self }
     }
 
     /// With another end of the load.

@@ -62,17 +62,17 @@ impl InFlight {
         unknown.map(|(&id, entry)| entry.submit(id)).collect()
     }
 
-    /// Digests one request's part of a step. True when the request is complete.
-    pub(super) fn on_step(&mut self, step: SequenceStep) -> bool {
-        // A step for a request that was cancelled meanwhile.
-        let Some(entry) = self.requests.get_mut(&step.id) else { return false };
+    /// Digests one request's part of a step. Says so when the request is complete.
+    pub(super) fn on_step(&mut self, step: SequenceStep) -> Option<Completion> {
+        // There is none for a request that was cancelled meanwhile.
+        let entry = self.requests.get_mut(&step.id)?;
         entry.tokens.extend(&step.tokens);
         entry.logprob_sum += step.logprob_sum;
         let SequenceStep { text, reasoning, logprobs, .. } = step;
         if !text.is_empty() || !reasoning.is_empty() || !logprobs.is_empty() {
             entry.report(TrackEvent::Delta { text, reasoning, logprobs });
         }
-        let Some(finish) = step.finish else { return false };
+        let finish = step.finish?;
         #[allow(clippy::cast_precision_loss, reason = "a few thousand tokens")]
         let mean_logprob =
             (!entry.tokens.is_empty()).then(|| entry.logprob_sum / entry.tokens.len() as f64);
@@ -82,9 +82,9 @@ impl InFlight {
             timings: finish.timings.unwrap_or_default(),
             mean_logprob,
         };
-        entry.report(TrackEvent::Done(completion));
+        entry.report(TrackEvent::Done(completion.clone()));
         self.requests.remove(&step.id);
-        true
+        Some(completion)
     }
 
     /// The engine refuses a request.
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(in_flight.submit_all()[0].resume_tokens, [7, 8]);
         let mut last = step(id, 9, " a");
         last.finish = Some(Finish { reason: FinishReason::Length.into(), ..Finish::default() });
-        assert!(in_flight.on_step(last));
+        assert!(in_flight.on_step(last).is_some());
         assert_eq!(in_flight.len(), 0);
 
         let mut text = String::new();
@@ -268,7 +268,7 @@ mod tests {
         let (id, _events) = admit(&mut in_flight);
         in_flight.submit_all();
         assert!(in_flight.end(id, died()));
-        assert!(!in_flight.on_step(step(id, 1, "late")));
+        assert_eq!(in_flight.on_step(step(id, 1, "late")), None);
         assert!(!in_flight.end(id, died()));
     }
 }

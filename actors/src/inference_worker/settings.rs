@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sysinfo::{CpuRefreshKind, System};
 use tandem_proto::engine::{Load, Speculation};
+use tandem_proto::v1::SettingsSource;
+
+use super::tuning::Settings;
 
 /// From fastest to safest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Rung {
     Defaults,
@@ -51,25 +54,56 @@ impl Rung {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Choice {
     pub(super) rung: Rung,
+    /// Threads that compute; 0: as the configuration says.
+    #[serde(default)]
+    pub(super) threads: u32,
     /// Empty for the fastest.
     pub(super) reason: String,
+    #[serde(default)]
+    pub(super) source: Source,
+}
+
+/// Where a choice comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    #[default]
+    Configured,
+    Measured,
+    Fallback,
+}
+
+impl From<Source> for SettingsSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Configured => Self::Default,
+            Source::Measured => Self::Measured,
+            Source::Fallback => Self::Fallback,
+        }
+    }
 }
 
 impl Choice {
     /// Where to begin when nothing is remembered.
     pub(super) fn first(use_extra_bufts: bool) -> Self {
-        if use_extra_bufts {
-            Self { rung: Rung::Defaults, reason: String::new() }
+        let (rung, reason) = if use_extra_bufts {
+            (Rung::Defaults, "")
         } else {
-            let reason = "engine.use_extra_bufts is off in the configuration".to_owned();
-            Self { rung: Rung::NoExtraBufts, reason }
-        }
+            (Rung::NoExtraBufts, "engine.use_extra_bufts is off in the configuration")
+        };
+        Self { rung, threads: 0, reason: reason.to_owned(), source: Source::Configured }
+    }
+
+    /// What an engine is told.
+    pub(super) fn settings(&self) -> Settings {
+        Settings { rung: self.rung, threads: self.threads }
     }
 
     /// One rung down, because of `how` the engine died.
     pub(super) fn safer(&self, how: &str) -> Option<Self> {
         let rung = self.rung.safer()?;
-        Some(Self { rung, reason: format!("with {}, the engine was {how}", self.rung.describe()) })
+        let reason = format!("with {}, the engine was {how}", self.settings().describe());
+        Some(Self { rung, reason, source: Source::Fallback, ..*self })
     }
 
     /// As it is stored.
@@ -92,6 +126,24 @@ pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung) -> S
     let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}\n{first:?}", model.display());
     let digest = Sha256::digest(text);
     digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+/// Names what a tuning is valid for, given the key of the choice.
+pub(super) fn tuning_key(choice_key: &str) -> String {
+    format!("tuning {choice_key}")
+}
+
+/// How a model is loaded, but for the settings that are chosen.
+pub(super) fn request(config: &tandem_config::Engine, path: &Path, template: &str) -> Load {
+    Load {
+        path: path.to_string_lossy().into_owned(),
+        context_tokens: config.context_tokens,
+        sequences_max: config.sequences_max,
+        batch_tokens: config.batch_tokens,
+        threads: config.threads,
+        chat_template: template.to_owned(),
+        ..Load::default()
+    }
 }
 
 /// Largest default for the memory of kept prefixes, in bytes.

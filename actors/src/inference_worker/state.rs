@@ -17,7 +17,10 @@ use super::in_flight::{InFlight, Ticket};
 use super::process::{Exit, Process};
 use super::query::{Queries, Query};
 use super::recovery::{self, COOL_DOWN, Next, Stage};
-use super::settings::{Choice, allow_prefixes, allow_speculation, choice_key, cpu_name};
+use super::settings::{
+    Choice, allow_prefixes, allow_speculation, choice_key, cpu_name, request, tuning_key,
+};
+use super::tuning::Tuning;
 use super::{Arguments, Message, Phase, Report};
 use crate::supervisor::ledger::{Intensity, Ledger};
 use crate::{Error, TrackRequest};
@@ -164,7 +167,8 @@ impl State {
                 report.phase = Phase::Loading(progress.fraction, progress.stage);
             }),
             Some(from_engine::Message::Loaded(loaded)) => {
-                info!(model = self.model(), settings = self.choice.rung.describe(), "model loaded");
+                let settings = self.choice.settings().describe();
+                info!(model = self.model(), settings, "model loaded");
                 self.stage = Stage::Serving { productive: false };
                 self.arguments.node.started();
                 self.remember();
@@ -177,8 +181,9 @@ impl State {
             Some(from_engine::Message::LoadFailed(failed)) => self.on_load_failed(myself, failed),
             Some(from_engine::Message::Step(step)) => {
                 for sequence in step.sequences {
-                    if self.in_flight.on_step(sequence) {
+                    if let Some(completion) = self.in_flight.on_step(sequence) {
                         self.stage = Stage::Serving { productive: true };
+                        self.arguments.handle.performance().count(&completion);
                     }
                 }
                 self.show_queue();
@@ -243,40 +248,46 @@ impl State {
             // Without a store nothing is remembered, and the self test decides.
             let choice = store.engine_choice(&key).await.ok().flatten();
             let choice = choice.as_deref().and_then(Choice::decode);
-            let _ = myself.cast(Message::Remembered { life, key, choice });
+            let tuning = store.engine_choice(&tuning_key(&key)).await.ok().flatten();
+            let tuning = tuning.as_deref().and_then(Tuning::decode);
+            let _ = myself.cast(Message::Remembered { life, key, choice, tuning });
         });
     }
 
-    pub(super) fn on_remembered(&mut self, key: String, remembered: Option<Choice>) {
+    pub(super) fn on_remembered(
+        &mut self,
+        key: String,
+        remembered: Option<Choice>,
+        tuning: Option<Tuning>,
+    ) {
         self.choice_key = key;
         if let Some(choice) = remembered {
             self.choice = choice;
             self.proven = true;
         }
+        if let Some(tuning) = tuning {
+            if let Some(choice) = tuning.choice(&self.choice) {
+                self.choice = choice;
+                self.proven = true;
+            }
+            self.arguments.handle.performance().set_tuning(tuning);
+        }
         self.load();
     }
 
     fn load(&mut self) {
-        let config = &self.arguments.config;
-        let mut load = Load {
-            path: self.arguments.path.to_string_lossy().into_owned(),
-            context_tokens: config.context_tokens,
-            sequences_max: config.sequences_max,
-            batch_tokens: config.batch_tokens,
-            threads: config.threads,
-            self_test: !self.proven,
-            chat_template: self.arguments.template.clone(),
-            ..Load::default()
-        };
-        self.choice.rung.apply(&mut load);
+        let Arguments { config, path, template, .. } = &self.arguments;
+        let mut load = Load { self_test: !self.proven, ..request(config, path, template) };
+        self.choice.settings().apply(&mut load);
         let memory = self.arguments.monitor.current().memory_total_bytes;
         allow_speculation(&mut load, config);
         allow_prefixes(&mut load, config, &self.arguments.prefix_dir, memory);
         self.arguments.node.set_health(Health::Starting);
         let choice = self.choice.clone();
         self.report(|report| {
-            choice.rung.describe().clone_into(&mut report.settings);
+            report.settings = choice.settings().describe();
             report.settings_reason = choice.reason;
+            report.settings_source = choice.source.into();
         });
         self.send(to_engine::Message::Load(load));
     }

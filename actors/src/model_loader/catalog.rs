@@ -20,6 +20,8 @@ const SHIPPED: &str = include_str!("../../../models/catalog.toml");
 const USER_FILE: &str = "catalog.toml";
 const USER_FILE_BYTES_MAX: u64 = 1 << 20;
 const EXTENSION: &str = "gguf";
+/// Most engines that an entry may ask for, as in `models.engines`.
+const ENGINES_MAX: u32 = 16;
 /// Models that the error about an unknown one names, the most similar first.
 const KNOWN_MAX: usize = 10;
 
@@ -67,6 +69,9 @@ pub struct Entry {
     /// Name of a chat template in `engine.templates` that takes the place of the file's own.
     #[serde(default)]
     pub template: Option<String>,
+    /// Most engines that host it at a time, instead of `models.engines`.
+    #[serde(default)]
+    pub engines: Option<u32>,
     /// How its makers advise to sample.
     #[serde(default, rename = "sampling")]
     advice: Advice,
@@ -107,6 +112,9 @@ impl Entry {
         }
         if !plain(&self.file) {
             return Err(format!("file {:?} of {} must be a plain file name", self.file, self.id));
+        }
+        if self.engines.is_some_and(|engines| !(1..=ENGINES_MAX).contains(&engines)) {
+            return Err(format!("engines of {} must be 1 to {ENGINES_MAX}", self.id));
         }
         Ok(())
     }

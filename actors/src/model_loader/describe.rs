@@ -1,12 +1,33 @@
-//! A hosted model with its engine, as status shows it.
+//! A hosted model with its engines, as status shows it.
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tandem_proto::v1::{EngineStatus, Model, ModelState};
 
 use crate::inference_worker::{Phase, Worker};
 
-/// Describes a worker's model. Reads the memory of its process; blocking, but short.
-pub(super) fn of_worker(worker: &Worker) -> Model {
+/// Describes the models of workers, each once. Reads the memory of their processes; blocking, but
+/// short.
+pub(super) fn of_workers(workers: &[Worker]) -> Vec<Model> {
+    let mut models: Vec<Model> = Vec::new();
+    for model in workers.iter().map(of_worker) {
+        match models.iter_mut().find(|known| known.path == model.path) {
+            Some(known) => join(known, model),
+            None => models.push(model),
+        }
+    }
+    models
+}
+
+/// Adds another engine of the same model. A model is as well as the best of its engines.
+fn join(known: &mut Model, other: Model) {
+    if known.state() != ModelState::Loaded && other.state() == ModelState::Loaded {
+        known.state = other.state;
+        known.problem = other.problem;
+    }
+    known.other_engines.extend(other.engine);
+}
+
+fn of_worker(worker: &Worker) -> Model {
     let report = worker.watch().borrow().clone();
     let mut model = worker.facts().clone();
     model.set_state(match &report.phase {
@@ -30,6 +51,7 @@ pub(super) fn of_worker(worker: &Worker) -> Model {
         threads: loaded.threads,
         settings: report.settings,
         settings_reason: report.settings_reason,
+        settings_source: report.settings_source.into(),
         system_info: report.hello.map(|hello| hello.system_info).unwrap_or_default(),
     });
     model

@@ -1,9 +1,9 @@
-//! Whether a model fits in memory, and which idle ones would have to go.
+//! Whether a model fits in memory, and which idle engines would have to go.
 
-/// A model that is hosted and used by nobody at the moment.
+/// An engine that is used by nobody at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Idle {
-    pub(super) id: String,
+    pub(super) number: u64,
     pub(super) bytes: u64,
 }
 
@@ -13,12 +13,12 @@ pub(super) enum Room {
     /// It fits.
     Enough,
     /// It fits once these are gone.
-    AfterUnloading(Vec<String>),
+    AfterUnloading(Vec<u64>),
     /// It does not fit.
     TooLittle,
 }
 
-/// Looks for `needed` bytes, given what is `available` and the idle models, least recently
+/// Looks for `needed` bytes, given what is `available` and the idle engines, least recently
 /// used first. No more are given up than necessary.
 pub(super) fn find_room(needed: u64, available: u64, idle: &[Idle]) -> Room {
     let mut free = available;
@@ -27,7 +27,7 @@ pub(super) fn find_room(needed: u64, available: u64, idle: &[Idle]) -> Room {
     while free < needed {
         let Some(next) = candidates.next() else { return Room::TooLittle };
         free = free.saturating_add(next.bytes);
-        unload.push(next.id.clone());
+        unload.push(next.number);
     }
     if unload.is_empty() { Room::Enough } else { Room::AfterUnloading(unload) }
 }
@@ -36,8 +36,11 @@ pub(super) fn find_room(needed: u64, available: u64, idle: &[Idle]) -> Room {
 mod tests {
     use super::*;
 
+    const OLD: u64 = 1;
+    const NEW: u64 = 2;
+
     fn idle() -> Vec<Idle> {
-        [("old", 10), ("new", 30)].map(|(id, bytes)| Idle { id: id.to_owned(), bytes }).to_vec()
+        [(OLD, 10), (NEW, 30)].map(|(number, bytes)| Idle { number, bytes }).to_vec()
     }
 
     #[test]
@@ -47,9 +50,8 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_go_first_and_only_as_many_as_needed() {
-        assert_eq!(find_room(15, 5, &idle()), Room::AfterUnloading(vec!["old".to_owned()]));
-        let both = vec!["old".to_owned(), "new".to_owned()];
-        assert_eq!(find_room(16, 5, &idle()), Room::AfterUnloading(both));
+        assert_eq!(find_room(15, 5, &idle()), Room::AfterUnloading(vec![OLD]));
+        assert_eq!(find_room(16, 5, &idle()), Room::AfterUnloading(vec![OLD, NEW]));
     }
 
     #[test]

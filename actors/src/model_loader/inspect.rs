@@ -16,6 +16,8 @@ pub(crate) struct Inspected {
     pub(crate) sampling: Sampling,
     /// The chat template that the catalog names; empty when it names none.
     pub(crate) template: String,
+    /// Most engines that it may have.
+    pub(crate) engines_max: u32,
 }
 
 /// What it takes to look at models.
@@ -46,8 +48,9 @@ impl Inspector {
         let template = template
             .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?
             .unwrap_or_default();
+        let engines_max = entry.and_then(|entry| entry.engines).unwrap_or(self.models.engines);
         let model = self.describe(&located, Some(&header));
-        Ok(Inspected { located, model, sampling, template })
+        Ok(Inspected { located, model, sampling, template, engines_max })
     }
 
     /// Finds the file of a model by id or path.

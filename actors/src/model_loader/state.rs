@@ -1,7 +1,7 @@
 //! The loader's state and what each message does to it.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,12 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::catalog::Located;
+use super::hosted::Hosted;
 use super::hosting::{Idle, Room, find_room};
 use super::inspect::{Inspected, Inspector};
-use super::{Arguments, Message, describe};
+use super::pool::{Candidate, Homes, choose, wants_another};
+use super::tuning::Idleness;
+use super::{Arguments, Caller, Message, describe};
 use crate::inference_worker::{self, InferenceWorker, Phase, Worker};
 use crate::supervisor::ledger::Intensity;
 use crate::supervisor::{ChildSpec, Children, Verdict};
@@ -23,52 +26,25 @@ use crate::{Error, Result};
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(crate) struct State {
-    arguments: Arguments,
+    pub(super) arguments: Arguments,
     inspector: Arc<Inspector>,
-    hosted: Vec<Hosted>,
+    pub(super) hosted: Vec<Hosted>,
+    /// Number of the next worker.
+    next_number: u64,
+    homes: Homes,
+    /// Who wants to know when all engines of a file are gone.
+    unloads: Vec<(PathBuf, RpcReplyPort<Result<bool>>)>,
     children: Children,
     /// Models to be decided about once workers that are on their way out are gone, and their
     /// memory is measured to be free.
-    waiting: Vec<(Inspected, RpcReplyPort<Result<Worker>>)>,
+    waiting: Vec<(Inspected, Caller)>,
     /// A worker ended a moment ago; its memory may not be measured to be free yet.
     settling: bool,
     /// Models whose engines were given up a moment ago, and until when they are not tried.
     cooling_down: HashMap<String, (Instant, Error)>,
-    tasks: JoinSet<()>,
-}
-
-struct Hosted {
-    worker: Worker,
-    /// Given to everyone who acquires the worker.
-    lease: Arc<()>,
-    path: PathBuf,
-    last_used: Instant,
-    /// Asked to stop.
-    stopping: bool,
-    /// Who wants to know when it is gone.
-    unloads: Vec<RpcReplyPort<Result<bool>>>,
-}
-
-impl Hosted {
-    /// Whether its end is only a matter of time.
-    fn is_leaving(&self) -> bool {
-        self.stopping || matches!(self.worker.watch().borrow().phase, Phase::Failed(_))
-    }
-
-    /// Whether it takes memory that it does not have yet.
-    fn is_loading(&self) -> bool {
-        self.worker.watch().borrow().phase != Phase::Ready
-    }
-
-    /// Whether nobody uses it or is about to.
-    fn is_idle(&self) -> bool {
-        self.worker.is_idle() && Arc::strong_count(&self.lease) == 1
-    }
-
-    fn hand_out(&mut self) -> Worker {
-        self.last_used = Instant::now();
-        self.worker.leased(&self.lease)
-    }
+    pub(super) idleness: Idleness,
+    pub(super) epoch: Instant,
+    pub(super) tasks: JoinSet<()>,
 }
 
 impl State {
@@ -80,29 +56,56 @@ impl State {
             arguments,
             inspector: Arc::new(inspector),
             hosted: Vec::new(),
+            next_number: 1,
+            homes: Homes::default(),
+            unloads: Vec::new(),
             waiting: Vec::new(),
             settling: false,
             cooling_down: HashMap::new(),
+            idleness: Idleness::default(),
+            epoch: Instant::now(),
             tasks: JoinSet::new(),
         }
     }
 
-    pub(super) fn acquire(
-        &mut self,
-        myself: &ActorRef<Message>,
-        id: &str,
-        reply: RpcReplyPort<Result<Worker>>,
-    ) {
+    pub(super) async fn acquire(&mut self, myself: &ActorRef<Message>, id: &str, caller: Caller) {
+        self.idleness.disturb();
         let id = self.or_default(id);
-        if let Some(hosted) = self.hosted_mut(|hosted| hosted.worker.model() == id) {
-            let _ = reply.send(Ok(hosted.hand_out()));
-            return;
-        }
+        let is_it = |hosted: &Hosted| hosted.worker.model() == id;
+        let Some(caller) = self.hand_out(myself, is_it, caller).await else { return };
         let myself = myself.clone();
         self.blocking(move |inspector| {
             let inspected = Box::new(inspector.inspect(&id));
-            let _ = myself.cast(Message::Inspected { inspected, reply });
+            let _ = myself.cast(Message::Inspected { inspected, caller });
         });
+    }
+
+    /// Gives the caller one of the workers that host the model. Gives the caller back when there is
+    /// none. Where all are busy and there may be more, one more is started for those to come.
+    async fn hand_out(
+        &mut self,
+        myself: &ActorRef<Message>,
+        is_it: impl Fn(&Hosted) -> bool,
+        caller: Caller,
+    ) -> Option<Caller> {
+        let pool = self.hosted.iter().filter(|hosted| !hosted.is_leaving() && is_it(hosted));
+        let candidates: Vec<Candidate> = pool.map(Hosted::candidate).collect();
+        let chosen = choose(&candidates, self.homes.of(&caller.conversation));
+        let hosted = self.hosted.iter_mut().find(|hosted| Some(hosted.number) == chosen);
+        let Some(hosted) = hosted else { return Some(caller) };
+        self.homes.settle(&caller.conversation, hosted.number);
+        let _ = caller.reply.send(Ok(hosted.hand_out()));
+        if !wants_another(&candidates, hosted.inspected.engines_max) {
+            return None;
+        }
+        let inspected = hosted.inspected.clone();
+        let needed = inspected.model.memory_estimate_bytes;
+        // Nobody is displaced for one more of the same.
+        if find_room(needed, self.available_bytes(), &[]) == Room::Enough {
+            info!(model = inspected.located.id, "all engines are busy, starting one more");
+            self.start_worker(myself, inspected).await;
+        }
+        None
     }
 
     /// Starts a worker for a model that was looked at, unless there is one by now.
@@ -110,41 +113,45 @@ impl State {
         &mut self,
         myself: &ActorRef<Message>,
         inspected: Result<Inspected>,
-        reply: RpcReplyPort<Result<Worker>>,
+        caller: Caller,
     ) {
         let inspected = match inspected {
             Ok(inspected) => inspected,
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return drop(caller.reply.send(Err(error))),
         };
-        if let Some(hosted) = self.hosted_mut(|hosted| hosted.path == inspected.located.path) {
-            let _ = reply.send(Ok(hosted.hand_out()));
-            return;
-        }
+        let path = &inspected.located.path;
+        let is_it = |hosted: &Hosted| hosted.inspected.located.path == *path;
+        let Some(caller) = self.hand_out(myself, is_it, caller).await else { return };
         let id = inspected.located.id.clone();
         if let Some(error) = self.cooling_down(&id) {
-            let _ = reply.send(Err(error));
+            let _ = caller.reply.send(Err(error));
             return;
         }
         if self.hosted.iter().any(Hosted::is_leaving) {
-            self.waiting.push((inspected, reply));
+            self.waiting.push((inspected, caller));
             return;
         }
         let needed = inspected.model.memory_estimate_bytes;
         let available = self.available_bytes();
         match find_room(needed, available, &self.idle()) {
             Room::AfterUnloading(_) | Room::TooLittle if self.settling => {
-                self.waiting.push((inspected, reply));
+                self.waiting.push((inspected, caller));
             }
             Room::Enough => {
-                let worker = self.start_worker(myself, inspected).await;
-                let _ = reply.send(Ok(worker));
+                let number = self.start_worker(myself, inspected).await;
+                self.homes.settle(&caller.conversation, number);
+                let hosted = self.hosted.iter_mut().find(|hosted| hosted.number == number);
+                let worker = hosted.map(Hosted::hand_out);
+                // It is gone when its actor could not be started.
+                let part = "the inference worker".to_owned();
+                let _ = caller.reply.send(worker.ok_or(Error::Restarting { part }));
             }
-            Room::AfterUnloading(ids) => {
-                for id in ids {
-                    info!(model = id, "unloading an idle model to make room");
-                    self.begin_stop(myself, &id);
+            Room::AfterUnloading(numbers) => {
+                for number in numbers {
+                    info!(number, "unloading an idle engine to make room");
+                    self.begin_stop(myself, number);
                 }
-                self.waiting.push((inspected, reply));
+                self.waiting.push((inspected, caller));
             }
             Room::TooLittle => {
                 let error = Error::ModelTooLarge {
@@ -152,20 +159,22 @@ impl State {
                     needed_mib: needed >> 20,
                     available_mib: available >> 20,
                 };
-                let _ = reply.send(Err(error));
+                let _ = caller.reply.send(Err(error));
             }
         }
     }
 
-    async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> Worker {
-        let Inspected { located, model, sampling, template } = inspected;
-        let worker = Worker::new(model, sampling);
-        let lease = Arc::new(());
-        let leased = worker.leased(&lease);
-        let name = child_name(&located.id);
+    /// Starts a worker and returns its number.
+    async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let Inspected { located, model, sampling, template, .. } = inspected.clone();
+        let performance = self.arguments.handle.performance(&model.path);
+        let worker = Worker::new(model, sampling, performance);
+        let name = self.child_name(&located.id);
         let arguments = inference_worker::Arguments {
             model: located.id,
-            path: located.path.clone(),
+            path: located.path,
             binary: self.arguments.binary.clone(),
             template,
             config: self.arguments.engine.clone(),
@@ -176,25 +185,34 @@ impl State {
             node: self.arguments.node.child(&name),
         };
         self.hosted.push(Hosted {
+            number,
+            name: name.clone(),
             worker,
-            lease,
-            path: located.path,
+            inspected,
+            lease: Arc::new(()),
             last_used: Instant::now(),
             stopping: false,
-            unloads: Vec::new(),
         });
         self.publish();
         let spec = ChildSpec::new(name, InferenceWorker, arguments);
         let verdict = self.children.start(spec, myself.get_cell()).await;
         self.carry_out(myself, verdict);
-        leased
+        number
+    }
+
+    /// A name for one more worker of a model; the first one has no number in it.
+    fn child_name(&self, id: &str) -> String {
+        let is_free = |name: &String| self.hosted.iter().all(|hosted| hosted.name != *name);
+        let others = (2_usize..).map(|ordinal| format!("inference_worker {id} #{ordinal}"));
+        let mut names = std::iter::once(format!("inference_worker {id}")).chain(others);
+        names.find(is_free).unwrap_or_default()
     }
 
     pub(super) fn list(&mut self, reply: RpcReplyPort<Vec<Model>>) {
-        let workers: Vec<_> = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
+        let workers = self.workers();
         self.blocking(move |inspector| {
             let mut models = inspector.list();
-            for hosted in workers.iter().map(describe::of_worker) {
+            for hosted in describe::of_workers(&workers) {
                 match models.iter_mut().find(|model| model.id == hosted.id) {
                     Some(model) => *model = hosted,
                     None => models.push(hosted),
@@ -212,11 +230,11 @@ impl State {
 
     pub(super) fn info(&mut self, id: &str, reply: RpcReplyPort<Result<Model>>) {
         let id = self.or_default(id);
-        let workers: Vec<_> = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
+        let mut workers = self.workers();
         self.blocking(move |inspector| {
             let model = inspector.info(&id).map(|model| {
-                let hosted = workers.iter().find(|worker| worker.facts().path == model.path);
-                hosted.map_or(model, describe::of_worker)
+                workers.retain(|worker| worker.facts().path == model.path);
+                describe::of_workers(&workers).pop().unwrap_or(model)
             });
             let _ = reply.send(model);
         });
@@ -230,8 +248,8 @@ impl State {
     ) {
         let (id, myself) = (self.or_default(id), myself.clone());
         let hosted = self.hosted.iter().find(|hosted| hosted.worker.model() == id);
-        if let Some(path) = hosted.map(|hosted| hosted.path.clone()) {
-            return self.unload_file(&myself, &path, reply);
+        if let Some(path) = hosted.map(|hosted| hosted.inspected.located.path.clone()) {
+            return self.unload_file(&myself, path, reply);
         }
         self.blocking(move |inspector| match inspector.locate(&id) {
             Ok(Located { path, .. }) => {
@@ -242,19 +260,22 @@ impl State {
         });
     }
 
-    /// Stops the worker of this file, and replies when its memory is back.
+    /// Stops the workers of this file, and replies when their memory is back.
     pub(super) fn unload_file(
         &mut self,
         myself: &ActorRef<Message>,
-        path: &Path,
+        path: PathBuf,
         reply: RpcReplyPort<Result<bool>>,
     ) {
-        let Some(hosted) = self.hosted.iter_mut().find(|hosted| hosted.path == path) else {
+        let pool = self.hosted.iter().filter(|hosted| hosted.inspected.located.path == path);
+        let numbers: Vec<u64> = pool.map(|hosted| hosted.number).collect();
+        if numbers.is_empty() {
             return drop(reply.send(Ok(false)));
-        };
-        hosted.unloads.push(reply);
-        let id = hosted.worker.model().to_owned();
-        self.begin_stop(myself, &id);
+        }
+        self.unloads.push((path, reply));
+        for number in numbers {
+            self.begin_stop(myself, number);
+        }
     }
 
     /// Stops the workers that nobody has used for `models.keep_alive`.
@@ -266,12 +287,12 @@ impl State {
             if !hosted.is_idle() || hosted.is_loading() {
                 hosted.last_used = Instant::now();
             } else if keep_alive > Duration::ZERO && hosted.last_used.elapsed() > keep_alive {
-                expired.push(hosted.worker.model().to_owned());
+                info!(model = hosted.worker.model(), "unloading an engine, as nobody uses it");
+                expired.push(hosted.number);
             }
         }
-        for id in expired {
-            info!(model = id, "unloading, as nobody uses it");
-            self.begin_stop(myself, &id);
+        for number in expired {
+            self.begin_stop(myself, number);
         }
     }
 
@@ -288,9 +309,9 @@ impl State {
     }
 
     fn decide_again(&mut self, myself: &ActorRef<Message>) {
-        for (inspected, reply) in std::mem::take(&mut self.waiting) {
+        for (inspected, caller) in std::mem::take(&mut self.waiting) {
             let inspected = Box::new(Ok(inspected));
-            let _ = myself.cast(Message::Inspected { inspected, reply });
+            let _ = myself.cast(Message::Inspected { inspected, caller });
         }
     }
 
@@ -337,11 +358,15 @@ impl State {
     }
 
     fn forget(&mut self, name: &str) {
-        let is_it = |hosted: &Hosted| child_name(hosted.worker.model()) == name;
+        let is_it = |hosted: &Hosted| hosted.name == name;
         let Some(index) = self.hosted.iter().position(is_it) else { return };
-        let Hosted { worker, unloads, .. } = self.hosted.remove(index);
+        let Hosted { number, worker, .. } = self.hosted.remove(index);
+        self.homes.leave(number);
         self.publish();
-        for reply in unloads {
+        let is_gone = |(path, _): &mut (PathBuf, _)| {
+            self.hosted.iter().all(|hosted| hosted.inspected.located.path != *path)
+        };
+        for (_, reply) in self.unloads.extract_if(.., is_gone) {
             let _ = reply.send(Ok(true));
         }
         let phase = worker.watch().borrow().phase.clone();
@@ -358,18 +383,18 @@ impl State {
         self.cooling_down.get(id).map(|(_, error)| error.clone())
     }
 
-    fn begin_stop(&mut self, myself: &ActorRef<Message>, id: &str) {
+    fn begin_stop(&mut self, myself: &ActorRef<Message>, number: u64) {
         // Also one between two lives, which takes no requests.
-        let is_it = |hosted: &&mut Hosted| !hosted.stopping && hosted.worker.model() == id;
+        let is_it = |hosted: &&mut Hosted| !hosted.stopping && hosted.number == number;
         if let Some(hosted) = self.hosted.iter_mut().find(is_it) {
             hosted.stopping = true;
-            let verdict = self.children.stop(&child_name(id));
+            let verdict = self.children.stop(&hosted.name);
             self.carry_out(myself, verdict);
         }
     }
 
     /// Memory that another model may take.
-    fn available_bytes(&self) -> u64 {
+    pub(super) fn available_bytes(&self) -> u64 {
         let promised: u64 = self
             .hosted
             .iter()
@@ -380,38 +405,32 @@ impl State {
         available.saturating_sub(self.arguments.memory_reserve_bytes).saturating_sub(promised)
     }
 
-    /// Models that could be given up, least recently used first.
+    /// Engines that could be given up, least recently used first.
     fn idle(&self) -> Vec<Idle> {
         let mut idle: Vec<_> =
             self.hosted.iter().filter(|hosted| hosted.is_idle() && !hosted.is_loading()).collect();
         idle.sort_by_key(|hosted| hosted.last_used);
         let describe = |hosted: &Hosted| Idle {
-            id: hosted.worker.model().to_owned(),
+            number: hosted.number,
             bytes: hosted.worker.facts().memory_estimate_bytes,
         };
         idle.into_iter().map(describe).collect()
     }
 
-    /// A worker that takes requests.
-    fn hosted_mut(&mut self, is_it: impl Fn(&Hosted) -> bool) -> Option<&mut Hosted> {
-        self.hosted.iter_mut().find(|hosted| !hosted.is_leaving() && is_it(hosted))
-    }
-
-    fn or_default(&self, id: &str) -> String {
+    pub(super) fn or_default(&self, id: &str) -> String {
         if id.is_empty() { self.arguments.models.default.clone() } else { id.to_owned() }
     }
 
-    fn publish(&self) {
-        let workers = self.hosted.iter().map(|hosted| hosted.worker.clone()).collect();
-        self.arguments.handle.publish_hosted(workers);
+    fn workers(&self) -> Vec<Worker> {
+        self.hosted.iter().map(|hosted| hosted.worker.clone()).collect()
     }
 
-    fn blocking(&mut self, work: impl FnOnce(&Inspector) + Send + 'static) {
+    fn publish(&self) {
+        self.arguments.handle.publish_hosted(self.workers());
+    }
+
+    pub(super) fn blocking(&mut self, work: impl FnOnce(&Inspector) + Send + 'static) {
         let inspector = Arc::clone(&self.inspector);
         self.tasks.spawn_blocking(move || work(&inspector));
     }
-}
-
-fn child_name(id: &str) -> String {
-    format!("inference_worker {id}")
 }

@@ -111,7 +111,8 @@ async fn start_fast(
     services: &Services,
     turn: &ActorRef<Message>,
 ) -> Result<TrackEvents> {
-    let worker = services.loader.acquire(&question.model).await?;
+    let (model, conversation) = (&question.model, &question.conversation_id);
+    let worker = services.loader.acquire_for(model, conversation).await?;
     if worker.facts().embedding_dimensions > 0 {
         let problem = format!("model {:?} makes embeddings and generates no text", worker.model());
         return Err(Error::ModelUnsuitable { problem });

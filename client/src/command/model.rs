@@ -9,6 +9,7 @@ use tandem_client::{
     v1::{self, import_model_event::Event as ImportEvent, load_model_event::Event},
 };
 
+use super::tuning;
 use crate::{
     context::Context,
     failure::Failure,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Steps of the bar that shows how far a model is loaded.
-const BAR_STEPS: u16 = 1000;
+pub(super) const BAR_STEPS: u16 = 1000;
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -52,7 +53,17 @@ pub(crate) enum Model {
         #[arg(long, value_name = "NAME")]
         id: Option<String>,
     },
-    /// End a model's engine and give its memory back
+    /// Find the settings with which a model is fastest here, used from its next load on
+    Tune {
+        /// Id from `tandem model list`, or the path of a GGUF file
+        id: String,
+    },
+    /// Show how models run: settings and why, what was measured, speed of the answers so far
+    Stats {
+        /// Id from `tandem model list`, or the path of a GGUF file [default: all that are loaded]
+        id: Option<String>,
+    },
+    /// End a model's engines and give their memory back
     Unload {
         /// Id from `tandem model list`, or the path of a GGUF file
         id: String,
@@ -78,6 +89,8 @@ impl Model {
             Self::Info { id } => Self::Info { id: model_path::resolve(id)? },
             Self::Load { id } => Self::Load { id: model_path::resolve(id)? },
             Self::Import { path, id } => Self::Import { path: model_path::folder(&path)?, id },
+            Self::Tune { id } => Self::Tune { id: model_path::resolve(id)? },
+            Self::Stats { id } => Self::Stats { id: id.map(model_path::resolve).transpose()? },
             Self::Unload { id } => Self::Unload { id: model_path::resolve(id)? },
         })
     }
@@ -110,6 +123,8 @@ impl Model {
                     format!("imported {} ({})\n", model.id, report::size(model.size_bytes))
                 })
             }
+            Self::Tune { id } => tuning::tune(terminal, &client, id).await,
+            Self::Stats { id } => tuning::stats(terminal, &client, id.unwrap_or_default()).await,
             Self::Unload { id } => {
                 let request = v1::UnloadModelRequest { id: id.clone() };
                 let unloaded = client.models().unload(request).await?.into_inner().unloaded;
@@ -176,6 +191,6 @@ async fn import(
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bar")]
-fn steps(fraction: f32) -> u64 {
+pub(super) fn steps(fraction: f32) -> u64 {
     (fraction.clamp(0.0, 1.0) * f32::from(BAR_STEPS)) as u64
 }

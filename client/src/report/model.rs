@@ -27,9 +27,11 @@ pub(crate) struct Model {
     /// 0 for a model that generates text.
     pub(crate) embedding_dimensions: u32,
     pub(crate) engine: Option<Engine>,
+    /// Further engines of the same model.
+    pub(crate) other_engines: Vec<Engine>,
 }
 
-/// The engine process of a loaded model.
+/// An engine process of a loaded model.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Engine {
     pub(crate) pid: u32,
@@ -42,6 +44,7 @@ pub(crate) struct Engine {
     pub(crate) threads: u32,
     pub(crate) settings: String,
     pub(crate) settings_reason: Option<String>,
+    pub(crate) settings_source: Option<String>,
     pub(crate) system_info: Option<String>,
 }
 
@@ -63,13 +66,17 @@ impl From<v1::Model> for Model {
             is_default: model.is_default,
             embedding_dimensions: model.embedding_dimensions,
             engine: model.engine.map(Engine::from),
+            other_engines: model.other_engines.into_iter().map(Engine::from).collect(),
         }
     }
 }
 
 impl From<v1::EngineStatus> for Engine {
     fn from(engine: v1::EngineStatus) -> Self {
+        let source = engine.settings_source();
+        let known = source != v1::SettingsSource::Unspecified;
         Self {
+            settings_source: known.then(|| name(source.as_str_name(), "SETTINGS_SOURCE_")),
             pid: engine.pid,
             restarts: engine.restarts,
             memory_bytes: engine.memory_bytes,
@@ -129,6 +136,7 @@ impl Model {
         if let Some(engine) = &self.engine {
             facts.extend([
                 ("engine", engine.summary()),
+                ("engines", self.others()),
                 ("settings", engine.explained_settings()),
                 ("system", engine.system_info.clone().unwrap_or_default()),
             ]);
@@ -137,6 +145,12 @@ impl Model {
             let _ = writeln!(text, "{:<12}  {}", fact.0, fact.1);
             text
         })
+    }
+
+    /// What the further engines are doing, one after the other.
+    fn others(&self) -> String {
+        let others: Vec<_> = self.other_engines.iter().map(Engine::summary).collect();
+        if others.is_empty() { String::new() } else { format!("and {}", others.join("; and ")) }
     }
 }
 

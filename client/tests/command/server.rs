@@ -349,6 +349,7 @@ fn model(state: v1::ModelState) -> v1::Model {
 impl models_server::Models for Script {
     type LoadStream = Answers<v1::LoadModelEvent>;
     type ImportStream = Answers<v1::ImportModelEvent>;
+    type TuneStream = Answers<v1::TuneModelEvent>;
 
     async fn list(
         &self,
@@ -356,6 +357,20 @@ impl models_server::Models for Script {
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let models = vec![model(v1::ModelState::Available)];
         Ok(Response::new(v1::ListModelsResponse { models }))
+    }
+
+    async fn stats(
+        &self,
+        _: Request<v1::ModelStatsRequest>,
+    ) -> Result<Response<v1::ModelStatsResponse>, Status> {
+        Err(failure("MODEL_NOT_FOUND"))
+    }
+
+    async fn tune(
+        &self,
+        _: Request<v1::TuneModelRequest>,
+    ) -> Result<Response<Self::TuneStream>, Status> {
+        Err(failure("MODEL_NOT_FOUND"))
     }
 
     async fn info(&self, _: Request<v1::ModelInfoRequest>) -> Result<Response<v1::Model>, Status> {

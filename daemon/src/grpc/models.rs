@@ -11,19 +11,20 @@ use tandem_proto::v1::models_server::Models;
 use tandem_proto::v1::{
     ImportModelEvent, ImportModelProgress, ImportModelRequest, ListModelsRequest,
     ListModelsResponse, LoadModelEvent, LoadModelProgress, LoadModelRequest, Model,
-    ModelInfoRequest, UnloadModelRequest, UnloadModelResponse, import_model_event,
-    load_model_event,
+    ModelInfoRequest, ModelStatsRequest, ModelStatsResponse, TuneModelEvent, TuneModelRequest,
+    UnloadModelRequest, UnloadModelResponse, import_model_event, load_model_event,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
-use super::{Daemon, status};
+use super::{Daemon, status, tuning};
 
 #[tonic::async_trait]
 impl Models for Daemon {
     type LoadStream = BoxStream<'static, Result<LoadModelEvent, Status>>;
     type ImportStream = BoxStream<'static, Result<ImportModelEvent, Status>>;
+    type TuneStream = BoxStream<'static, Result<TuneModelEvent, Status>>;
 
     async fn list(
         &self,
@@ -67,6 +68,23 @@ impl Models for Daemon {
         // Ends by itself when nobody receives its progress.
         let import = tokio::spawn(async move { loader.import(source, id, models, progress).await });
         Ok(Response::new(imported(received, import)))
+    }
+
+    async fn stats(
+        &self,
+        request: Request<ModelStatsRequest>,
+    ) -> Result<Response<ModelStatsResponse>, Status> {
+        let id = request.into_inner().id;
+        let models = self.tandem.loader.stats(&id).await.map_err(status::of)?;
+        Ok(Response::new(ModelStatsResponse { models }))
+    }
+
+    async fn tune(
+        &self,
+        request: Request<TuneModelRequest>,
+    ) -> Result<Response<Self::TuneStream>, Status> {
+        let id = request.into_inner().id;
+        Ok(Response::new(tuning::events(self.tandem.loader.clone(), id)))
     }
 }
 

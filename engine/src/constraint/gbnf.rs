@@ -181,8 +181,7 @@ impl Parser<'_> {
 
     fn sequence(&mut self) -> Result<Node, GbnfError> {
         let mut parts = Vec::new();
-        loop {
-            let Some(&letter) = self.rest.peek() else { break };
+        while let Some(&letter) = self.rest.peek() {
             let part = match letter {
                 '"' => self.text()?,
                 '[' => self.class()?,

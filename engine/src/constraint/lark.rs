@@ -33,7 +33,9 @@ fn regular(grammar: &Grammar) -> Vec<bool> {
         .iter()
         .map(|(_, body)| {
             let mut mentioned = Vec::new();
-            body.iter().for_each(|body| mentions(body, &mut mentioned));
+            if let Some(body) = body {
+                mentions(body, &mut mentioned);
+            }
             mentioned
         })
         .collect();
@@ -70,7 +72,9 @@ fn mentions(node: &Node, rules: &mut Vec<usize>) {
         Node::Text(_) | Node::Class { .. } => {}
         Node::Rule(number) => rules.push(*number),
         Node::Sequence(parts) | Node::Choice(parts) => {
-            parts.iter().for_each(|part| mentions(part, rules));
+            for part in parts {
+                mentions(part, rules);
+            }
         }
         Node::Repeat(inner, ..) => mentions(inner, rules),
     }

@@ -1,5 +1,10 @@
 //! Constraints over a vocabulary of single bytes.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    reason = "tests"
+)]
 
 use super::*;
 use crate::vocabulary::Vocabulary;
@@ -307,8 +312,8 @@ fn hostile_grammars_are_refused_or_followed_without_harm() {
     let compiler = Compiler::new(&Bytes).unwrap();
     let follow = move || {
         for sampling in hostile() {
-            let compiled = Wanted::new(&sampling).and_then(|w| w.unwrap().compile(&compiler));
-            let Ok(mut constraint) = compiled else { continue };
+            let result = Wanted::new(&sampling).and_then(|w| w.unwrap().compile(&compiler));
+            let Ok(mut constraint) = result else { continue };
             for _ in 0..50 {
                 let Ok(Some(words)) = constraint.allowed() else { break };
                 let word = words.iter().position(|&word| word != 0).unwrap();

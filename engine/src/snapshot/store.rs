@@ -150,11 +150,11 @@ impl Disk {
     fn open(path: &Path, key: Key, budget: u64) -> std::io::Result<Self> {
         let folder = Arc::new(Folder::open(path, key, budget)?);
         let (writes, waiting) = sync_channel(WRITES_WAITING_MAX);
-        let writing = Arc::clone(&folder);
-        let writer = thread::Builder::new()
+        let target = Arc::clone(&folder);
+        let thread = thread::Builder::new()
             .name("snapshots".to_owned())
-            .spawn(move || write_all(&writing, &waiting))?;
-        Ok(Self { folder, writes: Some(writes), writer: Some(writer) })
+            .spawn(move || write_all(&target, &waiting))?;
+        Ok(Self { folder, writes: Some(writes), writer: Some(thread) })
     }
 
     /// Has a claimed snapshot written, unless too many wait.

@@ -10,7 +10,7 @@ use crate::harness::{Answer, Engine, chat, greedy, load_request, raw, seeded};
 fn engine(speculation: Speculation) -> Engine {
     let mut engine = Engine::start();
     let load = Load {
-        context_tokens: 256,
+        context_tokens: 8192,
         // Several engines run side by side.
         threads: 1,
         self_test: false,

@@ -1,6 +1,6 @@
 //! Measures tandem against llama.cpp's own server and prints a table.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure tandem against llama-server: both do the same work, in turn, each alone on the machine.
 ///
-/// The programs of tandem are those in $TANDEM_BIN_DIR, else those beside this one.
+/// The programs of tandem are those in `$TANDEM_BIN_DIR`, else those beside this one.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The GGUF file for both.
@@ -67,8 +67,8 @@ async fn main() -> ExitCode {
 async fn measure(arguments: Arguments) -> Result<()> {
     ensure!(arguments.repeats > 0, "--repeats 0 measures nothing; give 1 or more");
     let plan = Plan {
-        model: existing(arguments.model.unwrap_or_default())?,
-        llama_server: existing(arguments.llama_server.unwrap_or_default())?,
+        model: existing(&arguments.model.unwrap_or_default())?,
+        llama_server: existing(&arguments.llama_server.unwrap_or_default())?,
         workloads: arguments.workloads,
         repeats: arguments.repeats,
         scale: if arguments.quick { Scale::Quick } else { Scale::Full },
@@ -97,7 +97,7 @@ async fn measure(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-fn existing(path: PathBuf) -> Result<PathBuf> {
+fn existing(path: &Path) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("{} is not there", path.display()))
 }
 

@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use tandem_tests::bench::say;
 use tandem_tests::gguf::{Shape, write_model};
 
-/// Write a llama model with random weights in Q4_0. It answers nonsense, as fast as a real one.
+/// Write a llama model with random weights in `Q4_0`. It answers nonsense, as fast as a real one.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How large it is.

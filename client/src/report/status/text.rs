@@ -35,6 +35,9 @@ impl Status {
             let summary =
                 engine.map(|engine| format!(" · {}", engine.summary())).unwrap_or_default();
             let _ = writeln!(text, "  {}  {}{summary}", model.id, model.state);
+            for engine in &model.other_engines {
+                let _ = writeln!(text, "    and {}", engine.summary());
+            }
             if let Some(engine) = engine {
                 let _ = writeln!(text, "    settings: {}", engine.explained_settings());
             }

@@ -65,6 +65,8 @@ fn number(count: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn about(seconds: Option<f64>, expected: f64) -> bool {
@@ -74,7 +76,9 @@ mod tests {
     fn measured(times: &[(usize, f64)]) -> Rows {
         let mut rows = Rows::default();
         for _ in 0..60 {
-            times.iter().for_each(|&(count, seconds)| rows.record(count, seconds, 0.001));
+            for &(count, seconds) in times {
+                rows.record(count, seconds, 0.001);
+            }
         }
         rows
     }

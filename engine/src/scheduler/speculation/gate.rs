@@ -62,6 +62,8 @@ fn count(number: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     /// Two cores that compute as long as they read: almost linear.

@@ -86,6 +86,8 @@ fn three_before(tokens: &[u32], at: usize) -> Option<[u32; REPEATED_MIN]> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn tokens(text: &str) -> Vec<u32> {

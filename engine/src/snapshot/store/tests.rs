@@ -16,6 +16,7 @@ fn prefix(first: u32) -> (Vec<u32>, Vec<u32>) {
     (prefix, prompt)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what the store wants")]
 fn state() -> Option<Vec<u8>> {
     Some(vec![3; STATE_BYTES])
 }

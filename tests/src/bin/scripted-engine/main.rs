@@ -12,7 +12,8 @@ use std::sync::mpsc::Receiver;
 
 use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{
-    Hello, LoadFailed, LoadFailure, LoadProgress, Loaded, from_engine::Message as Outgoing,
+    Hello, LoadFailed, LoadFailure, LoadProgress, Loaded, Measured,
+    from_engine::Message as Outgoing,
 };
 use tandem_tests::script::{self, Life, Script};
 
@@ -60,6 +61,11 @@ fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life)
         context_tokens: load.context_tokens,
         sequences_max: load.sequences_max,
         threads: 1,
+        measured: load.measure.then(|| Measured {
+            prefill_us_128: life.measured.0,
+            decode_us_1: life.measured.1,
+            ..Measured::default()
+        }),
         ..Loaded::default()
     }));
 }

@@ -1,0 +1,227 @@
+//! How models run, and what was measured about them.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use tandem_client::v1;
+
+use super::{filled, model::Model, table};
+
+/// Models and how they run.
+#[derive(Debug, Serialize)]
+pub(crate) struct List {
+    pub(crate) models: Vec<Stats>,
+}
+
+/// How one model runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats {
+    model: Model,
+    answers: Answers,
+    /// Nothing was measured, or not since the daemon started.
+    tuning: Option<Tuning>,
+}
+
+/// All answers of a model since the daemon started.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answers {
+    count: u64,
+    prompt_tokens: u64,
+    cached_tokens: u64,
+    completion_tokens: u64,
+    prefill_tokens_per_second: f64,
+    decode_tokens_per_second: f64,
+}
+
+/// What was measured with each of the settings that were tried.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tuning {
+    trials: Vec<Trial>,
+}
+
+#[derive(Debug, Serialize)]
+struct Trial {
+    settings: String,
+    prefill_us_128: u64,
+    decode_us_1: u64,
+    decode_us_4: u64,
+    decode_us_16: u64,
+    problem: Option<String>,
+    chosen: bool,
+}
+
+impl From<v1::ModelStats> for Stats {
+    fn from(stats: v1::ModelStats) -> Self {
+        let answers = stats.answers.unwrap_or_default();
+        Self {
+            model: stats.model.unwrap_or_default().into(),
+            answers: Answers {
+                count: answers.answers,
+                prompt_tokens: answers.prompt_tokens,
+                cached_tokens: answers.cached_tokens,
+                completion_tokens: answers.completion_tokens,
+                prefill_tokens_per_second: answers.prefill_tokens_per_second,
+                decode_tokens_per_second: answers.decode_tokens_per_second,
+            },
+            tuning: stats.tuning.map(Tuning::from),
+        }
+    }
+}
+
+impl From<v1::Tuning> for Tuning {
+    fn from(tuning: v1::Tuning) -> Self {
+        let trial = |trial: v1::TuningTrial| Trial {
+            settings: trial.settings,
+            prefill_us_128: trial.prefill_us_128,
+            decode_us_1: trial.decode_us_1,
+            decode_us_4: trial.decode_us_4,
+            decode_us_16: trial.decode_us_16,
+            problem: filled(trial.problem),
+            chosen: trial.chosen,
+        };
+        Self { trials: tuning.trials.into_iter().map(trial).collect() }
+    }
+}
+
+impl List {
+    /// One model below the other.
+    pub(crate) fn text(&self) -> String {
+        if self.models.is_empty() {
+            return "no model is loaded; name one, or ask something first\n".into();
+        }
+        let texts: Vec<_> = self.models.iter().map(Stats::text).collect();
+        texts.join("\n")
+    }
+}
+
+impl Stats {
+    fn text(&self) -> String {
+        let Model { id, state, engine, other_engines, .. } = &self.model;
+        let mut text = format!("{id}  {state}\n");
+        for engine in engine.iter().chain(other_engines) {
+            let _ = writeln!(text, "  engine    {}", engine.summary());
+            let source = engine.settings_source.as_deref().map(|source| format!("{source}: "));
+            let source = source.unwrap_or_default();
+            let _ = writeln!(text, "  settings  {source}{}", engine.explained_settings());
+        }
+        text += &self.answers.text();
+        match &self.tuning {
+            Some(tuning) => {
+                for line in tuning.text().lines() {
+                    let _ = writeln!(text, "  {line}");
+                }
+            }
+            None => text += "  not measured on this machine; see `tandem model tune`\n",
+        }
+        text
+    }
+}
+
+impl Answers {
+    fn text(&self) -> String {
+        if self.count == 0 {
+            return "  answers   none since the daemon started\n".into();
+        }
+        format!(
+            "  answers   {} · read {:.0} tokens/s · wrote {:.1} tokens/s · {} % of {} prompt tokens \
+             were cached\n",
+            self.count,
+            self.prefill_tokens_per_second,
+            self.decode_tokens_per_second,
+            self.cached_tokens * 100 / self.prompt_tokens.max(1),
+            self.prompt_tokens,
+        )
+    }
+}
+
+impl Tuning {
+    /// A row for each of the settings; the ones that are used from the next load on have a star.
+    pub(crate) fn text(&self) -> String {
+        let rows: Vec<_> = self.trials.iter().map(Trial::row).collect();
+        table(["MEASURED", "PREFILL 128", "DECODE 1", "DECODE 4", "DECODE 16"], &rows)
+    }
+}
+
+impl Trial {
+    fn row(&self) -> [String; 5] {
+        let star = if self.chosen { " *" } else { "" };
+        let settings = format!("{}{star}", self.settings);
+        if let Some(problem) = &self.problem {
+            let problem = problem.lines().next().unwrap_or_default().to_owned();
+            return [settings, problem, String::new(), String::new(), String::new()];
+        }
+        let prefill = rate(128, self.prefill_us_128);
+        let decode = [(1, self.decode_us_1), (4, self.decode_us_4), (16, self.decode_us_16)];
+        let [one, four, sixteen] = decode.map(|(tokens, time)| rate(tokens, time));
+        [settings, prefill, one, four, sixteen]
+    }
+}
+
+/// Tokens per second for a person; a dash when that was not measured.
+#[allow(clippy::cast_precision_loss, reason = "shown without digits")]
+fn rate(tokens: u32, microseconds: u64) -> String {
+    if microseconds == 0 {
+        return "-".into();
+    }
+    format!("{:.0} tokens/s", f64::from(tokens) * 1e6 / microseconds as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuning() -> v1::Tuning {
+        let measured = v1::TuningTrial {
+            settings: "defaults".into(),
+            prefill_us_128: 128_000,
+            decode_us_1: 10_000,
+            decode_us_4: 20_000,
+            chosen: true,
+            ..Default::default()
+        };
+        let died = v1::TuningTrial {
+            settings: "use_extra_bufts=false".into(),
+            problem: "killed by SIGILL\nand so on".into(),
+            ..Default::default()
+        };
+        v1::Tuning { trials: vec![measured, died] }
+    }
+
+    #[test]
+    fn measured_settings_are_shown_as_speeds_and_others_with_their_problem() {
+        let text = Tuning::from(tuning()).text();
+        let lines: Vec<_> = text.lines().collect();
+        let chosen = "defaults *             1000 tokens/s     100 tokens/s  200 tokens/s  -";
+        assert_eq!(lines[1], chosen, "{text}");
+        assert_eq!(lines[2], "use_extra_bufts=false  killed by SIGILL", "{text}");
+    }
+
+    #[test]
+    fn stats_say_which_settings_are_in_use_and_why() {
+        let engine = v1::EngineStatus {
+            settings: "defaults".into(),
+            settings_reason: "it is the fastest".into(),
+            settings_source: v1::SettingsSource::Measured.into(),
+            ..Default::default()
+        };
+        let model = v1::Model { id: "small".into(), engine: Some(engine), ..Default::default() };
+        let answers = v1::AnswerTotals {
+            answers: 2,
+            prompt_tokens: 200,
+            cached_tokens: 50,
+            prefill_tokens_per_second: 300.0,
+            decode_tokens_per_second: 60.25,
+            ..Default::default()
+        };
+        let stats =
+            v1::ModelStats { model: Some(model), answers: Some(answers), tuning: Some(tuning()) };
+        let text = List { models: vec![stats.into()] }.text();
+        for part in [
+            "settings  measured: defaults (because it is the fastest)",
+            "read 300 tokens/s · wrote 60.2 tokens/s · 25 % of 200 prompt tokens",
+            "defaults *",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
