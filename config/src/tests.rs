@@ -156,7 +156,7 @@ fn a_value_of_the_wrong_type_or_range_is_refused_with_what_is_allowed() {
             "engine.prefix_memory_mib = -1",
             "= -1 is not allowed; write a whole number from 0 to 1048576",
         ),
-        ("engine.speculation = 'on'", "= \"on\" is not allowed; write \"auto\" or \"off\""),
+        ("engine.speculation = 'on'", "= \"on\" is not allowed; write one of \"auto\", \"off\""),
         ("engine.use_extra_bufts = 1", "= 1 is not allowed; write true or false"),
         ("daemon.prompt_bytes_max = '9GiB'", "write a size from 1KiB to 8MiB"),
         ("models.dir = 'models'", "= \"models\" is not allowed; write a path that begins with /"),

@@ -80,19 +80,14 @@ impl Contention {
         let free = free as u32;
         let fair = self.cores.div_ceil(2).min(self.threads);
         let threads = free.clamp(fair, self.threads);
-        let crowded = threads > free;
-        if threads < self.manner.threads || (crowded && threads <= self.manner.threads) {
-            self.calm = 0;
-            let patience = if crowded { Patience::Sleep } else { Patience::Spin };
-            return Manner { threads, patience };
+        let patience = if threads > free { Patience::Sleep } else { Patience::Spin };
+        let wakes = patience == Patience::Spin && self.manner.patience == Patience::Sleep;
+        let calmer = threads > self.manner.threads || (threads == self.manner.threads && wakes);
+        self.calm = if calmer { self.calm + 1 } else { 0 };
+        if calmer && self.calm < CALM_LOOKS {
+            return self.manner;
         }
-        self.calm = self.calm.saturating_add(1);
-        let changed = threads > self.manner.threads || self.manner.patience == Patience::Sleep;
-        if changed && self.calm >= CALM_LOOKS {
-            let patience = if crowded { Patience::Sleep } else { Patience::Spin };
-            return Manner { threads, patience };
-        }
-        self.manner
+        Manner { threads, patience }
     }
 }
 
@@ -185,8 +180,8 @@ mod tests {
         let mut contention = watch(8, 8);
         assert_eq!(judge(&mut contention, 6.0), (4, Patience::Sleep));
         assert_eq!(judge(&mut contention, 7.0), (4, Patience::Sleep));
-        for _ in 0..CALM_LOOKS {
-            judge(&mut contention, 0.0);
+        for _ in 1..CALM_LOOKS {
+            assert_eq!(judge(&mut contention, 0.0), (4, Patience::Sleep));
         }
         assert_eq!(judge(&mut contention, 0.0), (8, Patience::Spin));
     }

@@ -220,9 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_guesses_unless_that_is_switched_off() {
+    fn an_engine_guesses_when_that_is_switched_on() {
         let mut load = Load::default();
         let mut config = tandem_config::Engine::default();
+        config.speculation = tandem_config::Speculation::Auto;
         allow_speculation(&mut load, &config);
         assert_eq!(load.speculation(), Speculation::Auto);
         config.speculation = tandem_config::Speculation::Off;

@@ -54,7 +54,10 @@ async fn many_commits_at_once_are_all_stored() {
         commit.unwrap();
     }
     assert_eq!(life.store.turns(&id).await.unwrap().len(), 100);
-    assert_eq!(life.store.accepted(), 0);
+    // The answer comes a moment before the place in the queue is given up.
+    while life.store.accepted() > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
