@@ -89,7 +89,8 @@ impl Rival {
             flags: flags.clone(),
             child: Mutex::new(child),
             port,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            // The server ends idle connections, sometimes just as one is used again.
+            http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?,
             log,
             started,
             ready: started,
