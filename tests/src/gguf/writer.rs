@@ -40,18 +40,18 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
-    /// Bytes of its data.
+    /// Bytes of its data. A file may claim more than there can be.
     pub(super) fn bytes(&self) -> u64 {
-        let elements: u64 = self.shape.iter().product();
+        let elements = self.shape.iter().fold(1_u64, |product, &n| product.saturating_mul(n));
         match self.kind {
-            Kind::F32 => elements * 4,
-            Kind::Q4_0 => elements / 32 * 18,
+            Kind::F32 => elements.saturating_mul(4),
+            Kind::Q4_0 => (elements / 32).saturating_mul(18),
         }
     }
 
     /// Bytes of its data and of the gap behind it.
     pub(super) fn padded_bytes(&self) -> u64 {
-        self.bytes().next_multiple_of(ALIGNMENT as u64)
+        self.bytes().checked_next_multiple_of(ALIGNMENT as u64).unwrap_or(u64::MAX)
     }
 }
 
