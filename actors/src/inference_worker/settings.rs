@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn an_engine_guesses_when_that_is_switched_on() {
         let mut load = Load::default();
-        let mut config = tandem_config::Engine::default();
-        config.speculation = tandem_config::Speculation::Auto;
+        let speculation = tandem_config::Speculation::Auto;
+        let mut config = tandem_config::Engine { speculation, ..tandem_config::Engine::default() };
         allow_speculation(&mut load, &config);
         assert_eq!(load.speculation(), Speculation::Auto);
         config.speculation = tandem_config::Speculation::Off;
