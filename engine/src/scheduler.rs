@@ -270,7 +270,6 @@ impl Scheduler {
 
     /// Ends a sequence whose tokens may be of use again.
     fn keep(&mut self, sequence: &Sequence) {
-        self.save_system_part(sequence);
         self.cache.close(&mut self.kv, sequence.slot(), sequence.seen());
     }
 

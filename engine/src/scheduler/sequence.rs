@@ -44,6 +44,7 @@ pub struct Sequence {
     /// Of the prompt, what is the same in every chat with these system messages.
     system: usize,
     looked_at: bool,
+    answers: bool,
     /// Tokens that mirostat has learned from, the prompt included.
     observed: usize,
     /// Tokens in the KV cache, from the first on.
@@ -99,6 +100,7 @@ impl Sequence {
             prompt: request.prompt.len(),
             system: request.system_tokens,
             looked_at: false,
+            answers: false,
             observed: request.prompt.len(),
             tokens: request.prompt,
             decoded: 0,
@@ -200,6 +202,12 @@ impl Sequence {
     /// KV cache.
     pub fn system_part(&self) -> Option<&[u32]> {
         self.seen().get(..self.system).filter(|part| !part.is_empty())
+    }
+
+    /// Whether the answer has begun since this was asked last.
+    pub fn has_just_answered(&mut self) -> bool {
+        let answers = self.first_token.is_some();
+        answers && !std::mem::replace(&mut self.answers, true)
     }
 
     /// Time since the request came in.

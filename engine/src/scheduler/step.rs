@@ -174,8 +174,15 @@ impl Scheduler {
                 Err(error) => self.fail(&sequence, &error),
             }
         }
-        self.running = going_on;
         self.report(steps);
+        // Behind the report, as a copy takes a moment; not at the end of the answer, as the engine
+        // may not live to see it.
+        for sequence in &mut going_on {
+            if sequence.has_just_answered() {
+                self.save_system_part(sequence);
+            }
+        }
+        self.running = going_on;
     }
 
     /// Goes on from what is in the cache after a step was aborted: llama.cpp splits a batch, and

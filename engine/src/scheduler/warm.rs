@@ -82,7 +82,7 @@ impl Scheduler {
         view.tokens.get(..found).filter(|_| worth).map(<[u32]>::to_vec)
     }
 
-    /// Saves the system part of a chat that has ended, unless it is saved already.
+    /// Saves the system part of a chat, unless it is saved already.
     pub(super) fn save_system_part(&mut self, sequence: &Sequence) {
         let Some(system) = sequence.system_part() else { return };
         let Some(mut copies) = self.kv.copies.take() else { return };

@@ -1,5 +1,7 @@
 //! What requests share in the KV cache, and how they make way for each other.
 
+use std::path::Path;
+
 use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{Generate, Load};
 use tandem_proto::v1::{ChatMessage, FinishReason, LogitBias, Role, Sampling};
@@ -150,4 +152,48 @@ fn others_in_a_step_that_is_aborted_lose_nothing() {
         let heartbeat = engine.idle();
         assert_eq!(heartbeat.cells_free + heartbeat.cells_retained, 4096);
     }
+}
+
+/// Files of saved prefixes that are whole.
+fn saved(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "prefix")).count()
+}
+
+#[test]
+fn the_system_part_of_a_chat_outlives_the_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = || Load {
+        prefix_folder: folder.path().to_string_lossy().into_owned(),
+        prefix_disk_bytes: 1 << 30,
+        prefix_memory_bytes: 1 << 30,
+        ..load_request()
+    };
+    let instruction = "You answer in one short sentence and never apologise. ".repeat(30);
+    let ask = |text: &str| {
+        let mut request = chat(text, greedy(12));
+        let system = ChatMessage { role: Role::System.into(), content: instruction.clone() };
+        request.messages.insert(0, system);
+        request
+    };
+    let mut engine = Engine::start();
+    engine.load(load()).unwrap();
+    engine.ask(ask("What is a river?"));
+    // The next one is a second away at most.
+    while saved(folder.path()) == 0 {
+        assert!(matches!(engine.receive(), Some(Message::Heartbeat(_))));
+    }
+    drop(engine);
+    let mut engine = Engine::start();
+    engine.load(load()).unwrap();
+    let warm = engine.ask(ask("Name one town."));
+    let usage = warm.usage();
+    assert!(usage.cached_tokens > 300, "{usage:?}");
+    assert!(usage.prompt_tokens - usage.cached_tokens < 20, "{usage:?}");
+    // An engine that takes over the same from a sequence in its cache says the same.
+    let mut other = Engine::loaded();
+    other.ask(ask("What is a river?"));
+    let shared = other.ask(ask("Name one town."));
+    assert_eq!(shared.usage().cached_tokens, usage.cached_tokens);
+    assert_eq!(warm.tokens, shared.tokens);
 }
