@@ -148,8 +148,10 @@ impl Handover {
         let early = announced.remove(&id);
         if !early {
             self.cancels.announce(id);
-            // Fails only when the scheduler is gone, and then the process ends.
-            let _ = self.commands.send(Command::Cancel(id));
+            if self.commands.send(Command::Cancel(id)).is_err() {
+                // An engine that embeds has no scheduler.
+                self.cancels.taken(id);
+            }
         }
         early
     }

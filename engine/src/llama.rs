@@ -11,6 +11,8 @@ mod context;
 mod embedding;
 #[cfg(test)]
 pub mod fixture;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod kernel;
 mod log;
 mod model;
 mod patience;

@@ -169,6 +169,8 @@ fn work(
     let embeds = engine.loaded.embeds;
     writer.send(Outgoing::Loaded(engine.loaded.clone()));
     if embeds {
+        // So that cancellations are not collected for a scheduler that there is not.
+        drop(commands);
         return embed(engine, handover, writer, jobs);
     }
     let (model, sequence_tokens) = (Arc::clone(&engine.model), engine.sequence_tokens);

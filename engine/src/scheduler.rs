@@ -24,6 +24,7 @@ mod step;
 mod warm;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,10 @@ pub const PREFIXES_KEPT: u32 = 32;
 
 /// Least time between heartbeats when steps are short.
 const BUSY_HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// Nodes of a graph between two looks at the clock from within it. The slowest node of a large
+/// model takes some milliseconds.
+const NODES_A_BEAT: u32 = 64;
 
 /// What the scheduler is told.
 #[derive(Debug)]
@@ -107,8 +112,12 @@ impl Scheduler {
         // A step of a large model on a busy machine takes longer than the daemon's patience, and
         // longer than a user's who has given up.
         let (beating, listening) = (Arc::clone(&heart), Arc::clone(&cancels));
+        let nodes = AtomicU32::new(0);
         context.set_pulse(Box::new(move || {
-            beating.beat(IDLE_HEARTBEAT);
+            // Asked after every node of a graph, while all threads wait.
+            if nodes.fetch_add(1, Ordering::Relaxed).is_multiple_of(NODES_A_BEAT) {
+                beating.beat(IDLE_HEARTBEAT);
+            }
             shares && listening.abort()
         }));
         Self {
@@ -209,12 +218,10 @@ impl Scheduler {
 
     /// Gives places to those who wait, strictly in order.
     fn admit(&mut self) {
-        while self.running.len() < self.places
-            && self.thaw()
-            && let Some(next) = self.queue.front()
-            && let Some((source, awaited)) = self.place_for(next)
-            && let Some(mut sequence) = self.queue.pop()
-        {
+        while self.running.len() < self.places && self.next_place().is_some() {
+            self.thaw();
+            let Some((source, awaited)) = self.next_place() else { return };
+            let Some(mut sequence) = self.queue.pop() else { return };
             let Some((slot, taken)) = self.cache.open(&mut self.kv, source) else {
                 // There are as many sequences as places.
                 self.queue.put_back(sequence);
@@ -227,9 +234,10 @@ impl Scheduler {
         }
     }
 
-    /// What `next` can take over and how much others will have computed for it, if there are cells
-    /// for the rest. Alone there always are.
-    fn place_for(&self, next: &Sequence) -> Option<(Option<Source>, usize)> {
+    /// What the next request can take over and how much others will have computed for it, if there
+    /// are cells for the rest. Alone there always are.
+    fn next_place(&self) -> Option<(Option<Source>, usize)> {
+        let next = self.queue.front()?;
         let others = if self.kv.context.shares() { self.views() } else { Vec::new() };
         let view = next.view();
         let source = self.source(&view, &others);

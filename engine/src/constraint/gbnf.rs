@@ -284,7 +284,13 @@ impl Parser<'_> {
     }
 
     fn repeated(&mut self, mut node: Node) -> Result<Node, GbnfError> {
+        // What is repeated is one level deeper, repeated or not by brackets.
+        let mut level = self.depth;
         loop {
+            if level > DEPTH_MAX {
+                return Err(GbnfError::Deep);
+            }
+            level += 1;
             self.space(self.depth > 0);
             let (least, most) = match self.rest.peek() {
                 Some('*') => (0, None),

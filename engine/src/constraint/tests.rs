@@ -271,6 +271,8 @@ fn hostile() -> Vec<Sampling> {
         })
         .collect();
     vec![
+        grammar(format!("root ::= \"a\"{}", "*".repeat(60_000))),
+        grammar(format!("root ::= (root | \"a\"){}", "{1,2}".repeat(10_000))),
         schema(format!(r#"{{"enum":[{}]}}"#, words.join(","))),
         schema(r##"{"$ref":"#"}"##.to_owned()),
         schema(r##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##.to_owned()),

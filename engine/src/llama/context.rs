@@ -246,7 +246,9 @@ impl Context {
     /// has all that tokens behind them need; if not, nothing is changed.
     pub fn share(&mut self, from: u32, to: u32, start: usize, length: usize) -> bool {
         // What the window has passed may be gone, but not what it shows from `length` on.
-        let needed = if self.window == 0 { 0 } else { length.saturating_sub(self.window) };
+        // What lies between what `to` has and what it gets must not.
+        let needed =
+            if self.window == 0 || start > 0 { start } else { length.saturating_sub(self.window) };
         let all = self
             .range(from)
             .is_some_and(|(first, last)| (first == 0 || first <= needed) && length <= last + 1);

@@ -50,7 +50,7 @@ pub enum RestoreError {
 impl Context {
     /// Bytes that [`Context::save_sequence`] returns; 0 for a sequence without tokens.
     pub fn saved_bytes(&self, sequence: u32) -> usize {
-        if self.sequence_tokens(sequence) == 0 {
+        if self.held(sequence) == 0 {
             return 0;
         }
         // SAFETY: the handle is live and has the sequence; only counts.
@@ -132,23 +132,10 @@ impl Context {
         if read != state.len() || state.is_empty() {
             return Err(RestoreError::Refused);
         }
-        match self.sequence_tokens(sequence) {
+        match u32::try_from(self.held(sequence)).unwrap_or(u32::MAX) {
             found if found == tokens => Ok(()),
             found => Err(RestoreError::WrongLength { expected: tokens, found }),
         }
-    }
-
-    /// Position behind the last token of a sequence; 0 when it is empty or unknown.
-    fn sequence_tokens(&self, sequence: u32) -> u32 {
-        if sequence >= self.sequences {
-            return 0;
-        }
-        // SAFETY: handle and its memory are live; an empty sequence gives -1.
-        let last = unsafe {
-            let memory = sys::llama_get_memory(self.handle.as_ptr());
-            sys::llama_memory_seq_pos_max(memory, sequence.cast_signed())
-        };
-        u32::try_from(last.saturating_add(1)).unwrap_or(0)
     }
 }
 

@@ -178,13 +178,17 @@ impl Team {
     }
 
     fn serve(&self, index: u32, mut seen: u32) {
+        let mut spin = SPIN_BETWEEN;
         loop {
-            self.start.pass(seen, SPIN_BETWEEN);
+            self.start.pass(seen, spin);
             seen = self.start.count();
             let size = seen & ((1 << SIZE_BITS) - 1);
             if index >= size {
+                // Its core was left to others.
+                spin = Duration::ZERO;
                 continue;
             }
+            spin = SPIN_BETWEEN;
             PLACE.set(Place { index, size, singles: 0 });
             // SAFETY: `run` stored a `Region` before it opened `start`, and stores the next one
             // only after this member has been at the last barrier.
@@ -217,7 +221,11 @@ fn alone(region: Region, data: *mut c_void) {
 /// `#pragma omp parallel num_threads(size)`; `size` is 0 where the pragma names none.
 #[unsafe(no_mangle)]
 extern "C" fn GOMP_parallel(region: Region, data: *mut c_void, size: c_uint, _flags: c_uint) {
-    TEAM.run(region, data, size.clamp(1, TEAM_MAX));
+    let size = match size {
+        0 => thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(1)),
+        size => size,
+    };
+    TEAM.run(region, data, size.min(TEAM_MAX));
 }
 
 /// `#pragma omp barrier`, and the end of a `single`.

@@ -19,7 +19,8 @@ pub trait Memory {
     /// Removes all but the first `length` tokens of `sequence`.
     fn truncate(&mut self, sequence: u32, length: usize);
 
-    /// A kept prefix, which holds `tokens`, is about to lose some or all of them.
+    /// A kept prefix, which holds `tokens`, is about to lose some or all of them. Asked once for
+    /// each.
     fn give_way(&mut self, sequence: u32, tokens: &[u32]);
 }
 
@@ -92,12 +93,8 @@ impl Cache {
         if let Some(source) = source {
             self.prefixes.touch(source.sequence);
         }
-        if self.idle.is_empty() {
-            let sequence = self.least_recent(memory)?;
-            self.cut(memory, sequence, 0);
-        }
-        // The lowest, so that the numbers in use stay compact.
-        let sequence = self.idle.pop_first()?;
+        let sequence = self.spare(memory)?;
+        self.idle.remove(&sequence);
         self.cells.set_running(sequence, true);
         let taken = source.is_some_and(|source| self.take(memory, source, sequence));
         Some((sequence, source.filter(|_| taken).map_or(0, |source| source.length)))
@@ -161,7 +158,7 @@ impl Cache {
         length: usize,
         work: impl FnOnce(&mut M, u32) -> R,
     ) -> Option<R> {
-        let copy = *self.idle.first()?;
+        let copy = self.spare(memory)?;
         if !self.shares || !memory.share(sequence, copy, 0, length) {
             return None;
         }
@@ -170,11 +167,18 @@ impl Cache {
         Some(result)
     }
 
+    /// A sequence that holds nothing, if need be one whose prefix is given up for it.
+    fn spare(&mut self, memory: &mut impl Memory) -> Option<u32> {
+        if self.idle.is_empty() {
+            self.give_one_up(memory);
+        }
+        // The lowest, so that the numbers in use stay compact.
+        self.idle.first().copied()
+    }
+
     /// The kept prefix that gives way next.
-    fn least_recent(&self, memory: &mut impl Memory) -> Option<u32> {
-        let (sequence, tokens) = self.prefixes.least_recent()?;
-        memory.give_way(sequence, tokens);
-        Some(sequence)
+    fn least_recent(&mut self, memory: &mut impl Memory) -> Option<u32> {
+        self.prefixes.least_recent(|sequence, tokens| memory.give_way(sequence, tokens))
     }
 
     /// `count` tokens of `sequence` were decoded. Whether there was room, which

@@ -7,6 +7,8 @@ struct Prefix {
     tokens: Vec<u32>,
     /// When it was last of use, in uses of any.
     used: u64,
+    /// Whether it was offered to be copied. What is cut off later is in that copy.
+    copied: bool,
 }
 
 /// All of them.
@@ -28,7 +30,7 @@ impl Prefixes {
         }
         let shorter = self.entries.extract_if(.., |entry| tokens.starts_with(&entry.tokens));
         let superfluous = shorter.map(|entry| entry.sequence).collect();
-        self.entries.push(Prefix { sequence, tokens: tokens.to_vec(), used });
+        self.entries.push(Prefix { sequence, tokens: tokens.to_vec(), used, copied: false });
         superfluous
     }
 
@@ -46,10 +48,14 @@ impl Prefixes {
         }
     }
 
-    /// The sequence that was of no use for longest, and its tokens.
-    pub fn least_recent(&self) -> Option<(u32, &[u32])> {
-        let entry = self.entries.iter().min_by_key(|entry| entry.used)?;
-        Some((entry.sequence, &entry.tokens))
+    /// The sequence that was of no use for longest. `copy` is called with its tokens when this is
+    /// the first time that it has to give way.
+    pub fn least_recent(&mut self, copy: impl FnOnce(u32, &[u32])) -> Option<u32> {
+        let entry = self.entries.iter_mut().min_by_key(|entry| entry.used)?;
+        if !std::mem::replace(&mut entry.copied, true) {
+            copy(entry.sequence, &entry.tokens);
+        }
+        Some(entry.sequence)
     }
 
     /// A sequence holds only its first `length` tokens any more; with none it is forgotten.
@@ -120,8 +126,20 @@ mod tests {
             prefixes.insert(sequence, &[sequence]);
         }
         prefixes.touch(0);
-        assert_eq!(prefixes.least_recent(), Some((1, &[1][..])));
+        assert_eq!(prefixes.least_recent(|_, _| ()), Some(1));
         prefixes.shorten(1, 0);
-        assert_eq!(prefixes.least_recent(), Some((2, &[2][..])));
+        assert_eq!(prefixes.least_recent(|_, _| ()), Some(2));
+    }
+
+    #[test]
+    fn a_prefix_is_copied_whole_and_once_however_often_it_is_cut() {
+        let mut prefixes = Prefixes::default();
+        prefixes.insert(7, &[1, 2, 3, 4]);
+        let mut copies = Vec::new();
+        for length in [3, 2, 1, 0] {
+            prefixes.least_recent(|sequence, tokens| copies.push((sequence, tokens.to_vec())));
+            prefixes.shorten(7, length);
+        }
+        assert_eq!(copies, [(7, vec![1, 2, 3, 4])]);
     }
 }

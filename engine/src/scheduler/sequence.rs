@@ -160,6 +160,7 @@ impl Sequence {
     pub fn suspend(&mut self) {
         self.decoded = 0;
         self.suspended = true;
+        self.looked_at = false;
     }
 
     /// The first `length` tokens are in the KV cache now, because another sequence has computed
@@ -193,7 +194,7 @@ impl Sequence {
         self.started.is_some()
     }
 
-    /// Whether nobody has asked this before.
+    /// Whether nobody has asked this since the request came or lost its place.
     pub fn is_new_at_front(&mut self) -> bool {
         !std::mem::replace(&mut self.looked_at, true)
     }

@@ -73,6 +73,9 @@ impl Scheduler {
             return;
         }
         for at in 0..self.running.len() {
+            if self.running.get(at).is_none_or(|sequence| sequence.pending().len() == 1) {
+                continue;
+            }
             let others = self.views();
             let source = others.get(at).and_then(|view| attach::source(view, &others));
             if let (Some(source), Some(sequence)) = (source, self.running.get_mut(at))
@@ -148,6 +151,7 @@ impl Scheduler {
         let now = Instant::now();
         let mut steps = Vec::new();
         let mut going_on = Vec::with_capacity(self.running.len());
+        let mut ended = Vec::new();
         let running = std::mem::take(&mut self.running);
         let outcomes = shares.iter().zip(rows).zip(guesses);
         for (mut sequence, ((&share, row), guess)) in running.into_iter().zip(outcomes) {
@@ -163,13 +167,9 @@ impl Scheduler {
             self.cache.rewind(&mut self.kv, sequence.slot(), sequence.decoded());
             match advance {
                 Ok(None) => going_on.push(sequence),
-                Ok(Some((step, ended))) => {
+                Ok(Some((step, last))) => {
                     steps.push(step);
-                    if ended {
-                        self.keep(&sequence);
-                    } else {
-                        going_on.push(sequence);
-                    }
+                    if last { &mut ended } else { &mut going_on }.push(sequence);
                 }
                 Err(error) => self.fail(&sequence, &error),
             }
@@ -177,10 +177,13 @@ impl Scheduler {
         self.report(steps);
         // Behind the report, as a copy takes a moment; not at the end of the answer, as the engine
         // may not live to see it.
-        for sequence in &mut going_on {
+        for sequence in going_on.iter_mut().chain(&mut ended) {
             if sequence.has_just_answered() {
                 self.save_system_part(sequence);
             }
+        }
+        for sequence in &ended {
+            self.keep(sequence);
         }
         self.running = going_on;
     }

@@ -11,6 +11,9 @@ use crate::snapshot::Store;
 /// Fewer tokens are computed about as fast as they are copied.
 const TOKENS_MIN: usize = 64;
 
+/// Shortest system part worth a file: computing fewer tokens takes about as long as reading them.
+const SAVED_MIN: usize = 128;
+
 /// Bytes of a prefix that is copied to memory when it has to give way: the copy holds up every
 /// answer, at some gigabytes a second.
 const COPY_BYTES_MAX: usize = 256 << 20;
@@ -61,20 +64,19 @@ impl Kv {
 
 impl Scheduler {
     /// Brings back the longest copy of the beginning of the next request, as a kept prefix, if
-    /// the cache has nothing like it. Whether there is a next request.
-    pub(super) fn thaw(&mut self) -> bool {
-        let Some(next) = self.queue.front_mut() else { return false };
-        if next.is_new_at_front()
+    /// the cache has nothing like it. Called when the request has its place.
+    pub(super) fn thaw(&mut self) {
+        if let Some(next) = self.queue.front_mut()
+            && next.is_new_at_front()
             && let Some(prefix) = self.worth_thawing()
         {
             self.cache.adopt(&mut self.kv, &prefix, |kv, sequence| kv.restore(sequence, &prefix));
         }
-        true
     }
 
     fn worth_thawing(&self) -> Option<Vec<u32>> {
         let view = self.queue.front()?.view();
-        let found = self.kv.copies.as_ref()?.longest(view.tokens)?.tokens;
+        let found = self.kv.copies.as_ref()?.longest(view.tokens);
         let present = self.source(&view, &self.views()).map_or(0, |source| source.length);
         let outstanding: usize = self.running.iter().map(Sequence::outstanding).sum();
         let room = self.cache.room_beside(None).saturating_sub(outstanding);
@@ -84,7 +86,9 @@ impl Scheduler {
 
     /// Saves the system part of a chat, unless it is saved already.
     pub(super) fn save_system_part(&mut self, sequence: &Sequence) {
-        let Some(system) = sequence.system_part() else { return };
+        let Some(system) = sequence.system_part().filter(|part| part.len() >= SAVED_MIN) else {
+            return;
+        };
         let Some(mut copies) = self.kv.copies.take() else { return };
         let slot = sequence.slot();
         let (whole, held) = (self.kv.context.saved_bytes(slot), sequence.seen().len());

@@ -32,6 +32,9 @@ const NAMES_MAX: usize = 4096;
 /// Time without another try after a file could not be written, as a rule because the disk is full.
 const PAUSE: Duration = Duration::from_mins(10);
 
+/// Age from which a temporary file without a lock is a leftover.
+const LEFTOVER_AGE: Duration = Duration::from_mins(1);
+
 /// One engine's view of the folder. The scheduler looks things up while a thread writes.
 #[derive(Debug)]
 pub struct Folder {
@@ -225,12 +228,13 @@ impl Folder {
             .collect())
     }
 
-    /// Removes temporary files whose writers are dead, which is to say do not hold their locks.
+    /// Removes temporary files whose writers are dead: they are not locked, and too old to be
+    /// between their creation and their lock.
     fn remove_leftovers(&self) -> io::Result<()> {
         let middle = format!("{SUFFIX}.");
         for (name, path) in self.names()? {
             let temporary = name.ends_with(TEMPORARY_SUFFIX) && name.contains(&middle);
-            if temporary && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            if temporary && is_old(&path) && File::open(&path).is_ok_and(|f| f.try_lock().is_ok()) {
                 let _ = fs::remove_file(path);
             }
         }
@@ -266,6 +270,11 @@ impl Folder {
 
 fn is_past(time: Instant) -> bool {
     time <= Instant::now()
+}
+
+fn is_old(path: &Path) -> bool {
+    let changed = fs::symlink_metadata(path).and_then(|facts| facts.modified());
+    changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LEFTOVER_AGE))
 }
 
 /// Removes a file that is of no use, and says why, if it is there at all.

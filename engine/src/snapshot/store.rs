@@ -11,9 +11,6 @@ use super::memory::Memory;
 use super::{Key, Snapshot};
 use crate::log;
 
-/// Shortest prefix worth a file: computing fewer tokens takes about as long as reading them.
-const PERSISTENT_TOKENS_MIN: usize = 128;
-
 /// Snapshots that wait to be written. One more is being written; both take memory beside the
 /// budget, at most [`super::file::STATE_BYTES_MAX`] each.
 const WRITES_WAITING_MAX: usize = 1;
@@ -27,15 +24,6 @@ pub struct Budget<'a> {
     pub folder: Option<&'a Path>,
     /// Bytes in the folder, together with the snapshots of other engines.
     pub disk_bytes: u64,
-}
-
-/// A stored prefix of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    /// Its length. Always shorter than the prompt.
-    pub tokens: usize,
-    /// It has to be read from disk first.
-    pub on_disk: bool,
 }
 
 /// The scheduler's store of snapshots.
@@ -61,12 +49,10 @@ impl Store {
         Self { memory: Memory::new(budget.memory_bytes), disk }
     }
 
-    /// The longest stored prefix behind which `prompt` goes on.
-    pub fn longest(&self, prompt: &[u32]) -> Option<Found> {
-        let memory = self.memory.longest(prompt);
+    /// Length of the longest stored prefix behind which `prompt` goes on; 0 when there is none.
+    pub fn longest(&self, prompt: &[u32]) -> usize {
         let disk = self.disk.as_ref().map_or(0, |disk| disk.folder.longest(prompt));
-        let tokens = memory.max(disk);
-        (tokens > 0).then_some(Found { tokens, on_disk: disk > memory })
+        self.memory.longest(prompt).max(disk)
     }
 
     /// The snapshot of a prefix that was found. `None` when it was damaged or is gone meanwhile.
@@ -99,21 +85,16 @@ impl Store {
         }
     }
 
-    /// Keeps a prefix in memory and has it written to disk, unless it is there. Never waits for the
-    /// disk: while it is busy, a prefix is left for the next time.
+    /// Has a prefix written to disk, unless it is there, and keeps it in memory as well. Never waits
+    /// for the disk: while it is busy, a prefix is left for the next time.
     pub fn persist(
         &mut self,
         prefix: &[u32],
         state_bytes: usize,
         save: impl FnOnce() -> Option<Vec<u8>>,
     ) {
-        if prefix.len() < PERSISTENT_TOKENS_MIN {
-            return;
-        }
         let claim = |disk: &&Disk| disk.folder.claim(prefix, state_bytes, Instant::now());
-        let Some(disk) = self.disk.as_ref().filter(claim) else {
-            return self.keep(prefix, state_bytes, save);
-        };
+        let Some(disk) = self.disk.as_ref().filter(claim) else { return };
         let snapshot = self.memory.get(prefix).or_else(|| {
             let room = self.memory.make_room(Memory::cost(prefix.len(), state_bytes));
             let snapshot = Arc::new(Snapshot { tokens: prefix.to_vec(), state: save()? });

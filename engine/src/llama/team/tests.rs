@@ -5,6 +5,8 @@
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
+use llama_cpp_sys_2 as sys;
+
 use super::super::patience::{Patience, set_patience};
 use super::*;
 
@@ -45,15 +47,42 @@ fn run(size: u32) -> Work {
     work
 }
 
+/// A region that names no size has a thread for each core.
+fn members(size: u32) -> u32 {
+    let cores = || thread::available_parallelism().unwrap().get().try_into().unwrap();
+    if size == 0 { cores() } else { size }
+}
+
 /// The same when the team is free: tests beside this one compute with it, too.
 fn run_together(size: u32) -> Work {
     loop {
         let work = run(size);
-        if work.indexes.load(Ordering::Relaxed).count_ones() == size.max(1) {
+        if work.indexes.load(Ordering::Relaxed).count_ones() == members(size) {
             return work;
         }
         thread::yield_now();
     }
+}
+
+#[test]
+fn ggml_computes_with_the_team() {
+    let before = TEAM.start.count();
+    // SAFETY: a context with room for two small matrices, which ggml fills with zeros, their
+    // product and a graph.
+    unsafe {
+        let context = sys::ggml_init(sys::ggml_init_params {
+            mem_size: 1 << 20,
+            mem_buffer: ptr::null_mut(),
+            no_alloc: false,
+        });
+        let matrix = || sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, 32, 32);
+        let (left, right) = (sys::ggml_set_zero(matrix()), sys::ggml_set_zero(matrix()));
+        let graph = sys::ggml_new_graph(context);
+        sys::ggml_build_forward_expand(graph, sys::ggml_mul_mat(context, left, right));
+        sys::ggml_graph_compute_with_ctx(context, graph, 2);
+        sys::ggml_free(context);
+    }
+    assert_ne!(TEAM.start.count(), before, "ggml was linked with another OpenMP runtime");
 }
 
 /// One test, as the team is one for the whole process.
@@ -63,7 +92,7 @@ fn regions_of_any_size_keep_their_barriers_however_threads_wait() {
         set_patience(if number % 2 == 0 { Patience::Spin } else { Patience::Sleep });
         let size = u32::try_from(number % 5).unwrap();
         let work = run_together(size);
-        let members = u64::from(size.max(1));
+        let members = u64::from(members(size));
         assert_eq!(work.early.into_inner(), 0, "region {number} of {size}");
         assert_eq!(work.arrivals.into_inner(), BARRIERS * members);
         assert_eq!(work.singles.into_inner(), BARRIERS);

@@ -183,13 +183,17 @@ fn random_writes_of_two_engines_never_exceed_the_budget() {
 fn what_a_dead_engine_left_half_written_is_removed_and_what_a_living_one_writes_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let name = |process| dir.path().join(format!("0123-4567{SUFFIX}.{process}{TEMPORARY_SUFFIX}"));
+    let long_ago = SystemTime::now() - 2 * LEFTOVER_AGE;
     fs::write(name("dead"), "half").unwrap();
+    File::options().append(true).open(name("dead")).unwrap().set_modified(long_ago).unwrap();
+    fs::write(name("new"), "not locked yet").unwrap();
     fs::write(dir.path().join("notes.tmp"), "somebody else's").unwrap();
     let living = File::create(name("living")).unwrap();
     living.try_lock().unwrap();
+    living.set_modified(long_ago).unwrap();
     open(dir.path());
-    let there = [name("dead"), name("living"), dir.path().join("notes.tmp")].map(|p| p.exists());
-    assert_eq!(there, [false, true, true]);
+    let there = [name("dead"), name("new"), name("living"), dir.path().join("notes.tmp")];
+    assert_eq!(there.map(|path| path.exists()), [false, true, true, true]);
 }
 
 #[test]

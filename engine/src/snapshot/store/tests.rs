@@ -9,9 +9,9 @@ fn open(folder: Option<&Path>, memory_bytes: usize) -> Store {
     Store::open(Key::of("ours"), &Budget { memory_bytes, folder, disk_bytes: 1 << 20 })
 }
 
-/// A prefix long enough for the disk, and a prompt that goes on behind it.
+/// A prefix, and a prompt that goes on behind it.
 fn prefix(first: u32) -> (Vec<u32>, Vec<u32>) {
-    let prefix: Vec<u32> = (first..).take(PERSISTENT_TOKENS_MIN).collect();
+    let prefix: Vec<u32> = (first..).take(128).collect();
     let prompt = prefix.iter().copied().chain([0]).collect();
     (prefix, prompt)
 }
@@ -25,20 +25,25 @@ fn not_wanted() -> Option<Vec<u8>> {
     panic!("there is no use for another copy")
 }
 
+/// Length of the longest prefix, and whether it has to be read from disk.
+fn longest(store: &Store, prompt: &[u32]) -> (usize, bool) {
+    let found = store.longest(prompt);
+    (found, found > store.memory.longest(prompt))
+}
+
 #[test]
 fn a_persisted_prefix_outlives_the_engine() {
     let dir = tempfile::tempdir().unwrap();
     let (prefix, prompt) = prefix(1);
     let mut store = open(Some(dir.path()), 1 << 20);
     store.persist(&prefix, STATE_BYTES, state);
-    assert_eq!(store.longest(&prompt), Some(Found { tokens: prefix.len(), on_disk: false }));
+    assert_eq!(longest(&store, &prompt), (prefix.len(), false));
     drop(store);
 
     let mut store = open(Some(dir.path()), 1 << 20);
-    let found = store.longest(&prompt).unwrap();
-    assert_eq!(found, Found { tokens: prefix.len(), on_disk: true });
-    assert_eq!(store.load(&prompt[..found.tokens]).unwrap().state, state().unwrap());
-    assert_eq!(store.longest(&prompt), Some(Found { tokens: prefix.len(), on_disk: false }));
+    assert_eq!(longest(&store, &prompt), (prefix.len(), true));
+    assert_eq!(store.load(&prefix).unwrap().state, state().unwrap());
+    assert_eq!(longest(&store, &prompt), (prefix.len(), false));
     store.persist(&prefix, STATE_BYTES, not_wanted);
 }
 
@@ -51,7 +56,7 @@ fn a_kept_prefix_ends_with_the_engine() {
     store.keep(&prefix, STATE_BYTES, not_wanted);
     assert_eq!(store.load(&prefix).unwrap().tokens, prefix);
     drop(store);
-    assert_eq!(open(Some(dir.path()), 1 << 20).longest(&prompt), None);
+    assert_eq!(open(Some(dir.path()), 1 << 20).longest(&prompt), 0);
 }
 
 #[test]
@@ -62,7 +67,7 @@ fn a_kept_prefix_can_be_persisted_without_another_copy() {
     store.keep(&prefix, STATE_BYTES, state);
     store.persist(&prefix, STATE_BYTES, not_wanted);
     drop(store);
-    assert!(open(Some(dir.path()), 0).longest(&prompt).is_some());
+    assert!(open(Some(dir.path()), 0).longest(&prompt) > 0);
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn without_memory_there_is_still_the_disk() {
     drop(store);
     let mut store = open(Some(dir.path()), 0);
     for _ in 0..2 {
-        assert!(store.longest(&prompt).unwrap().on_disk);
+        assert_eq!(longest(&store, &prompt), (prefix.len(), true));
         assert!(store.load(&prefix).is_some());
     }
 }
@@ -88,18 +93,10 @@ fn without_a_folder_there_is_still_memory() {
     for folder in [None, Some(file.as_path())] {
         let (prefix, prompt) = prefix(1);
         let mut store = open(folder, 1 << 20);
-        store.persist(&prefix, STATE_BYTES, state);
-        assert_eq!(store.longest(&prompt), Some(Found { tokens: prefix.len(), on_disk: false }));
+        store.persist(&prefix, STATE_BYTES, not_wanted);
+        store.keep(&prefix, STATE_BYTES, state);
+        assert_eq!(longest(&store, &prompt), (prefix.len(), false));
     }
-}
-
-#[test]
-fn a_prefix_soon_computed_is_not_persisted() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = open(Some(dir.path()), 1 << 20);
-    store.persist(&[1; PERSISTENT_TOKENS_MIN - 1], STATE_BYTES, not_wanted);
-    drop(store);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -111,11 +108,11 @@ fn the_longest_prefix_is_found_wherever_it_is() {
     drop(store);
     let mut store = open(Some(dir.path()), 1 << 20);
     store.keep(&long[..50], STATE_BYTES, state);
-    assert_eq!(store.longest(&prompt), Some(Found { tokens: long.len(), on_disk: true }));
-    assert_eq!(store.longest(&prompt[..100]), Some(Found { tokens: 50, on_disk: false }));
+    assert_eq!(longest(&store, &prompt), (long.len(), true));
+    assert_eq!(longest(&store, &prompt[..100]), (50, false));
     store.keep(&prompt, STATE_BYTES, state);
     let longer: Vec<u32> = prompt.iter().copied().chain([0]).collect();
-    assert_eq!(store.longest(&longer), Some(Found { tokens: prompt.len(), on_disk: false }));
+    assert_eq!(longest(&store, &longer), (prompt.len(), false));
 }
 
 #[test]
@@ -126,7 +123,7 @@ fn a_forgotten_prefix_is_nowhere() {
     let mut store = open(Some(dir.path()), 1 << 20);
     store.load(&prefix).unwrap();
     store.forget(&prefix);
-    assert_eq!((store.longest(&prompt), store.load(&prefix).is_none()), (None, true));
+    assert_eq!((store.longest(&prompt), store.load(&prefix).is_none()), (0, true));
     drop(store);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -139,7 +136,7 @@ fn a_state_that_could_not_be_copied_can_be_persisted_later() {
     store.persist(&prefix, STATE_BYTES, || None);
     store.persist(&prefix, STATE_BYTES, state);
     drop(store);
-    assert!(open(Some(dir.path()), 0).longest(&prompt).is_some());
+    assert!(open(Some(dir.path()), 0).longest(&prompt) > 0);
 }
 
 #[test]
