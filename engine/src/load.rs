@@ -13,13 +13,14 @@ use tandem_proto::engine::{
     Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation,
 };
 
+use crate::alike::{ROWS_MAX, rows_alike};
 use crate::build;
 use crate::chat;
 use crate::connection::Writer;
 use crate::embedder;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::measure::measure;
-use crate::scheduler::{GUESSES_MAX, IDLE_HEARTBEAT, PREFIXES_KEPT};
+use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
 use crate::snapshot::{Budget, Key, Store};
 use crate::vocabulary::Vocabulary;
 
@@ -47,6 +48,8 @@ pub struct Engine {
     /// Tokens that one sequence can have: no more than the model was trained with, as positions
     /// beyond make nonsense.
     pub sequence_tokens: u32,
+    /// Rows of a step that are computed as each alone; looked at where tokens are guessed only.
+    pub rows_alike: u32,
     /// Copies of prefixes that were computed before; `None` for a model that embeds.
     pub snapshots: Option<Store>,
     /// What the daemon is told.
@@ -105,7 +108,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         spare_sequences: PREFIXES_KEPT,
         spare_rows: match request.speculation() {
             Speculation::Unspecified => 0,
-            Speculation::Auto | Speculation::Always => GUESSES_MAX,
+            Speculation::Auto | Speculation::Always => ROWS_MAX,
         },
         // Every sequence must fit into a step with one token.
         batch: request.batch_tokens.max(request.sequences_max),
@@ -142,6 +145,12 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         let measured = measured.map_err(|error| LoadError::SelfTest(error.to_string()))?;
         loaded.measured = Some(measured);
     }
+    let rows_alike = if request.speculation() != Speculation::Unspecified && context.shares() {
+        let rows = rows_alike(&mut context, model.size());
+        rows.map_err(|error| LoadError::SelfTest(error.to_string()))?
+    } else {
+        1
+    };
     let (cells, trained) = (context.tokens(), model.context_trained());
     let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
     let folder = Some(Path::new(&request.prefix_folder));
@@ -152,7 +161,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     };
     let snapshots = Some(Store::open(key, &budget));
     let sequences = settings.sequences;
-    Ok(Engine { model, context, sequences, sequence_tokens, snapshots, loaded })
+    Ok(Engine { model, context, sequences, sequence_tokens, rows_alike, snapshots, loaded })
 }
 
 /// What the daemon is told about a model that was loaded.

@@ -16,6 +16,7 @@
     reason = "a program has no outside; `pub` says what a module offers the others"
 )]
 
+mod alike;
 mod build;
 mod chat;
 mod connection;

@@ -47,7 +47,6 @@ use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::sampler::Sampler;
 
 pub use self::cancels::Cancels;
-pub use self::speculation::GUESSES_MAX;
 
 /// Time between heartbeats when nothing runs.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -80,6 +79,8 @@ pub struct Scheduler {
     places: usize,
     /// Off where the cache cannot take tokens back.
     speculation: Speculation,
+    /// Rows of a step that are computed as each alone.
+    rows_alike: usize,
     queue: Queue<Sequence>,
     /// In the order in which they came.
     running: Vec<Sequence>,
@@ -101,7 +102,7 @@ impl Scheduler {
         commands: Receiver<Command>,
         cancels: Arc<Cancels>,
     ) -> Self {
-        let Engine { model, mut context, sequences, snapshots, loaded, .. } = engine;
+        let Engine { model, mut context, sequences, rows_alike, snapshots, loaded, .. } = engine;
         let heart = Arc::new(Heart::new(Arc::clone(&writer)));
         let shares = context.shares();
         // A step of a large model on a busy machine takes longer than the daemon's patience, and
@@ -120,6 +121,7 @@ impl Scheduler {
             cancels,
             places: sequences as usize,
             speculation: if shares { speculation } else { Speculation::Unspecified },
+            rows_alike: rows_alike as usize,
             queue: Queue::new(),
             running: Vec::new(),
             preemptions: 0,

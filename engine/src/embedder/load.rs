@@ -46,6 +46,7 @@ pub fn load(
         context,
         sequences: settings.sequences,
         sequence_tokens: text_tokens,
+        rows_alike: 1,
         snapshots: None,
         loaded,
     })

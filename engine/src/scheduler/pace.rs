@@ -8,7 +8,7 @@ use self::rows::Rows;
 
 /// Longest step while answers are being generated: at ten words a second a reader sees text
 /// flow, and llama.cpp computes few rows together less well.
-const STEP_TARGET: Duration = Duration::from_millis(100);
+pub const STEP_TARGET: Duration = Duration::from_millis(100);
 
 /// Least prompt tokens in a step, however slow the model: prompts must get on.
 const PREFILL_MIN: usize = 16;

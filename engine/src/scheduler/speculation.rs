@@ -13,14 +13,11 @@ use tandem_proto::engine::Speculation;
 
 use self::lookup::Lookup;
 use self::trust::Trust;
-use super::Scheduler;
+use super::{Scheduler, pace};
+use crate::alike::ROWS_MAX;
 
-/// Most guessed tokens in a step, of all sequences together: each takes a row of logits.
-pub const GUESSES_MAX: u32 = 16;
-
-/// Rows from which on llama.cpp's CPU kernels round differently: to take part in a step with so
-/// many could change an answer, so that guesses never make one of a smaller step.
-const ROWS_OTHERWISE: usize = 8;
+/// Most tokens that are guessed for a sequence in a step.
+const GUESSES_MAX: usize = ROWS_MAX as usize - 1;
 
 /// Guesses how one answer goes on.
 #[derive(Debug, Default)]
@@ -38,16 +35,25 @@ impl Guesser {
     /// before it are; none when there is nothing to guess from.
     pub fn chances(&mut self, tokens: &[u32], most: usize) -> Vec<f64> {
         let trust = &mut self.trust;
-        self.lookup.read(tokens, |place, right| trust.learn(place.repeated, right));
+        self.lookup.read(tokens, |place, right| {
+            let last = place.at.checked_sub(1).and_then(|at| tokens.get(at));
+            trust.learn(place.repeated, last.copied().unwrap_or_default(), right);
+        });
         let Some(place) = self.lookup.place() else { return Vec::new() };
-        let most = most.min(GUESSES_MAX as usize);
-        (place.repeated..).take(most).map(|repeated| self.trust.chance(repeated)).collect()
+        let lasts = tokens.last().copied().into_iter().chain(self.lookup.following(tokens));
+        let guesses = (place.repeated..).zip(lasts).take(most.min(GUESSES_MAX));
+        guesses.map(|(repeated, last)| self.trust.chance(repeated, last)).collect()
     }
 
     /// The next `count` tokens behind those that it was told of last.
     pub fn guess(&self, tokens: &[u32], count: usize) -> Vec<u32> {
         self.lookup.following(tokens).take(count).collect()
     }
+}
+
+/// What a step takes with so many rows where all that is likely is to be guessed.
+fn nearly_free(rows: usize) -> f64 {
+    1.0 + 0.03 * f64::from(u16::try_from(rows).unwrap_or(u16::MAX))
 }
 
 impl Scheduler {
@@ -62,22 +68,38 @@ impl Scheduler {
         }
         let sequences = self.running.iter_mut().zip(shares);
         let chances: Vec<_> = sequences.map(|(sequence, &share)| sequence.chances(share)).collect();
-        let room = self.cache.room_beside(None).min(self.kv.context.batch_max() as usize);
-        let room = room.saturating_sub(total);
-        let most = match ROWS_OTHERWISE.checked_sub(generating + 1) {
-            Some(alike) => room.min(alike),
-            None => room.min(GUESSES_MAX as usize),
-        };
+        let most = self.guesses_max(generating);
         let pace = &self.pace;
         let lengths = match (self.speculation, pace.seconds(generating)) {
-            (Speculation::Always, _) => gate::gate(&chances, generating, most, |_| 1.0),
+            (Speculation::Always, _) => gate::gate(&chances, generating, most, nearly_free),
             (_, None) => vec![0; chances.len()],
-            (_, Some(seconds)) => gate::gate(&chances, generating, most, |rows| {
-                pace.seconds(rows).unwrap_or(seconds).max(f64::MIN_POSITIVE)
-            }),
+            (_, Some(seconds)) => {
+                let longest = pace::STEP_TARGET.as_secs_f64().max(2.0 * seconds);
+                gate::gate(&chances, generating, most, |rows| {
+                    let seconds = pace.seconds(rows).unwrap_or(seconds);
+                    // The others are not to wait long for what one of them may gain.
+                    let waits = generating > 1 && seconds > longest;
+                    if waits { f64::INFINITY } else { seconds.max(f64::MIN_POSITIVE) }
+                })
+            }
         };
         let guess = |(sequence, length): (&super::Sequence, _)| sequence.guess(length);
         self.running.iter().zip(lengths).map(guess).collect()
+    }
+
+    /// Most guesses in a step in which `generating` sequences go on: with them it computes each row
+    /// as it would without, unless it has too many without them, or no number of rows is alike.
+    fn guesses_max(&self, generating: usize) -> usize {
+        let (context, most) = (&self.kv.context, ROWS_MAX as usize);
+        let alike = if self.rows_alike > 1 { self.rows_alike } else { most };
+        let unchanged = alike.checked_sub(generating).or_else(|| most.checked_sub(generating));
+        let limits = [
+            self.cache.room_beside(None),
+            context.batch_max() as usize,
+            context.rows_max() as usize,
+        ];
+        let room = limits.into_iter().fold(usize::MAX, usize::min).saturating_sub(generating);
+        unchanged.unwrap_or(GUESSES_MAX).min(room)
     }
 }
 
@@ -113,7 +135,7 @@ mod tests {
     fn no_more_is_guessed_than_the_answer_may_have() {
         let tokens = [1, 2, 3, 4, 1, 2, 3];
         assert_eq!(Guesser::default().chances(&tokens, 2).len(), 2);
-        assert_eq!(Guesser::default().chances(&tokens, 99).len(), 16);
+        assert_eq!(Guesser::default().chances(&tokens, 99).len(), GUESSES_MAX);
         assert!(Guesser::default().chances(&tokens, 0).is_empty());
     }
 }
