@@ -178,6 +178,12 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         &SPECULATION,
     );
     v.setting(
+        "draft_model",
+        "model that guesses where nothing is repeated, if speculation is \"auto\": an id or a path",
+        &mut engine.draft_model,
+        &Optional(Text(1..=4096), "\"a-smaller-one-with-the-same-vocabulary\""),
+    );
+    v.setting(
         "tune",
         "find the fastest settings of a model when the machine is idle",
         &mut engine.tune,

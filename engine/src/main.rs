@@ -22,6 +22,7 @@ mod chat;
 mod connection;
 mod constraint;
 mod contention;
+mod draft;
 mod embedder;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]

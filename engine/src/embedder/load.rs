@@ -47,6 +47,7 @@ pub fn load(
         sequences: settings.sequences,
         sequence_tokens: text_tokens,
         rows_alike: 1,
+        draft: None,
         snapshots: None,
         loaded,
     })

@@ -55,6 +55,11 @@ impl Pace {
         self.rows.seconds(rows, self.token.unwrap_or(0.0))
     }
 
+    /// Seconds that each token of a prompt takes; `None` before one was read.
+    pub fn prompt_token(&self) -> Option<f64> {
+        self.token
+    }
+
     /// Prompt tokens that may go into a step beside generated ones.
     pub fn beside(&self) -> usize {
         let Some(token) = self.token else { return PREFILL_UNKNOWN };

@@ -1,20 +1,27 @@
 //! Speculation: an answer often repeats its prompt or itself, so what it says next is guessed from
-//! what followed there, and the model checks several guessed tokens in one step.
+//! what followed there, and the model checks several guessed tokens in one step. Where nothing is
+//! repeated, a smaller model may guess.
 //!
 //! Each token is chosen from the model's logits as it would be without a guess, with the same
 //! draw, and a guess is only good for having had these logits already. So answers do not depend on
 //! guesses, whatever the settings.
 
+mod drafter;
 mod gate;
 mod lookup;
+mod record;
 mod trust;
 
 use tandem_proto::engine::Speculation;
 
+use self::drafter::{DRAFT_MAX, Want};
 use self::lookup::Lookup;
 use self::trust::Trust;
-use super::{Scheduler, pace};
+use super::{Scheduler, Sequence, pace};
 use crate::alike::ROWS_MAX;
+use crate::llama::DecodeError;
+
+pub use self::drafter::Drafter;
 
 /// Most tokens that are guessed for a sequence in a step.
 const GUESSES_MAX: usize = ROWS_MAX as usize - 1;
@@ -56,35 +63,107 @@ fn nearly_free(rows: usize) -> f64 {
     1.0 + 0.03 * f64::from(u16::try_from(rows).unwrap_or(u16::MAX))
 }
 
+/// Guesses for each sequence in a step.
+#[derive(Debug)]
+pub struct Guesses {
+    /// Of each in the order in which they run.
+    pub tokens: Vec<Vec<u32>>,
+    /// Whether the draft model made them.
+    pub drafted: bool,
+}
+
 impl Scheduler {
     /// Guessed tokens for each sequence beside its share of a step in which `generating` sequences
-    /// go on. They take no place from a running sequence.
-    pub(super) fn guess(&mut self, shares: &[usize], generating: usize) -> Vec<Vec<u32>> {
+    /// go on. They take no place from a running sequence. Where nothing is repeated, the draft
+    /// model guesses.
+    pub(super) fn guess(
+        &mut self,
+        shares: &[usize],
+        generating: usize,
+    ) -> Result<Guesses, DecodeError> {
         let total: usize = shares.iter().sum();
+        let none = || Guesses { tokens: vec![Vec::new(); shares.len()], drafted: false };
         // A step that reads a prompt computes rather than waits for memory: more rows would only
         // make it longer.
         if self.speculation == Speculation::Unspecified || total > generating {
-            return vec![Vec::new(); shares.len()];
+            return Ok(none());
+        }
+        let looked_up = self.look_up(shares, generating);
+        if looked_up.iter().any(|guess| !guess.is_empty()) {
+            return Ok(Guesses { tokens: looked_up, drafted: false });
+        }
+        let tokens = self.draft(shares, generating)?;
+        Ok(tokens.map_or_else(none, |tokens| Guesses { tokens, drafted: true }))
+    }
+
+    /// Guesses from what the answers repeat.
+    fn look_up(&mut self, shares: &[usize], generating: usize) -> Vec<Vec<u32>> {
+        if self.speculation == Speculation::Draft {
+            return Vec::new();
         }
         let sequences = self.running.iter_mut().zip(shares);
         let chances: Vec<_> = sequences.map(|(sequence, &share)| sequence.chances(share)).collect();
-        let most = self.guesses_max(generating);
-        let pace = &self.pace;
-        let lengths = match (self.speculation, pace.seconds(generating)) {
-            (Speculation::Always, _) => gate::gate(&chances, generating, most, nearly_free),
-            (_, None) => vec![0; chances.len()],
-            (_, Some(seconds)) => {
-                let longest = pace::STEP_TARGET.as_secs_f64().max(2.0 * seconds);
-                gate::gate(&chances, generating, most, |rows| {
-                    let seconds = pace.seconds(rows).unwrap_or(seconds);
-                    // The others are not to wait long for what one of them may gain.
-                    let waits = generating > 1 && seconds > longest;
-                    if waits { f64::INFINITY } else { seconds.max(f64::MIN_POSITIVE) }
-                })
-            }
-        };
-        let guess = |(sequence, length): (&super::Sequence, _)| sequence.guess(length);
+        let seconds = |rows| self.seconds(generating, rows);
+        let lengths = gate::gate(&chances, generating, self.guesses_max(generating), seconds);
+        let guess = |(sequence, length): (&Sequence, _)| sequence.guess(length);
         self.running.iter().zip(lengths).map(guess).collect()
+    }
+
+    /// Guesses of the draft model, if there is one and they are worth its time too.
+    fn draft(
+        &mut self,
+        shares: &[usize],
+        generating: usize,
+    ) -> Result<Option<Vec<Vec<u32>>>, DecodeError> {
+        let Some(drafter) = &self.drafter else { return Ok(None) };
+        let sequences = || self.running.iter().zip(shares);
+        let rooms = sequences().map(|(sequence, &share)| sequence.guesses_max(share));
+        let chances: Vec<_> =
+            rooms.map(|room| vec![drafter.record.chance(); room.min(DRAFT_MAX)]).collect();
+        let able = chances.iter().filter(|chances| !chances.is_empty()).count();
+        let unread =
+            sequences().map(|(it, _)| drafter.unread(it.id(), it.view().tokens.len())).sum();
+        let seconds = |rows: usize| {
+            let drafting = match self.speculation {
+                Speculation::Auto => drafter.seconds(able, rows - generating, unread),
+                _ => 0.0,
+            };
+            let drafting = if rows == generating { 0.0 } else { drafting };
+            self.seconds(generating, rows) + drafting
+        };
+        let lengths = gate::gate(&chances, generating, self.guesses_max(generating), seconds);
+        let wants = self.running.iter().zip(&lengths).map(|(sequence, &count)| Want {
+            id: sequence.id(),
+            tokens: sequence.view().tokens,
+            count,
+        });
+        let wants: Vec<_> = wants.collect();
+        let Some(drafter) = &mut self.drafter else { return Ok(None) };
+        if wants.iter().all(|want| want.count == 0) {
+            drafter.record.forget();
+            return Ok(None);
+        }
+        drafter.draft(&wants).map(Some)
+    }
+
+    /// What a step with `rows` rows takes in which `generating` sequences go on. Endless where that
+    /// is not known, or the others would wait long for what one of them may gain.
+    fn seconds(&self, generating: usize, rows: usize) -> f64 {
+        if self.speculation != Speculation::Auto {
+            return nearly_free(rows);
+        }
+        let (alone, seconds) = (self.pace.seconds(generating), self.pace.seconds(rows));
+        let (Some(alone), Some(seconds)) = (alone, seconds) else { return f64::INFINITY };
+        let longest = pace::STEP_TARGET.as_secs_f64().max(2.0 * alone);
+        let waits = generating > 1 && rows > generating && seconds > longest;
+        if waits { f64::INFINITY } else { seconds.max(f64::MIN_POSITIVE) }
+    }
+
+    /// Frees what the draft model holds of answers that do not run.
+    pub(super) fn free_drafts(&mut self) {
+        if let Some(drafter) = &mut self.drafter {
+            drafter.keep_only(|id| self.running.iter().any(|sequence| sequence.id() == id));
+        }
     }
 
     /// Most guesses in a step in which `generating` sequences go on: with them it computes each row

@@ -25,22 +25,28 @@ const MEMORY: f64 = 0.95;
 /// What remains of earlier ones behind the same token.
 const MEMORY_BEHIND: f64 = 0.9;
 
-/// What was seen of one class; older tokens count less.
+/// What was seen of some kind of guess; older ones count less.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+pub struct Seen {
     right: f64,
     all: f64,
 }
 
 impl Seen {
     /// One more was right or not; `memory` remains of those before.
-    fn learn(&mut self, right: bool, memory: f64) {
+    pub fn learn(&mut self, right: bool, memory: f64) {
         self.right = self.right * memory + f64::from(u8::from(right));
         self.all = self.all * memory + 1.0;
     }
 
+    /// Only `memory` remains.
+    pub fn fade(&mut self, memory: f64) {
+        self.right *= memory;
+        self.all *= memory;
+    }
+
     /// The share that was right, where `first` was expected with the weight of so many tokens.
-    fn share(self, first: f64, weight: f64) -> f64 {
+    pub fn share(self, first: f64, weight: f64) -> f64 {
         (weight * first + self.right) / (weight + self.all)
     }
 }
