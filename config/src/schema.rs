@@ -171,6 +171,10 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         &mut engine.prefix_memory_mib,
         &Optional(Integer(0..=MIB_MAX), "512"),
     );
+    visit_speed(engine, v);
+}
+
+fn visit_speed(engine: &mut Engine, v: &mut impl Visitor) {
     v.setting(
         "speculation",
         "guess what an answer repeats and check it in one step, where that is faster",
