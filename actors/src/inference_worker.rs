@@ -61,6 +61,8 @@ pub struct Arguments {
     pub binary: PathBuf,
     /// Chat template that takes the place of the file's own; empty when there is none.
     pub template: String,
+    /// The file of the model that guesses for it.
+    pub draft: Option<PathBuf>,
     /// Settings of the engine.
     pub config: tandem_config::Engine,
     /// Where engines save the beginnings of prompts.

@@ -171,11 +171,21 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
         &mut engine.prefix_memory_mib,
         &Optional(Integer(0..=MIB_MAX), "512"),
     );
+    visit_speed(engine, v);
+}
+
+fn visit_speed(engine: &mut Engine, v: &mut impl Visitor) {
     v.setting(
         "speculation",
         "guess what an answer repeats and check it in one step, where that is faster",
         &mut engine.speculation,
         &SPECULATION,
+    );
+    v.setting(
+        "draft_model",
+        "model that guesses where nothing is repeated, if speculation is \"auto\": an id or a path",
+        &mut engine.draft_model,
+        &Optional(Text(1..=4096), "\"a-smaller-one-with-the-same-vocabulary\""),
     );
     v.setting(
         "tune",

@@ -101,6 +101,9 @@ pub struct Engine {
     pub prefix_memory_mib: Option<u32>,
     /// Whether engines guess what an answer repeats, to be done sooner.
     pub speculation: Speculation,
+    /// Model that guesses for those that generate, where nothing is repeated and `speculation` is
+    /// on: a catalog id or a path.
+    pub draft_model: Option<String>,
     /// When settings that depend on model and machine are measured.
     pub tune: Tune,
 }
@@ -141,6 +144,7 @@ impl Default for Engine {
             prefix_disk_mib: 512,
             prefix_memory_mib: None,
             speculation: Speculation::Off,
+            draft_model: None,
             tune: Tune::Off,
         }
     }

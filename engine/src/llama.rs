@@ -27,7 +27,7 @@ use std::os::raw::c_char;
 
 use llama_cpp_sys_2 as sys;
 
-pub use context::{Batch, Context, ContextSettings, DecodeError};
+pub use context::{Batch, Context, ContextSettings, DecodeError, Pulse};
 pub use embedding::EmbeddingSettings;
 pub use log::recent as recent_log;
 pub use model::Model;

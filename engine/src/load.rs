@@ -13,13 +13,15 @@ use tandem_proto::engine::{
     Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation,
 };
 
+use crate::alike::{ROWS_MAX, rows_alike};
 use crate::build;
 use crate::chat;
 use crate::connection::Writer;
+use crate::draft::{self, Draft};
 use crate::embedder;
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::measure::measure;
-use crate::scheduler::{GUESSES_MAX, IDLE_HEARTBEAT, PREFIXES_KEPT};
+use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
 use crate::snapshot::{Budget, Key, Store};
 use crate::vocabulary::Vocabulary;
 
@@ -47,6 +49,10 @@ pub struct Engine {
     /// Tokens that one sequence can have: no more than the model was trained with, as positions
     /// beyond make nonsense.
     pub sequence_tokens: u32,
+    /// Rows of a step that are computed as each alone; looked at where tokens are guessed only.
+    pub rows_alike: u32,
+    /// A smaller model that guesses for it.
+    pub draft: Option<Draft>,
     /// Copies of prefixes that were computed before; `None` for a model that embeds.
     pub snapshots: Option<Store>,
     /// What the daemon is told.
@@ -65,6 +71,9 @@ pub enum LoadError {
     /// The chat template that the daemon sent does not compile.
     #[error("the chat template given for this model does not compile: {0}")]
     Template(String),
+    /// The draft model cannot be used.
+    #[error("{0}")]
+    Draft(String),
     /// There is not enough memory.
     #[error("{0}")]
     Memory(String),
@@ -80,6 +89,7 @@ impl LoadError {
             Self::Request(_) => LoadFailure::Request,
             Self::Model(_) => LoadFailure::Model,
             Self::Template(_) => LoadFailure::Template,
+            Self::Draft(_) => LoadFailure::Draft,
             Self::Memory(_) => LoadFailure::Memory,
             Self::SelfTest(_) => LoadFailure::SelfTest,
         };
@@ -103,10 +113,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         tokens: request.context_tokens,
         sequences: request.sequences_max,
         spare_sequences: PREFIXES_KEPT,
-        spare_rows: match request.speculation() {
-            Speculation::Unspecified => 0,
-            Speculation::Auto | Speculation::Always => GUESSES_MAX,
-        },
+        spare_rows: if request.speculation() == Speculation::Unspecified { 0 } else { ROWS_MAX },
         // Every sequence must fit into a step with one token.
         batch: request.batch_tokens.max(request.sequences_max),
         threads: threads(request.threads),
@@ -142,6 +149,19 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         let measured = measured.map_err(|error| LoadError::SelfTest(error.to_string()))?;
         loaded.measured = Some(measured);
     }
+    let guesses = request.speculation() != Speculation::Unspecified && context.shares();
+    let rows_alike = if guesses {
+        let rows = rows_alike(&mut context, model.size());
+        rows.map_err(|error| LoadError::SelfTest(error.to_string()))?
+    } else {
+        1
+    };
+    let draft = if guesses && !request.draft_path.is_empty() {
+        stage(writer, "draft model");
+        Some(draft::load(request, &model, settings)?)
+    } else {
+        None
+    };
     let (cells, trained) = (context.tokens(), model.context_trained());
     let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) };
     let folder = Some(Path::new(&request.prefix_folder));
@@ -152,7 +172,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     };
     let snapshots = Some(Store::open(key, &budget));
     let sequences = settings.sequences;
-    Ok(Engine { model, context, sequences, sequence_tokens, snapshots, loaded })
+    Ok(Engine { model, context, sequences, sequence_tokens, rows_alike, draft, snapshots, loaded })
 }
 
 /// What the daemon is told about a model that was loaded.
@@ -221,19 +241,22 @@ fn check(request: &Load) -> Result<(), LoadError> {
     if let Some(problem) = chat::problem(&request.chat_template) {
         return Err(LoadError::Template(problem));
     }
-    // Not opened before it is known to be a file: a pipe would block.
-    if !std::fs::metadata(&request.path).map_err(|error| unreadable(request, &error))?.is_file() {
-        return Err(LoadError::Request(format!("path: {} is not a file", request.path)));
-    }
-    let mut magic = Vec::new();
-    File::open(&request.path)
-        .and_then(|start| start.take(4).read_to_end(&mut magic))
-        .map_err(|error| unreadable(request, &error))?;
-    if magic != GGUF_MAGIC {
+    if !looks_like_gguf(&request.path).map_err(|error| unreadable(request, &error))? {
         let message = format!("{} is not a GGUF file; download it again", request.path);
         return Err(LoadError::Model(message));
     }
     Ok(())
+}
+
+/// Whether a file begins as a model does.
+pub fn looks_like_gguf(path: &str) -> io::Result<bool> {
+    // Not opened before it is known to be a file: a pipe would block.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut magic = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut magic)?;
+    Ok(magic == GGUF_MAGIC)
 }
 
 fn unreadable(request: &Load, error: &io::Error) -> LoadError {

@@ -16,11 +16,13 @@
     reason = "a program has no outside; `pub` says what a module offers the others"
 )]
 
+mod alike;
 mod build;
 mod chat;
 mod connection;
 mod constraint;
 mod contention;
+mod draft;
 mod embedder;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]

@@ -38,6 +38,7 @@ use self::heart::Heart;
 use self::pace::Pace;
 use self::queue::Queue;
 use self::sequence::Sequence;
+use self::speculation::Drafter;
 use self::warm::Kv;
 use crate::connection::Writer;
 use crate::contention::Contention;
@@ -48,7 +49,6 @@ use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::sampler::Sampler;
 
 pub use self::cancels::Cancels;
-pub use self::speculation::GUESSES_MAX;
 
 /// Time between heartbeats when nothing runs.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -85,6 +85,9 @@ pub struct Scheduler {
     places: usize,
     /// Off where the cache cannot take tokens back.
     speculation: Speculation,
+    /// Rows of a step that are computed as each alone.
+    rows_alike: usize,
+    drafter: Option<Drafter>,
     queue: Queue<Sequence>,
     /// In the order in which they came.
     running: Vec<Sequence>,
@@ -106,7 +109,8 @@ impl Scheduler {
         commands: Receiver<Command>,
         cancels: Arc<Cancels>,
     ) -> Self {
-        let Engine { model, mut context, sequences, snapshots, loaded, .. } = engine;
+        let Engine { model, mut context, sequences, rows_alike, draft, snapshots, loaded, .. } =
+            engine;
         let heart = Arc::new(Heart::new(Arc::clone(&writer)));
         let shares = context.shares();
         // A step of a large model on a busy machine takes longer than the daemon's patience, and
@@ -120,6 +124,11 @@ impl Scheduler {
             }
             shares && listening.abort()
         }));
+        let beating = Arc::clone(&heart);
+        let pulse = Box::new(move || {
+            beating.beat(IDLE_HEARTBEAT);
+            false
+        });
         Self {
             cache: Cache::new(context.tokens(), context.sequences(), shares),
             model,
@@ -129,6 +138,8 @@ impl Scheduler {
             cancels,
             places: sequences as usize,
             speculation: if shares { speculation } else { Speculation::Unspecified },
+            rows_alike: rows_alike as usize,
+            drafter: draft.map(|draft| Drafter::new(draft, pulse)),
             queue: Queue::new(),
             running: Vec::new(),
             preemptions: 0,
@@ -147,6 +158,7 @@ impl Scheduler {
             if !self.running.is_empty() {
                 self.share_the_machine();
                 self.step()?;
+                self.free_drafts();
                 // That nothing runs any more is news.
                 let news = self.running.is_empty() && self.queue.is_empty();
                 self.heartbeat(if news { Duration::ZERO } else { BUSY_HEARTBEAT });
@@ -159,6 +171,9 @@ impl Scheduler {
         if let Some(manner) = self.contention.look(Instant::now()) {
             llama::set_patience(manner.patience);
             self.kv.context.set_threads(manner.threads);
+            if let Some(drafter) = &mut self.drafter {
+                drafter.set_threads(manner.threads);
+            }
         }
     }
 
@@ -205,6 +220,7 @@ impl Scheduler {
                     let mut sequence = self.running.remove(at);
                     ended.push(sequence.finish(FinishReason::Cancelled, now));
                     self.keep(&sequence);
+                    self.free_drafts();
                 } else if let Some(mut sequence) = self.queue.withdraw(|waits| waits.id() == id) {
                     ended.push(if sequence.has_started() {
                         sequence.finish(FinishReason::Cancelled, now)
@@ -301,6 +317,7 @@ impl Scheduler {
             cells_retained: number(self.cache.cells_retained()),
             prefixes_retained: number(self.cache.prefixes()),
             preemptions: self.preemptions,
+            draft_cells: number(self.drafter.as_ref().map_or(0, Drafter::cells)),
             ..Heartbeat::default()
         });
         self.heart.beat(least);

@@ -165,8 +165,13 @@ pub(super) fn allow_prefixes(
         .map_or_else(|| PREFIX_MEMORY_BYTES_MAX.min(memory_total_bytes / 8), bytes);
 }
 
-/// Writes into a load request whether the engine may guess tokens.
-pub(super) fn allow_speculation(load: &mut Load, config: &tandem_config::Engine) {
+/// Writes into a load request whether the engine may guess tokens, and with which `draft` model.
+pub(super) fn allow_speculation(
+    load: &mut Load,
+    config: &tandem_config::Engine,
+    draft: Option<&Path>,
+) {
+    load.draft_path = draft.map_or_else(String::new, |path| path.to_string_lossy().into_owned());
     load.set_speculation(match config.speculation {
         tandem_config::Speculation::Auto => Speculation::Auto,
         tandem_config::Speculation::Off => Speculation::Unspecified,
@@ -224,11 +229,11 @@ mod tests {
         let mut load = Load::default();
         let speculation = tandem_config::Speculation::Auto;
         let mut config = tandem_config::Engine { speculation, ..tandem_config::Engine::default() };
-        allow_speculation(&mut load, &config);
-        assert_eq!(load.speculation(), Speculation::Auto);
+        allow_speculation(&mut load, &config, Some(Path::new("/tiny.gguf")));
+        assert_eq!((load.speculation(), &*load.draft_path), (Speculation::Auto, "/tiny.gguf"));
         config.speculation = tandem_config::Speculation::Off;
-        allow_speculation(&mut load, &config);
-        assert_eq!(load.speculation(), Speculation::Unspecified);
+        allow_speculation(&mut load, &config, None);
+        assert_eq!((load.speculation(), &*load.draft_path), (Speculation::Unspecified, ""));
     }
 
     #[test]

@@ -276,11 +276,11 @@ impl State {
     }
 
     fn load(&mut self) {
-        let Arguments { config, path, template, .. } = &self.arguments;
+        let Arguments { config, path, template, draft, .. } = &self.arguments;
         let mut load = Load { self_test: !self.proven, ..request(config, path, template) };
         self.choice.settings().apply(&mut load);
         let memory = self.arguments.monitor.current().memory_total_bytes;
-        allow_speculation(&mut load, config);
+        allow_speculation(&mut load, config, draft.as_deref());
         allow_prefixes(&mut load, config, &self.arguments.prefix_dir, memory);
         self.arguments.node.set_health(Health::Starting);
         let choice = self.choice.clone();
@@ -308,7 +308,10 @@ impl State {
                 ),
                 retry_after: COOL_DOWN,
             },
-            LoadFailure::Model | LoadFailure::Template | LoadFailure::Unspecified => {
+            LoadFailure::Model
+            | LoadFailure::Template
+            | LoadFailure::Draft
+            | LoadFailure::Unspecified => {
                 Error::ModelInvalid { id: model, problem: failed.message }
             }
             LoadFailure::Request => Error::Internal { problem: failed.message },

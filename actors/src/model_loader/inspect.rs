@@ -1,5 +1,8 @@
 //! Finding a model's file and reading what it says about itself. Blocking.
 
+use std::path::PathBuf;
+
+use tandem_config::Speculation;
 use tandem_proto::v1::{Model, ModelState, Sampling};
 
 use super::catalog::{Catalog, Entry, Located};
@@ -16,6 +19,8 @@ pub(crate) struct Inspected {
     pub(crate) sampling: Sampling,
     /// The chat template that the catalog names; empty when it names none.
     pub(crate) template: String,
+    /// The file of the model that guesses for it. `model` counts its memory.
+    pub(crate) draft: Option<PathBuf>,
     /// Most engines that it may have.
     pub(crate) engines_max: u32,
 }
@@ -49,8 +54,35 @@ impl Inspector {
             .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?
             .unwrap_or_default();
         let engines_max = entry.and_then(|entry| entry.engines).unwrap_or(self.models.engines);
-        let model = self.describe(&located, Some(&header));
-        Ok(Inspected { located, model, sampling, template, engines_max })
+        let mut model = self.describe(&located, Some(&header));
+        let draft = if header.embeds { None } else { self.draft_model()? };
+        let draft = draft.map(|(path, bytes)| {
+            model.memory_estimate_bytes = model.memory_estimate_bytes.saturating_add(bytes);
+            path
+        });
+        Ok(Inspected { located, model, sampling, template, draft, engines_max })
+    }
+
+    /// The file of the draft model and the memory that it takes, if there is one to be used.
+    fn draft_model(&self) -> Result<Option<(PathBuf, u64)>> {
+        let Some(id) = &self.engine.draft_model else { return Ok(None) };
+        if self.engine.speculation == Speculation::Off {
+            return Ok(None);
+        }
+        let located = self.locate(id)?;
+        let invalid = |problem| Error::ModelInvalid { id: located.id.clone(), problem };
+        if located.path.to_str().is_none() {
+            return Err(invalid("its path is not UTF-8; rename it".to_owned()));
+        }
+        let header = gguf::read(&located.path).map_err(|problem| invalid(problem.to_string()))?;
+        let bytes = self.memory(&header);
+        Ok(Some((located.path, bytes)))
+    }
+
+    /// Bytes that an engine takes for a model.
+    fn memory(&self, header: &Header) -> u64 {
+        let tandem_config::Engine { context_tokens, batch_tokens, sequences_max, .. } = self.engine;
+        gguf::memory_estimate(header, context_tokens, batch_tokens, sequences_max).total()
     }
 
     /// Finds the file of a model by id or path.
@@ -143,19 +175,12 @@ impl Inspector {
             model.context_trained = entry.context_trained;
         }
         if let Some(header) = header {
-            let engine = &self.engine;
-            let memory = gguf::memory_estimate(
-                header,
-                engine.context_tokens,
-                engine.batch_tokens,
-                engine.sequences_max,
-            );
             model.architecture.clone_from(&header.architecture);
             model.quantization.clone_from(&header.quantization);
             model.parameters = header.parameters;
             model.size_bytes = header.size_bytes;
             model.context_trained = header.context_length;
-            model.memory_estimate_bytes = memory.total();
+            model.memory_estimate_bytes = self.memory(header);
             model.embedding_dimensions = if header.embeds { header.embedding_length } else { 0 };
         }
         model
@@ -176,5 +201,31 @@ impl Inspector {
             tracing::warn!(problem, "the catalog of the models directory is not in effect");
         }
         catalog
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_draft_model_counts_in_what_a_model_takes_where_it_is_used() {
+        let path = std::env::var("TANDEM_TEST_MODEL").unwrap();
+        let taken = |draft: Option<&str>, speculation| {
+            let folder = PathBuf::from("/nowhere");
+            let config = tandem_config::Config::defaults(folder.clone(), folder);
+            let draft_model = draft.map(str::to_owned);
+            let engine = tandem_config::Engine { draft_model, speculation, ..config.engine };
+            let inspected = Inspector { models: config.models, engine }.inspect(&path)?;
+            Ok::<_, Error>((inspected.model.memory_estimate_bytes, inspected.draft))
+        };
+        let (alone, none) = taken(None, Speculation::Auto).unwrap();
+        assert_eq!(none, None);
+        let draft = Some(PathBuf::from(&path));
+        assert_eq!(taken(Some(&path), Speculation::Auto).unwrap(), (2 * alone, draft));
+        assert_eq!(taken(Some(&path), Speculation::Off).unwrap(), (alone, None));
+        let absent = taken(Some("no-such-model"), Speculation::Auto).unwrap_err();
+        assert!(absent.to_string().contains("no-such-model"), "{absent}");
     }
 }

@@ -46,6 +46,8 @@ pub fn load(
         context,
         sequences: settings.sequences,
         sequence_tokens: text_tokens,
+        rows_alike: 1,
+        draft: None,
         snapshots: None,
         loaded,
     })

@@ -12,6 +12,9 @@ use crate::vocabulary::Vocabulary;
 /// Most tokens that go through the network at once; a longer batch is split by llama.cpp.
 const PHYSICAL_BATCH_MAX: u32 = 512;
 
+/// Bytes of the spare rows of logits, which a model with a large vocabulary has fewer of.
+const SPARE_ROWS_BYTES_MAX: u32 = 16 << 20;
+
 /// How to create a [`Context`].
 #[derive(Debug, Clone, Copy)]
 pub struct ContextSettings {
@@ -22,7 +25,7 @@ pub struct ContextSettings {
     /// Further sequences that hold what may be of use again, where the model can share it.
     pub spare_sequences: u32,
     /// Rows of logits that a batch can have besides one a sequence, where the model can take
-    /// tokens back.
+    /// tokens back. There are fewer where they would take more than 16 MiB.
     pub spare_rows: u32,
     /// Most tokens in one [`Context::decode`].
     pub batch: u32,
@@ -95,6 +98,8 @@ pub struct Context {
     tokens: u32,
     pub(super) sequences: u32,
     batch: u32,
+    /// Rows of logits that a batch can have.
+    rows: u32,
     shares: bool,
     /// Tokens that a layer with a sliding window looks back on; 0 when all layers see everything.
     window: usize,
@@ -118,7 +123,9 @@ impl Context {
         parameters.n_seq_max = sequences;
         // llama.cpp has a row for each sequence; the spare ones need none. More rows take memory,
         // of the size of the vocabulary each.
-        let rows = settings.sequences.saturating_add(if shares { settings.spare_rows } else { 0 });
+        let row_bytes = model.size().saturating_mul(4).max(1);
+        let spare_rows = settings.spare_rows.min(SPARE_ROWS_BYTES_MAX / row_bytes);
+        let rows = settings.sequences.saturating_add(if shares { spare_rows } else { 0 });
         parameters.n_outputs_max = rows.max(sequences);
         parameters.n_threads = threads;
         parameters.n_threads_batch = threads;
@@ -145,9 +152,9 @@ impl Context {
         // SAFETY: the handle is a live context.
         let (tokens, batch) =
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
-        let sequences = parameters.n_seq_max;
+        let (sequences, rows) = (parameters.n_seq_max, parameters.n_outputs_max);
         let (shares, window) = (model.attends(), model.window());
-        Ok(Self { handle, pulse: None, model, tokens, sequences, batch, shares, window })
+        Ok(Self { handle, pulse: None, model, tokens, sequences, batch, rows, shares, window })
     }
 
     /// Has `pulse` called after every node of the graph that a decode computes, on the thread that
@@ -175,6 +182,11 @@ impl Context {
     /// Most tokens in one batch.
     pub fn batch_max(&self) -> u32 {
         self.batch
+    }
+
+    /// Most rows of logits in one batch.
+    pub fn rows_max(&self) -> u32 {
+        self.rows
     }
 
     /// Sequences `0..sequences` can be used.

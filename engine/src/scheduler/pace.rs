@@ -8,7 +8,7 @@ use self::rows::Rows;
 
 /// Longest step while answers are being generated: at ten words a second a reader sees text
 /// flow, and llama.cpp computes few rows together less well.
-const STEP_TARGET: Duration = Duration::from_millis(100);
+pub const STEP_TARGET: Duration = Duration::from_millis(100);
 
 /// Least prompt tokens in a step, however slow the model: prompts must get on.
 const PREFILL_MIN: usize = 16;
@@ -53,6 +53,11 @@ impl Pace {
     /// Seconds of a step that only generates, with so many rows; `None` before there was any.
     pub fn seconds(&self, rows: usize) -> Option<f64> {
         self.rows.seconds(rows, self.token.unwrap_or(0.0))
+    }
+
+    /// Seconds that each token of a prompt takes; `None` before one was read.
+    pub fn prompt_token(&self) -> Option<f64> {
+        self.token
     }
 
     /// Prompt tokens that may go into a step beside generated ones.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::attach;
 use super::plan::{self, Want};
+use super::speculation::Guesses;
 use super::{Scheduler, Sequence};
 use crate::llama::DecodeError;
 use crate::request::Refusal;
@@ -35,11 +36,11 @@ impl Scheduler {
             }
             shares = self.plan(Instant::now());
         }
-        let guesses = self.guess(&shares.tokens, shares.generating);
-        let extra = guesses.iter().map(Vec::len).sum();
+        let guesses = self.guess(&shares.tokens, shares.generating)?;
+        let extra = guesses.tokens.iter().map(Vec::len).sum();
         // There is room for guesses, or none were made.
         self.cache.make_room(&mut self.kv, shares.total() + extra);
-        let rows = self.fill_batch(&shares.tokens, &guesses);
+        let rows = self.fill_batch(&shares.tokens, &guesses.tokens);
         let (reading, all) = self.members(&shares.tokens);
         if !self.cancels.begin(reading, all) {
             return Ok(());
@@ -147,13 +148,13 @@ impl Scheduler {
     }
 
     /// Chooses the next tokens of each sequence with a row of logits, and sends what came of it.
-    fn sample(&mut self, shares: &[usize], rows: &[Option<usize>], guesses: &[Vec<u32>]) {
+    fn sample(&mut self, shares: &[usize], rows: &[Option<usize>], guesses: &Guesses) {
         let now = Instant::now();
         let mut steps = Vec::new();
         let mut going_on = Vec::with_capacity(self.running.len());
         let mut ended = Vec::new();
         let running = std::mem::take(&mut self.running);
-        let outcomes = shares.iter().zip(rows).zip(guesses);
+        let outcomes = shares.iter().zip(rows).zip(&guesses.tokens);
         for (mut sequence, ((&share, row), guess)) in running.into_iter().zip(outcomes) {
             self.cache.extend(sequence.slot(), share + guess.len());
             let Some(row) = *row else {
@@ -163,7 +164,14 @@ impl Scheduler {
             };
             sequence.mark_decoded(share - 1);
             let logits = |right| self.kv.context.logits(row + right).unwrap_or_default();
+            let right = sequence.guessed_right();
             let advance = sequence.verify(guess, logits, &mut self.sampler, &*self.model, now);
+            if let Some(drafter) = self.drafter.as_mut().filter(|_| guesses.drafted) {
+                // What is guessed behind an answer's end is not wrong.
+                let ended = matches!(advance, Ok(Some((_, true))));
+                let right = sequence.guessed_right() - right;
+                drafter.record.learn(if ended { right } else { guess.len() }, right);
+            }
             self.cache.rewind(&mut self.kv, sequence.slot(), sequence.decoded());
             match advance {
                 Ok(None) => going_on.push(sequence),

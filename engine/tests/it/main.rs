@@ -8,6 +8,7 @@
 )]
 
 mod constrained;
+mod draft;
 mod embed;
 mod generate;
 mod harness;

@@ -26,7 +26,7 @@ const BOTH: [Speculation; 2] = [Speculation::Always, Speculation::Auto];
 const LIST: &str = "apple, banana, cherry, damson, elderberry, fig, grape, hazelnut, iris, juniper";
 
 /// Twenty prompts: some to be repeated, some with patterns, and free ones.
-fn prompts(sampling: fn(u64, u32) -> Sampling) -> Vec<Generate> {
+pub fn prompts(sampling: fn(u64, u32) -> Sampling) -> Vec<Generate> {
     let repeated = [
         format!("{LIST}\n{LIST}\n"),
         "one two three one two three one two three".to_owned(),

@@ -19,14 +19,24 @@ impl Sequence {
     /// The chance of each next token to be guessed right if those before it are; none unless the
     /// answer goes on behind a `share` of one token.
     pub fn chances(&mut self, share: usize) -> Vec<f64> {
-        if share != 1 || !self.goes_on_after(share) {
-            return Vec::new();
+        let most = self.guesses_max(share);
+        let guesser = self.guesser.as_mut().filter(|_| most > 0);
+        guesser.map_or_else(Vec::new, |guesser| guesser.chances(&self.tokens, most))
+    }
+
+    /// Most tokens that can be guessed behind a `share` of one token; none unless the answer goes
+    /// on there.
+    pub fn guesses_max(&self, share: usize) -> usize {
+        if self.guesser.is_none() || share != 1 || !self.goes_on_after(share) {
+            return 0;
         }
-        let answered = self.answer_tokens();
-        let Some(guesser) = self.guesser.as_mut() else { return Vec::new() };
         // Behind the guessed tokens comes one more.
-        let left = (self.settings.max_tokens as usize).saturating_sub(answered + 1);
-        guesser.chances(&self.tokens, left)
+        (self.settings.max_tokens as usize).saturating_sub(self.answer_tokens() + 1)
+    }
+
+    /// Guessed tokens that were right so far.
+    pub fn guessed_right(&self) -> usize {
+        self.guesser.as_ref().map_or(0, |guesser| guesser.accepted)
     }
 
     /// The `count` tokens that may come next.
