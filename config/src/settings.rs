@@ -103,6 +103,9 @@ pub struct Engine {
     pub speculation: Speculation,
     /// When settings that depend on model and machine are measured.
     pub tune: Tune,
+    /// Whether a greedy answer is the same to the byte whatever runs beside it. Costs speed, and
+    /// models that cannot do it on this CPU do not load.
+    pub exact: bool,
 }
 
 /// Whether an engine guesses tokens and checks several in one step.
@@ -142,6 +145,7 @@ impl Default for Engine {
             prefix_memory_mib: None,
             speculation: Speculation::Off,
             tune: Tune::Off,
+            exact: false,
         }
     }
 }

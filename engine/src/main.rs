@@ -22,6 +22,7 @@ mod connection;
 mod constraint;
 mod contention;
 mod embedder;
+mod exact;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]
 mod llama;

@@ -112,7 +112,7 @@ impl Scheduler {
             shares && listening.abort()
         }));
         Self {
-            cache: Cache::new(context.tokens(), context.sequences(), shares),
+            cache: Cache::new(context.tokens(), context.sequences(), shares, context.in_order()),
             model,
             kv: Kv { context, copies: snapshots },
             writer,

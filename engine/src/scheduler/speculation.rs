@@ -19,7 +19,8 @@ use super::Scheduler;
 pub const GUESSES_MAX: u32 = 16;
 
 /// Rows from which on llama.cpp's CPU kernels round differently: to take part in a step with so
-/// many could change an answer, so that guesses never make one of a smaller step.
+/// many could change an answer, so that guesses never make one of a smaller step. An exact context
+/// knows no such difference.
 const ROWS_OTHERWISE: usize = 8;
 
 /// Guesses how one answer goes on.
@@ -62,11 +63,12 @@ impl Scheduler {
         }
         let sequences = self.running.iter_mut().zip(shares);
         let chances: Vec<_> = sequences.map(|(sequence, &share)| sequence.chances(share)).collect();
-        let room = self.cache.room_beside(None).min(self.kv.context.batch_max() as usize);
-        let room = room.saturating_sub(total);
+        let in_order = self.kv.context.in_order();
+        let room = self.cache.room_for_guesses();
+        let room = room.min(self.kv.context.batch_max() as usize).saturating_sub(total);
         let most = match ROWS_OTHERWISE.checked_sub(generating + 1) {
-            Some(alike) => room.min(alike),
-            None => room.min(GUESSES_MAX as usize),
+            Some(alike) if !in_order => room.min(alike),
+            _ => room.min(GUESSES_MAX as usize),
         };
         let pace = &self.pace;
         let lengths = match (self.speculation, pace.seconds(generating)) {

@@ -9,6 +9,7 @@
 
 mod constrained;
 mod embed;
+mod exact;
 mod generate;
 mod harness;
 mod lifecycle;
