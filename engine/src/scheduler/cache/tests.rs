@@ -76,7 +76,7 @@ impl Memory for Notes {
     fn close_holes(&mut self, unshared: &[(u32, Range<usize>)]) -> bool {
         for (by, at) in self.cells.iter().filter(|(by, _)| by & !FILLER != 0) {
             let own = unshared.iter().any(|(s, tokens)| *by == 1 << s && tokens.contains(at));
-            assert_eq!(own, by.count_ones() == 1);
+            assert_eq!(own, by.is_power_of_two());
         }
         self.cells.retain(|(by, _)| *by & !FILLER != 0);
         self.moves += 1;
