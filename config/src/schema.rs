@@ -193,6 +193,12 @@ fn visit_speed(engine: &mut Engine, v: &mut impl Visitor) {
         &mut engine.tune,
         &TUNE,
     );
+    v.setting(
+        "exact",
+        "the same answer whatever runs beside it, or no model; slower with long prompts",
+        &mut engine.exact,
+        &Flag,
+    );
 }
 
 fn visit_models(models: &mut Models, v: &mut impl Visitor) {

@@ -106,6 +106,9 @@ pub struct Engine {
     pub draft_model: Option<String>,
     /// When settings that depend on model and machine are measured.
     pub tune: Tune,
+    /// Whether a greedy answer is the same to the byte whatever runs beside it. Costs speed, and
+    /// models that cannot do it on this CPU do not load.
+    pub exact: bool,
 }
 
 /// Whether an engine guesses tokens and checks several in one step.
@@ -146,6 +149,7 @@ impl Default for Engine {
             speculation: Speculation::Off,
             draft_model: None,
             tune: Tune::Off,
+            exact: false,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod fixture;
 mod kernel;
 mod log;
 mod model;
+mod order;
 mod patience;
 mod state;
 // Elsewhere ggml has threads of its own.
@@ -39,6 +40,14 @@ pub fn init() {
     log::capture();
     // SAFETY: called once, before any other thread uses llama.cpp.
     unsafe { sys::llama_backend_init() };
+}
+
+/// Has ggml compute K-quants with the same kernel whatever the number of rows. Call before the first
+/// decode; there is no way back.
+pub fn forgo_tiled_kernels() {
+    // SAFETY: no other thread reads or changes the environment: those that exist now handle the
+    // socket, and ggml reads the variable later, on this one.
+    unsafe { std::env::set_var("GGML_CPU_TILED_MM", "0") };
 }
 
 /// The CPU features that this build of llama.cpp uses.

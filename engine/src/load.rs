@@ -19,6 +19,7 @@ use crate::chat;
 use crate::connection::Writer;
 use crate::draft::{self, Draft};
 use crate::embedder;
+use crate::exact::{self, Inexact};
 use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
 use crate::measure::measure;
 use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
@@ -80,6 +81,9 @@ pub enum LoadError {
     /// The model does not compute numbers.
     #[error("the self test failed: {0}")]
     SelfTest(String),
+    /// The model does not compute alike whatever is computed beside.
+    #[error(transparent)]
+    NotExact(#[from] Inexact),
 }
 
 impl LoadError {
@@ -92,6 +96,7 @@ impl LoadError {
             Self::Draft(_) => LoadFailure::Draft,
             Self::Memory(_) => LoadFailure::Memory,
             Self::SelfTest(_) => LoadFailure::SelfTest,
+            Self::NotExact(_) => LoadFailure::NotExact,
         };
         let mut message = self.to_string();
         for line in llama::recent_log() {
@@ -105,6 +110,9 @@ impl LoadError {
 /// Loads what `request` asks for, reporting progress and sending heartbeats meanwhile.
 pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
     let started = Instant::now();
+    if request.exact {
+        llama::forgo_tiled_kernels();
+    }
     let _heart = Heart::start(Arc::clone(writer));
     check(request)?;
     let mut progress = Progress { writer, stage: "weights", percent: 0 };
@@ -118,6 +126,7 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         batch: request.batch_tokens.max(request.sequences_max),
         threads: threads(request.threads),
         flash_attention: request.flash_attention,
+        exact: request.exact,
     };
     let key = Key::new(path, &build::name(), &settings, request.use_extra_bufts);
     let key = key.map_err(|error| unreadable(request, &error))?;
@@ -137,9 +146,16 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         let message = "the model keeps no context, so it cannot generate text";
         return Err(LoadError::Model(message.to_owned()));
     }
+    if request.exact {
+        exact::require(&context)?;
+    }
     if request.self_test {
         stage(writer, "self test");
         self_test(&mut context, model.size(), settings)?;
+        if request.exact {
+            stage(writer, "exactness");
+            exact::check(&mut context, model.size(), settings.threads)?;
+        }
     }
     let mut loaded =
         describe(request, &model, &context, settings.sequences, settings.threads, started);

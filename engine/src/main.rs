@@ -24,6 +24,7 @@ mod constraint;
 mod contention;
 mod draft;
 mod embedder;
+mod exact;
 mod intake;
 #[allow(unsafe_code, reason = "the calls into llama.cpp")]
 mod llama;

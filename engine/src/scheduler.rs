@@ -130,7 +130,7 @@ impl Scheduler {
             false
         });
         Self {
-            cache: Cache::new(context.tokens(), context.sequences(), shares),
+            cache: Cache::new(context.tokens(), context.sequences(), shares, context.in_order()),
             model,
             kv: Kv { context, copies: snapshots },
             writer,

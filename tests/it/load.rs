@@ -85,6 +85,24 @@ async fn an_engine_that_computes_nonsense_with_some_settings_gets_safer_ones() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_not_exact_is_tried_without_repacked_weights_and_then_refused() {
+    let problem = "the model's answers are not exact";
+    let fails = good().but_at_load(Load::fails(LoadFailure::NotExact, problem));
+    let daemon = Setup::scripted(&Script::lives([fails.clone(), fails, good()]))
+        .config("[engine]\nexact = true\n")
+        .start()
+        .await;
+    let answer = daemon.ask("hello").await;
+    let failure = answer.failure();
+    assert_eq!(failure.reason, reason::MODEL_INVALID, "{failure:?}");
+    assert!(failure.message.contains(problem), "{failure:?}");
+    let loads = daemon.home().logged("load");
+    assert_eq!(loads.len(), 2, "{loads:?}");
+    assert!(loads[1].contains("use_extra_bufts=false flash_attention=true"), "{loads:?}");
+    assert!(loads.iter().all(|load| load.ends_with("exact=true")), "{loads:?}");
+}
+
+#[tokio::test]
 async fn an_engine_without_enough_memory_is_not_available_and_says_what_to_do() {
     let fails = good().but_at_load(Load::fails(LoadFailure::Memory, "no room for the KV cache"));
     let daemon = Setup::scripted(&Script::always(fails)).start().await;

@@ -117,13 +117,15 @@ impl Choice {
     }
 }
 
-/// Names what a choice is valid for: this file, this build, this CPU, and where it began.
-pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung) -> String {
+/// Names what a choice is valid for: this file, this build, this CPU, where it began, and whether it
+/// was proven to be exact.
+pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung, exact: bool) -> String {
     let (size, modified) = std::fs::metadata(model).map_or((0, 0), |facts| {
         let modified = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         (facts.len(), modified.map_or(0, |time| time.as_nanos()))
     });
     let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}\n{first:?}", model.display());
+    let text = if exact { format!("{text}\nexact") } else { text };
     let digest = Sha256::digest(text);
     digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
@@ -142,6 +144,7 @@ pub(super) fn request(config: &tandem_config::Engine, path: &Path, template: &st
         batch_tokens: config.batch_tokens,
         threads: config.threads,
         chat_template: template.to_owned(),
+        exact: config.exact,
         ..Load::default()
     }
 }
@@ -244,16 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn another_file_build_cpu_or_beginning_is_another_key() {
+    fn another_file_build_cpu_beginning_or_proof_is_another_key() {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("a.gguf");
         std::fs::write(&model, "1").unwrap();
-        let key = |build, cpu, first| choice_key(&model, build, cpu, first);
+        let key = |build, cpu, first| choice_key(&model, build, cpu, first, false);
         let original = key("build", "cpu", Rung::Defaults);
         assert_eq!(original, key("build", "cpu", Rung::Defaults));
         assert_ne!(original, key("build 2", "cpu", Rung::Defaults));
         assert_ne!(original, key("build", "cpu 2", Rung::Defaults));
         assert_ne!(original, key("build", "cpu", Rung::NoExtraBufts));
+        assert_ne!(original, choice_key(&model, "build", "cpu", Rung::Defaults, true));
         std::fs::write(&model, "12").unwrap();
         assert_ne!(original, key("build", "cpu", Rung::Defaults));
     }

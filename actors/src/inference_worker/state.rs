@@ -18,7 +18,7 @@ use super::process::{Exit, Process};
 use super::query::{Queries, Query};
 use super::recovery::{self, COOL_DOWN, Next, Stage};
 use super::settings::{
-    Choice, allow_prefixes, allow_speculation, choice_key, cpu_name, request, tuning_key,
+    Choice, Rung, allow_prefixes, allow_speculation, choice_key, cpu_name, request, tuning_key,
 };
 use super::tuning::Tuning;
 use super::{Arguments, Message, Phase, Report};
@@ -240,9 +240,9 @@ impl State {
             // An earlier engine has looked already.
             return self.load();
         }
-        let first = self.choice.rung;
+        let (first, exact) = (self.choice.rung, self.arguments.config.exact);
         self.tasks.spawn(async move {
-            let key = move || choice_key(&path, &build, &cpu_name(), first);
+            let key = move || choice_key(&path, &build, &cpu_name(), first, exact);
             let key = tokio::task::spawn_blocking(key);
             let key = key.await.unwrap_or_default();
             // Without a store nothing is remembered, and the self test decides.
@@ -300,6 +300,11 @@ impl State {
                 let exit = Exit { signal: Some(4), how: format!("wrong: {}", failed.message) };
                 return self.on_exit(myself, &exit);
             }
+            LoadFailure::NotExact if self.choice.rung == Rung::Defaults => {
+                // Without repacked weights one row is computed as many are, on more CPUs.
+                let exit = Exit { signal: Some(4), how: format!("not exact: {}", failed.message) };
+                return self.on_exit(myself, &exit);
+            }
             LoadFailure::Memory => Error::EngineUnavailable {
                 model,
                 reason: format!(
@@ -311,6 +316,7 @@ impl State {
             LoadFailure::Model
             | LoadFailure::Template
             | LoadFailure::Draft
+            | LoadFailure::NotExact
             | LoadFailure::Unspecified => {
                 Error::ModelInvalid { id: model, problem: failed.message }
             }

@@ -52,8 +52,8 @@ pub(crate) async fn tune(job: Job, progress: &watch::Sender<TuneProgress>) -> Re
     let (engine, hello) = Engine::start(&job).await?;
     let mut started = Some(engine);
     let first = Choice::first(job.config.use_extra_bufts);
-    let (path, rung) = (job.path.clone(), first.rung);
-    let key = move || choice_key(&path, &hello.build, &cpu_name(), rung);
+    let (path, rung, exact) = (job.path.clone(), first.rung, job.config.exact);
+    let key = move || choice_key(&path, &hello.build, &cpu_name(), rung, exact);
     let key = tokio::task::spawn_blocking(key).await.unwrap_or_default();
     let remembered = job.store.engine_choice(&key).await?;
     let choice = remembered.as_deref().and_then(Choice::decode).unwrap_or(first);

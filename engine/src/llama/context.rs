@@ -33,6 +33,9 @@ pub struct ContextSettings {
     pub threads: u32,
     /// Use flash attention where the model allows it.
     pub flash_attention: bool,
+    /// Attend by the one path that treats every row alike, and let [`Context::fill`] and
+    /// [`Context::close_holes`] keep cells in order. Needs flash attention.
+    pub exact: bool,
 }
 
 /// llama.cpp could not create the context, as a rule for want of memory.
@@ -97,12 +100,14 @@ pub struct Context {
     pub(super) model: Arc<Model>,
     tokens: u32,
     pub(super) sequences: u32,
+    /// A sequence behind these, which holds the cells that nobody may have.
+    pub(super) filler: Option<u32>,
     batch: u32,
     /// Rows of logits that a batch can have.
     rows: u32,
     shares: bool,
     /// Tokens that a layer with a sliding window looks back on; 0 when all layers see everything.
-    window: usize,
+    pub(super) window: usize,
 }
 
 // SAFETY: llama.cpp ties a context to no thread; `&mut self` on decoding keeps it to one at a time.
@@ -114,19 +119,21 @@ impl Context {
         let threads = i32::try_from(settings.threads).unwrap_or(i32::MAX);
         let shares = model.attends();
         let spare = if shares { settings.spare_sequences } else { 0 };
-        let sequences = settings.sequences.saturating_add(spare).min(super::sequences_max());
+        let exact = settings.exact && shares;
+        let most = super::sequences_max().saturating_sub(u32::from(exact));
+        let sequences = settings.sequences.saturating_add(spare).min(most);
         // SAFETY: returns a plain structure.
         let mut parameters = unsafe { sys::llama_context_default_params() };
         parameters.n_ctx = settings.tokens;
         parameters.n_batch = settings.batch;
         parameters.n_ubatch = settings.batch.min(PHYSICAL_BATCH_MAX);
-        parameters.n_seq_max = sequences;
+        parameters.n_seq_max = sequences + u32::from(exact);
         // llama.cpp has a row for each sequence; the spare ones need none. More rows take memory,
         // of the size of the vocabulary each.
         let row_bytes = model.size().saturating_mul(4).max(1);
         let spare_rows = settings.spare_rows.min(SPARE_ROWS_BYTES_MAX / row_bytes);
         let rows = settings.sequences.saturating_add(if shares { spare_rows } else { 0 });
-        parameters.n_outputs_max = rows.max(sequences);
+        parameters.n_outputs_max = rows.max(parameters.n_seq_max);
         parameters.n_threads = threads;
         parameters.n_threads_batch = threads;
         parameters.flash_attn_type = if settings.flash_attention {
@@ -138,7 +145,16 @@ impl Context {
         // A cache of the window's size would lose what a shorter common beginning needs.
         parameters.swa_full = true;
         parameters.no_perf = true;
-        Self::create(model, parameters)
+        if exact {
+            // Of two types, for which llama.cpp has only one path. It is fastest for these.
+            (parameters.type_k, parameters.type_v) = (sys::GGML_TYPE_BF16, sys::GGML_TYPE_F16);
+        }
+        let mut context = Self::create(model, parameters)?;
+        if exact {
+            context.sequences = sequences;
+            context.filler = Some(sequences);
+        }
+        Ok(context)
     }
 
     /// Creates what `parameters` describe.
@@ -154,7 +170,19 @@ impl Context {
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };
         let (sequences, rows) = (parameters.n_seq_max, parameters.n_outputs_max);
         let (shares, window) = (model.attends(), model.window());
-        Ok(Self { handle, pulse: None, model, tokens, sequences, batch, rows, shares, window })
+        let filler = None;
+        Ok(Self {
+            handle,
+            pulse: None,
+            model,
+            tokens,
+            sequences,
+            filler,
+            batch,
+            rows,
+            shares,
+            window,
+        })
     }
 
     /// Has `pulse` called after every node of the graph that a decode computes, on the thread that
@@ -322,7 +350,7 @@ impl std::fmt::Debug for Context {
     }
 }
 
-fn position(tokens: usize) -> sys::llama_pos {
+pub(super) fn position(tokens: usize) -> sys::llama_pos {
     sys::llama_pos::try_from(tokens).unwrap_or(sys::llama_pos::MAX)
 }
 

@@ -3,12 +3,17 @@
 //! llama.cpp's notes on who sees a cell change.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::cells::Cells;
 use super::prefixes::Prefixes;
 
 /// Least cells that a cut of a kept prefix frees: each cut makes llama.cpp look at all cells.
 const CUT_MIN: usize = 32;
+
+/// The part of all cells that should be free when cells are moved together, which takes longer
+/// than a step: kept prefixes are given up for that.
+const FREE_WHEN_MOVED: usize = 8;
 
 /// What the cache needs llama.cpp for.
 pub trait Memory {
@@ -18,6 +23,14 @@ pub trait Memory {
 
     /// Removes all but the first `length` tokens of `sequence`.
     fn truncate(&mut self, sequence: u32, length: usize);
+
+    /// Keeps the cells of these tokens of `sequence` from being used again until all are moved
+    /// together. Asked for only where cells lie in order.
+    fn fill(&mut self, sequence: u32, tokens: Range<usize>);
+
+    /// Moves all cells together in their order, the filled ones left out. `unshared` are the tokens
+    /// that only one sequence sees. Whether it did; if not, nothing is changed.
+    fn close_holes(&mut self, unshared: &[(u32, Range<usize>)]) -> bool;
 
     /// A kept prefix, which holds `tokens`, is about to lose some or all of them. Asked once for
     /// each.
@@ -45,10 +58,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache.
-    pub fn new(cells: u32, sequences: u32, shares: bool) -> Self {
+    /// An empty cache, in which each sequence lies `in_order` of its tokens if that is wanted.
+    pub fn new(cells: u32, sequences: u32, shares: bool, in_order: bool) -> Self {
         Self {
-            cells: Cells::new(cells, sequences),
+            cells: Cells::new(cells, sequences, in_order),
             idle: (0..sequences).collect(),
             prefixes: Prefixes::default(),
             shares,
@@ -107,6 +120,7 @@ impl Cache {
         let start = self.cells.length(to);
         let taken = self.shares
             && self.cells.length(from) >= length
+            && self.cells.can_share(from, to)
             && memory.share(from, to, start, length);
         if taken {
             self.cells.share(from, to, length);
@@ -114,8 +128,29 @@ impl Cache {
         taken
     }
 
-    /// Gives up kept prefixes until `count` cells are free. Whether they are.
+    /// Gives up kept prefixes until `count` cells are free, and moves others if need be so that
+    /// these can be used. Whether they can.
     pub fn make_room(&mut self, memory: &mut impl Memory, count: usize) -> bool {
+        if !self.free_up(memory, count) {
+            return false;
+        }
+        if self.cells.at_hand() >= count {
+            return true;
+        }
+        self.free_up(memory, self.cells.count() / FREE_WHEN_MOVED);
+        let moved = memory.close_holes(&self.cells.unshared());
+        if moved {
+            self.cells.close_holes();
+        }
+        moved
+    }
+
+    /// Cells that guesses may take: kept prefixes are given up for them, but nothing is moved.
+    pub fn room_for_guesses(&self) -> usize {
+        if self.cells.in_order() { self.cells.at_hand() } else { self.room_beside(None) }
+    }
+
+    fn free_up(&mut self, memory: &mut impl Memory, count: usize) -> bool {
         while let Some(missing) = count.checked_sub(self.cells.free()).filter(|&n| n > 0) {
             let Some(sequence) = self.least_recent(memory) else { return false };
             let length = self.cells.length_that_frees(sequence, missing.max(CUT_MIN));
@@ -190,8 +225,7 @@ impl Cache {
     /// Takes back all but the first `length` tokens of a running sequence.
     pub fn rewind(&mut self, memory: &mut impl Memory, sequence: u32, length: usize) {
         if self.cells.length(sequence) > length {
-            memory.truncate(sequence, length);
-            self.cells.truncate(sequence, length);
+            self.release(memory, sequence, length);
         }
     }
 
@@ -215,12 +249,19 @@ impl Cache {
 
     /// The way out of the cache for tokens that may be of use to others.
     fn cut(&mut self, memory: &mut impl Memory, sequence: u32, length: usize) {
-        memory.truncate(sequence, length);
-        self.cells.truncate(sequence, length);
+        self.release(memory, sequence, length);
         self.prefixes.shorten(sequence, length);
         if length == 0 {
             self.idle.insert(sequence);
         }
+    }
+
+    fn release(&mut self, memory: &mut impl Memory, sequence: u32, length: usize) {
+        let holes = self.cells.truncate(sequence, length);
+        if !holes.is_empty() {
+            memory.fill(sequence, holes);
+        }
+        memory.truncate(sequence, length);
     }
 }
 

@@ -173,7 +173,7 @@ impl Scheduler {
         let alike = if self.rows_alike > 1 { self.rows_alike } else { most };
         let unchanged = alike.checked_sub(generating).or_else(|| most.checked_sub(generating));
         let limits = [
-            self.cache.room_beside(None),
+            self.cache.room_for_guesses(),
             context.batch_max() as usize,
             context.rows_max() as usize,
         ];

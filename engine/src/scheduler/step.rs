@@ -150,13 +150,16 @@ impl Scheduler {
     /// Chooses the next tokens of each sequence with a row of logits, and sends what came of it.
     fn sample(&mut self, shares: &[usize], rows: &[Option<usize>], guesses: &Guesses) {
         let now = Instant::now();
+        // All before any takes some back: this is how llama.cpp placed them.
+        for ((sequence, share), guess) in self.running.iter().zip(shares).zip(&guesses.tokens) {
+            self.cache.extend(sequence.slot(), share + guess.len());
+        }
         let mut steps = Vec::new();
         let mut going_on = Vec::with_capacity(self.running.len());
         let mut ended = Vec::new();
         let running = std::mem::take(&mut self.running);
         let outcomes = shares.iter().zip(rows).zip(&guesses.tokens);
         for (mut sequence, ((&share, row), guess)) in running.into_iter().zip(outcomes) {
-            self.cache.extend(sequence.slot(), share + guess.len());
             let Some(row) = *row else {
                 sequence.mark_decoded(share);
                 going_on.push(sequence);
@@ -200,13 +203,15 @@ impl Scheduler {
     /// what it had computed of it stays. Logits are lost, so the last token before an answer
     /// is submitted again.
     fn pick_up(&mut self, shares: &[usize], rows: &[Option<usize>]) {
+        for sequence in &self.running {
+            let held = self.kv.context.held(sequence.slot());
+            self.cache.extend(sequence.slot(), held.saturating_sub(sequence.decoded()));
+        }
         for ((sequence, &share), row) in self.running.iter_mut().zip(shares).zip(rows) {
             let most = sequence.decoded() + share - usize::from(row.is_some());
             let held = self.kv.context.held(sequence.slot()).min(most);
-            self.kv.context.truncate(sequence.slot(), held);
-            let count = held.saturating_sub(sequence.decoded());
-            self.cache.extend(sequence.slot(), count);
-            sequence.mark_decoded(count);
+            self.cache.rewind(&mut self.kv, sequence.slot(), held);
+            sequence.mark_decoded(held.saturating_sub(sequence.decoded()));
         }
     }
 

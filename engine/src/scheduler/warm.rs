@@ -1,6 +1,8 @@
 //! What outlives its place in the KV cache: prefixes that had to give way, in memory, and the
 //! system parts of chats, on disk, where the next engine finds them.
 
+use std::ops::Range;
+
 use super::Scheduler;
 use super::cache::Memory;
 use crate::llama::{Context, RestoreError};
@@ -32,6 +34,14 @@ impl Memory for Kv {
 
     fn truncate(&mut self, sequence: u32, length: usize) {
         self.context.truncate(sequence, length);
+    }
+
+    fn fill(&mut self, sequence: u32, tokens: Range<usize>) {
+        self.context.fill(sequence, tokens);
+    }
+
+    fn close_holes(&mut self, unshared: &[(u32, Range<usize>)]) -> bool {
+        self.context.close_holes(unshared)
     }
 
     fn give_way(&mut self, sequence: u32, tokens: &[u32]) {

@@ -14,6 +14,9 @@ use crate::llama::ContextSettings;
 /// it restores a state.
 const CACHE: &str = "unified, keys f16, values f16";
 
+/// The same where `exact` is set.
+const EXACT_CACHE: &str = "unified, keys bf16, values f16";
+
 /// Bytes of the model file that are looked at, at either end. The first hold its metadata, rope
 /// settings among them, and the names and types of its tensors.
 const END_BYTES: u64 = 1 << 20;
@@ -49,7 +52,8 @@ impl Key {
         hash.update(end(&mut file)?);
         file.seek(SeekFrom::Start(facts.len().saturating_sub(END_BYTES)))?;
         hash.update(end(&mut file)?);
-        let how = format!("{CACHE}, repacked {use_extra_bufts}, {settings:?}");
+        let cache = if settings.exact { EXACT_CACHE } else { CACHE };
+        let how = format!("{cache}, repacked {use_extra_bufts}, {settings:?}");
         for text in [build, how.as_str()] {
             hash.update(text.len().to_le_bytes());
             hash.update(text);
@@ -102,6 +106,7 @@ mod tests {
         batch: 512,
         threads: 2,
         flash_attention: true,
+        exact: false,
     };
 
     fn key(path: &Path) -> Key {
@@ -120,6 +125,7 @@ mod tests {
             Key::new(&path, "build", &SETTINGS, false),
             Key::new(&path, "build", &ContextSettings { tokens: 8192, ..SETTINGS }, true),
             Key::new(&path, "build", &ContextSettings { flash_attention: false, ..SETTINGS }, true),
+            Key::new(&path, "build", &ContextSettings { exact: true, ..SETTINGS }, true),
         ];
         for (index, key) in keys.into_iter().enumerate() {
             assert_ne!(key.unwrap(), original, "{index}");

@@ -62,6 +62,13 @@ pub fn model_path() -> String {
     )
 }
 
+/// The models whose answers must be exact: the one that all tests use and, if
+/// `TANDEM_TEST_SECOND_MODEL` names one, another, whose weights are of a kind with other kernels or
+/// whose attention has a window.
+pub fn model_paths() -> Vec<String> {
+    std::iter::once(model_path()).chain(std::env::var("TANDEM_TEST_SECOND_MODEL")).collect()
+}
+
 pub fn load_request() -> Load {
     Load {
         path: model_path(),

@@ -10,6 +10,7 @@
 mod constrained;
 mod draft;
 mod embed;
+mod exact;
 mod generate;
 mod harness;
 mod lifecycle;

@@ -155,7 +155,7 @@ fn others_in_a_step_that_is_aborted_lose_nothing() {
 }
 
 /// Files of saved prefixes that are whole.
-fn saved(folder: &Path) -> usize {
+pub fn saved(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "prefix")).count()
 }

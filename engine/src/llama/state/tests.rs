@@ -11,6 +11,7 @@ const SETTINGS: ContextSettings = ContextSettings {
     batch: 512,
     threads: 2,
     flash_attention: true,
+    exact: false,
 };
 
 fn context(settings: ContextSettings) -> Context {

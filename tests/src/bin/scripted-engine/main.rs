@@ -38,8 +38,9 @@ fn main() {
 /// Waits for the order to load, and carries it out as the script says.
 fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life) {
     let Incoming::Load(load) = incoming.recv().unwrap() else { panic!("not told to load first") };
+    let exact = if load.exact { " exact=true" } else { "" };
     connection.log(&format!(
-        "load use_extra_bufts={} flash_attention={} self_test={}",
+        "load use_extra_bufts={} flash_attention={} self_test={}{exact}",
         load.use_extra_bufts, load.flash_attention, load.self_test
     ));
     let stage = "reading the script".to_owned();
