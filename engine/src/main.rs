@@ -18,6 +18,7 @@
 
 mod build;
 mod chat;
+mod confidence;
 mod connection;
 mod constraint;
 mod contention;

@@ -5,6 +5,7 @@ use tandem_proto::v1::{Model, ModelState, Sampling};
 use super::catalog::{Catalog, Entry, Located};
 use super::gguf::{self, Header};
 use super::template;
+use crate::confidence::Rule;
 use crate::{Error, Result};
 
 /// A model whose file was looked at and can be loaded.
@@ -16,6 +17,8 @@ pub(crate) struct Inspected {
     pub(crate) sampling: Sampling,
     /// The chat template that the catalog names; empty when it names none.
     pub(crate) template: String,
+    /// Judges its answers.
+    pub(crate) confidence: Rule,
     /// Most engines that it may have.
     pub(crate) engines_max: u32,
 }
@@ -48,9 +51,10 @@ impl Inspector {
         let template = template
             .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?
             .unwrap_or_default();
+        let confidence = entry.and_then(|entry| entry.confidence).unwrap_or(Rule::UNCALIBRATED);
         let engines_max = entry.and_then(|entry| entry.engines).unwrap_or(self.models.engines);
         let model = self.describe(&located, Some(&header));
-        Ok(Inspected { located, model, sampling, template, engines_max })
+        Ok(Inspected { located, model, sampling, template, confidence, engines_max })
     }
 
     /// Finds the file of a model by id or path.

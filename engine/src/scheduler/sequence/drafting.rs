@@ -17,9 +17,9 @@ impl Sequence {
     }
 
     /// The chance of each next token to be guessed right if those before it are; none unless the
-    /// answer goes on behind a `share` of one token.
+    /// answer goes on behind a `share` of one token, and is not replayed.
     pub fn chances(&mut self, share: usize) -> Vec<f64> {
-        if share != 1 || !self.goes_on_after(share) {
+        if share != 1 || self.decoded + share != self.tokens.len() {
             return Vec::new();
         }
         let answered = self.answer_tokens();
