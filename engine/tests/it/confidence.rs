@@ -24,21 +24,23 @@ fn numbers(certainty: &Certainty) -> [f64; 6] {
 }
 
 #[test]
-fn certainty_is_the_same_alone_and_among_others() {
-    let mut engine = Engine::start();
-    // Attention adds up cells as they lie, and rounds accordingly: here each sequence lies in order.
-    engine.load(Load { context_tokens: 8192, ..load_request() }).unwrap();
-    let requests = [
+fn certainty_is_the_same_alone_and_beside_others() {
+    for request in [
         chat("What is the capital of France? Answer briefly.", greedy(24)),
-        chat("Tell me about the sea.", greedy(24)),
-        raw("Count: one, two, three,", greedy(24)),
+        chat("Why is the sky blue?", greedy(24)),
         raw("zq blorp 17 wug", greedy(24)),
-    ];
-    let alone: Vec<_> = requests.iter().map(|request| engine.ask(request.clone())).collect();
-    let ids: Vec<_> = requests.into_iter().map(|request| engine.generate(request)).collect();
-    for (together, alone) in engine.answers(&ids).iter().zip(&alone) {
-        assert_eq!(together.tokens, alone.tokens);
-        assert_alike(together.certainty().unwrap(), alone.certainty().unwrap());
+    ] {
+        let alone = Engine::loaded().ask(request.clone());
+        let mut engine = Engine::loaded();
+        // So few rows in a step, prompts included, that kernels do not round otherwise.
+        let mut ids: Vec<_> = ["One", "The"].map(|it| engine.generate(raw(it, greedy(96)))).into();
+        for id in &ids {
+            engine.first_step(*id);
+        }
+        ids.push(engine.generate(request));
+        let beside = engine.answers(&ids).pop().unwrap();
+        assert_eq!(beside.tokens, alone.tokens);
+        assert_alike(beside.certainty().unwrap(), alone.certainty().unwrap());
     }
 }
 

@@ -38,8 +38,8 @@ struct Arguments {
     /// Parts of the answers for the cross-validation.
     #[arg(long, default_value_t = 5)]
     folds: usize,
-    /// Weight of the L2 penalty.
-    #[arg(long, default_value_t = 1.0)]
+    /// Weight of the L2 penalty; some hundred answers allow no rule that goes to extremes.
+    #[arg(long, default_value_t = 30.0)]
     penalty: f64,
     /// A file for the results.
     #[arg(long)]
