@@ -39,7 +39,7 @@ pub struct Rule {
 impl Rule {
     /// The likeliest rule behind these answers, drawn towards no coefficients by `penalty`.
     pub fn fit<'a>(answers: impl Iterator<Item = &'a Graded> + Clone, penalty: f64) -> Self {
-        let scale = Scale::of(answers.clone());
+        let scale = Scale::of(&answers);
         let rows: Vec<([f64; SIZE], f64)> = answers
             .map(|answer| (scale.apply(&answer.features), f64::from(u8::from(answer.right))))
             .collect();
@@ -93,7 +93,7 @@ struct Scale {
 }
 
 impl Scale {
-    fn of<'a>(answers: impl Iterator<Item = &'a Graded> + Clone) -> Self {
+    fn of<'a>(answers: &(impl Iterator<Item = &'a Graded> + Clone)) -> Self {
         let count = answers.clone().count().max(1) as f64;
         let mean = |value: &dyn Fn(&Graded) -> f64| answers.clone().map(value).sum::<f64>() / count;
         let means: [f64; FEATURES.len()] = std::array::from_fn(|at| mean(&|it| it.features[at]));
@@ -172,8 +172,9 @@ fn solve(mut matrix: [[f64; SIZE]; SIZE], mut right: [f64; SIZE]) -> Option<[f64
         }
         for row in column + 1..SIZE {
             let factor = matrix[row][column] / matrix[column][column];
-            for at in column..SIZE {
-                matrix[row][at] -= factor * matrix[column][at];
+            let (above, below) = matrix.split_at_mut(row);
+            for (left, pivot) in below[0][column..].iter_mut().zip(&above[column][column..]) {
+                *left -= factor * pivot;
             }
             right[row] -= factor * right[column];
         }
