@@ -12,8 +12,8 @@ use tandem_proto::v1::{ChatMessage, Model, Sampling, SettingsSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{
-    Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore,
-    resource_monitor::ResourceMonitor,
+    Address, Error, Node, Result, TrackEvents, TrackRequest, confidence::Rule,
+    memory_store::MemoryStore, resource_monitor::ResourceMonitor,
 };
 
 mod embedding;
@@ -63,6 +63,8 @@ pub struct Arguments {
     pub template: String,
     /// The file of the model that guesses for it.
     pub draft: Option<PathBuf>,
+    /// Judges the model's answers.
+    pub confidence: Rule,
     /// Settings of the engine.
     pub config: tandem_config::Engine,
     /// Where engines save the beginnings of prompts.

@@ -3,6 +3,7 @@
 
 mod address;
 pub mod api_escalator;
+pub mod confidence;
 mod error;
 pub mod inference_worker;
 pub mod memory_store;

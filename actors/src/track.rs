@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use tandem_proto::v1::{ChatMessage, FinishReason, Sampling, Timings, TokenLogprob, Usage};
+use tandem_proto::v1::{
+    Certainty, ChatMessage, FinishReason, Sampling, Timings, TokenLogprob, Usage,
+};
 use tokio::sync::mpsc;
 
 use crate::Error;
@@ -79,6 +81,10 @@ pub struct Completion {
     pub timings: Timings,
     /// Mean natural-log probability of the generated tokens, when the track reports it.
     pub mean_logprob: Option<f64>,
+    /// How likely the answer is right, 0 to 1; only of the local model.
+    pub confidence: Option<f64>,
+    /// What `confidence` is made of.
+    pub certainty: Option<Certainty>,
 }
 
 /// The events of one request. Dropping it cancels the request.

@@ -19,6 +19,7 @@
 mod alike;
 mod build;
 mod chat;
+mod confidence;
 mod connection;
 mod constraint;
 mod contention;

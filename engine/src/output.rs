@@ -74,6 +74,11 @@ impl Output {
         self.verbatim.as_deref().filter(|_| self.splitter.is_plain())
     }
 
+    /// Whether the model still thinks, and has not begun to answer.
+    pub fn is_thinking(&self) -> bool {
+        self.splitter.is_thinking()
+    }
+
     fn push_bytes(&mut self, bytes: &[u8]) -> Emitted {
         self.incomplete.extend_from_slice(bytes);
         let mut used = 0;

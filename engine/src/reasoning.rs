@@ -111,6 +111,11 @@ impl Splitter {
         self.state == State::Plain
     }
 
+    /// Whether what was said last belongs to a thought, or to the space behind it.
+    pub fn is_thinking(&self) -> bool {
+        matches!(self.state, State::Inside(_) | State::Going(_) | State::Behind)
+    }
+
     /// Takes the next text.
     pub fn push(&mut self, text: &str) -> Said {
         self.held.push_str(text);
@@ -264,7 +269,9 @@ mod tests {
             splitter.push(" see. </th"),
             Said { reasoning: " see.".into(), ..Said::default() }
         );
+        assert!(splitter.is_thinking());
         assert_eq!(splitter.push("ink>Yes").text, "Yes");
+        assert!(!splitter.is_thinking());
         assert!(!splitter.is_plain());
     }
 

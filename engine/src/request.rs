@@ -97,6 +97,6 @@ impl Refusal {
 /// The only step of a request that was cancelled before it started.
 pub fn cancelled_before_start(id: u64) -> SequenceStep {
     let usage = Some(Usage::default());
-    let finish = Finish { reason: FinishReason::Cancelled.into(), usage, timings: None };
+    let finish = Finish { reason: FinishReason::Cancelled.into(), usage, ..Finish::default() };
     SequenceStep { id, finish: Some(finish), ..SequenceStep::default() }
 }

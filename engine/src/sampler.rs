@@ -14,6 +14,7 @@ use std::cmp::Ordering;
 use self::closest::Closest;
 pub use self::mirostat::Mirostat;
 use self::row::Curve;
+use crate::confidence::Reading;
 use crate::sampling::Settings;
 
 /// A chosen token.
@@ -21,8 +22,8 @@ use crate::sampling::Settings;
 pub struct Draw {
     /// The token.
     pub token: u32,
-    /// Its natural-log probability under the model, before any setting took effect.
-    pub logprob: f32,
+    /// How sure the model was of it.
+    pub reading: Reading,
     /// Logarithm of the sum of exponentials of the row; a logit less this is a log-probability.
     log_total: f32,
 }
@@ -75,10 +76,9 @@ impl Sampler {
         index: u64,
         limits: Limits<'_>,
     ) -> Result<Draw, NotFinite> {
-        let peak = row::peak(row).ok_or(NotFinite)?;
-        let log_total = row::log_total(row, peak);
+        let outline = Outline::new(row)?;
         let token = if settings.is_plain_greedy() && limits.allowed.is_none() {
-            row::first(row, peak)
+            row::first(row, outline.peak)
         } else {
             let adjusted = self.adjust(row, settings, history, limits.allowed);
             let point = random::uniform(settings.seed, index);
@@ -86,12 +86,12 @@ impl Sampler {
             self.adjusted = adjusted.unwrap_or_default();
             token
         };
-        let logit = usize::try_from(token).ok().and_then(|token| row.get(token));
-        let logprob = logit.ok_or(NotFinite)? - log_total;
-        Ok(Draw { token, logprob, log_total })
+        let reading = outline.reading(row, token)?;
+        Ok(Draw { token, reading, log_total: outline.log_total })
     }
 
-    /// Takes notice of a token chosen earlier from this row, with the same settings.
+    /// Takes notice of a token chosen earlier from this row, with the same settings. How sure the
+    /// model was of it.
     pub fn observe(
         &mut self,
         row: &[f32],
@@ -99,8 +99,8 @@ impl Sampler {
         history: &[u32],
         token: u32,
         limits: Limits<'_>,
-    ) -> Result<(), NotFinite> {
-        row::peak(row).ok_or(NotFinite)?;
+    ) -> Result<Reading, NotFinite> {
+        let reading = Outline::new(row)?.reading(row, token)?;
         if let Some(mirostat) = limits.mirostat
             && settings.temperature > 0.0
         {
@@ -114,7 +114,7 @@ impl Sampler {
             mirostat.learn(self.probability(at.unwrap_or(0), curve));
             self.adjusted = adjusted.unwrap_or_default();
         }
-        Ok(())
+        Ok(reading)
     }
 
     /// The `count` likeliest tokens of the row with their log-probabilities, likeliest first.
@@ -286,6 +286,32 @@ impl Sampler {
 
     fn candidate_peak(&self) -> f32 {
         self.candidates.iter().map(|candidate| candidate.logit).fold(f32::MIN, f32::max)
+    }
+}
+
+/// A row in a few numbers.
+#[derive(Debug, Clone, Copy)]
+struct Outline {
+    /// The largest logit.
+    peak: f32,
+    log_total: f32,
+    entropy: f32,
+    /// Between the probabilities of the likeliest two tokens.
+    margin: f32,
+}
+
+impl Outline {
+    fn new(row: &[f32]) -> Result<Self, NotFinite> {
+        let (peak, second) = row::peaks(row).ok_or(NotFinite)?;
+        let (log_total, entropy) = row::log_total_and_entropy(row, peak);
+        let margin = (peak - log_total).exp() - (second - log_total).exp();
+        Ok(Self { peak, log_total, entropy, margin })
+    }
+
+    fn reading(&self, row: &[f32], token: u32) -> Result<Reading, NotFinite> {
+        let logit = row.get(token as usize).ok_or(NotFinite)?;
+        let Self { log_total, entropy, margin, .. } = *self;
+        Ok(Reading { logprob: logit - log_total, entropy, margin })
     }
 }
 

@@ -45,6 +45,9 @@ async fn the_first_question_loads_the_model_and_is_answered() {
     assert!(timings.total_us >= timings.time_to_first_token_us, "{timings:?}");
     assert!(timings.tokens_per_second > 0.0, "{timings:?}");
     assert!(done.mean_logprob.unwrap() <= 0.0, "{done:?}");
+    let certainty = done.certainty.unwrap();
+    assert_eq!(certainty.tokens, usage.completion_tokens, "{done:?}");
+    assert!((certainty.logprob_mean - done.mean_logprob.unwrap()).abs() < 1e-6, "{done:?}");
     let engine = daemon.engine().await;
     assert_eq!((engine.settings.as_str(), engine.restarts), ("defaults", 0));
     assert!(engine.memory_bytes > 50 << 20, "{engine:?}");
@@ -76,6 +79,8 @@ async fn assert_the_command_tells_everything_in_json(daemon: &Daemon) {
     assert_eq!(json["model"], "smollm2-135m-instruct", "{json}");
     assert!(json["tokens"]["completion"].as_u64().unwrap() > 0, "{json}");
     assert!(json["tokens_per_second"].as_f64().unwrap() > 0.0, "{json}");
+    let confidence = json["confidence"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&confidence), "{json}");
     assert!(json["seed"].is_u64() && json["turn_id"].is_string(), "{json}");
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 mod answer;
 pub mod bench;
+pub mod calibrate;
 mod daemon;
 mod failure;
 pub mod gguf;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tandem_proto::engine::{Generate, Rejected, Rejection, SequenceStep};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::confidence::Rule;
 use crate::{Completion, Error, Prompt, TrackEvent, TrackRequest};
 
 /// A request that saw this many engines die is ended: it may well be what kills them.
@@ -15,6 +16,8 @@ const DEATHS_MAX: u32 = 2;
 pub(super) struct InFlight {
     requests: BTreeMap<u64, Entry>,
     next_id: u64,
+    /// Judges answers.
+    rule: Rule,
 }
 
 /// Where the events of a request go, and its right to be here.
@@ -37,6 +40,11 @@ struct Entry {
 }
 
 impl InFlight {
+    /// Nothing yet; answers will be judged by `rule`.
+    pub(super) fn new(rule: Rule) -> Self {
+        Self { rule, ..Self::default() }
+    }
+
     /// Takes a request in and names it.
     pub(super) fn admit(&mut self, request: TrackRequest, ticket: Ticket) -> u64 {
         self.next_id += 1;
@@ -81,6 +89,8 @@ impl InFlight {
             usage: finish.usage.unwrap_or_default(),
             timings: finish.timings.unwrap_or_default(),
             mean_logprob,
+            confidence: finish.certainty.and_then(|certainty| self.rule.confidence(&certainty)),
+            certainty: finish.certainty,
         };
         entry.report(TrackEvent::Done(completion.clone()));
         self.requests.remove(&step.id);
@@ -170,7 +180,7 @@ mod tests {
     use std::time::Instant;
 
     use tandem_proto::engine::Finish;
-    use tandem_proto::v1::{FinishReason, Sampling};
+    use tandem_proto::v1::{Certainty, FinishReason, Sampling};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -228,6 +238,23 @@ mod tests {
             }
         }
         assert_eq!((text.as_str(), resumed), ("up on a", 1));
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_the_rule_when_there_is_something_to_judge() {
+        let mut in_flight = InFlight::new(Rule { logprob_mean: 1.0, ..Rule::default() });
+        let mut complete = |certainty| {
+            let (id, _events) = admit(&mut in_flight);
+            let finish = Some(Finish { certainty, ..Finish::default() });
+            in_flight.on_step(SequenceStep { finish, ..step(id, 7, "up") }).unwrap()
+        };
+        let certainty =
+            Certainty { tokens: 1, logprob_mean: -3.0_f64.ln(), ..Certainty::default() };
+        let judged = complete(Some(certainty));
+        assert!((judged.confidence.unwrap() - 0.25).abs() < 1e-12, "{judged:?}");
+        assert_eq!(judged.certainty, Some(certainty));
+        let unknown = complete(None);
+        assert_eq!((unknown.confidence, unknown.certainty), (None, None));
     }
 
     #[test]

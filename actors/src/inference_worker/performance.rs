@@ -87,6 +87,8 @@ mod tests {
                 },
                 timings: Timings { prefill_us: 500_000, decode_us: 200_000, ..Timings::default() },
                 mean_logprob: None,
+                confidence: None,
+                certainty: None,
             });
         }
         let answers = performance.answers();

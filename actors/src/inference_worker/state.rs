@@ -64,8 +64,8 @@ impl State {
         });
         let choice = Choice::first(arguments.config.use_extra_bufts);
         Self {
+            in_flight: InFlight::new(arguments.confidence),
             arguments,
-            in_flight: InFlight::default(),
             queries: Queries::new(),
             process: None,
             life: 0,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tandem_proto::v1::Sampling;
 
+use crate::confidence::Rule;
 use crate::{Error, Result};
 
 mod distance;
@@ -72,6 +73,9 @@ pub struct Entry {
     /// Most engines that host it at a time, instead of `models.engines`.
     #[serde(default)]
     pub engines: Option<u32>,
+    /// How sure it is when it is right, instead of [`Rule::UNCALIBRATED`].
+    #[serde(default)]
+    pub confidence: Option<Rule>,
     /// How its makers advise to sample.
     #[serde(default, rename = "sampling")]
     advice: Advice,
@@ -115,6 +119,9 @@ impl Entry {
         }
         if self.engines.is_some_and(|engines| !(1..=ENGINES_MAX).contains(&engines)) {
             return Err(format!("engines of {} must be 1 to {ENGINES_MAX}", self.id));
+        }
+        if self.confidence.is_some_and(|rule| !rule.is_finite()) {
+            return Err(format!("confidence of {} must have numbers only", self.id));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use tandem_proto::v1::{Model, ModelState, Sampling};
 use super::catalog::{Catalog, Entry, Located};
 use super::gguf::{self, Header};
 use super::template;
+use crate::confidence::Rule;
 use crate::{Error, Result};
 
 /// A model whose file was looked at and can be loaded.
@@ -21,6 +22,8 @@ pub(crate) struct Inspected {
     pub(crate) template: String,
     /// The file of the model that guesses for it. `model` counts its memory.
     pub(crate) draft: Option<PathBuf>,
+    /// Judges its answers.
+    pub(crate) confidence: Rule,
     /// Most engines that it may have.
     pub(crate) engines_max: u32,
 }
@@ -53,6 +56,7 @@ impl Inspector {
         let template = template
             .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?
             .unwrap_or_default();
+        let confidence = entry.and_then(|entry| entry.confidence).unwrap_or(Rule::UNCALIBRATED);
         let engines_max = entry.and_then(|entry| entry.engines).unwrap_or(self.models.engines);
         let mut model = self.describe(&located, Some(&header));
         let draft = if header.embeds { None } else { self.draft_model()? };
@@ -60,7 +64,7 @@ impl Inspector {
             model.memory_estimate_bytes = model.memory_estimate_bytes.saturating_add(bytes);
             path
         });
-        Ok(Inspected { located, model, sampling, template, draft, engines_max })
+        Ok(Inspected { located, model, sampling, template, draft, confidence, engines_max })
     }
 
     /// The file of the draft model and the memory that it takes, if there is one to be used.

@@ -168,7 +168,8 @@ impl State {
     async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        let Inspected { located, model, sampling, template, draft, .. } = inspected.clone();
+        let Inspected { located, model, sampling, template, draft, confidence, .. } =
+            inspected.clone();
         let performance = self.arguments.handle.performance(&model.path);
         let worker = Worker::new(model, sampling, performance);
         let name = self.child_name(&located.id);
@@ -178,6 +179,7 @@ impl State {
             binary: self.arguments.binary.clone(),
             template,
             draft,
+            confidence,
             config: self.arguments.engine.clone(),
             prefix_dir: self.arguments.prefix_dir.clone(),
             monitor: self.arguments.monitor.clone(),

@@ -209,6 +209,8 @@ impl Answer {
                 tokens_per_second,
             },
             mean_logprob: (self.logprobs > 0).then(|| self.logprob_sum / f64::from(self.logprobs)),
+            confidence: None,
+            certainty: None,
         }
     }
 }

@@ -134,6 +134,8 @@ impl Machine {
             usage: Some(usage),
             timings: Some(completion.timings),
             mean_logprob: completion.mean_logprob,
+            confidence: completion.confidence,
+            certainty: completion.certainty,
         };
         let mut effects = vec![Effect::Emit(Event::TrackDone(done))];
         if self.facts.conversation_id.is_empty() {
@@ -248,6 +250,8 @@ mod tests {
             usage: Usage { completion_tokens: 2, ..Usage::default() },
             timings: Timings::default(),
             mean_logprob: None,
+            confidence: None,
+            certainty: None,
         })
     }
 

@@ -208,6 +208,9 @@ pub(crate) async fn ask(
     if let Some(note) = answer.cut_off() {
         terminal.notice(&format!("note: {note}"));
     }
+    if let Some(explanation) = answer.explanation().filter(|_| options.explain) {
+        terminal.explain(&explanation);
+    }
     terminal.aside(&answer.summary());
     Ok(())
 }

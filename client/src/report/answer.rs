@@ -17,6 +17,7 @@ pub(crate) struct Answer {
     pub(crate) tokens: Option<Tokens>,
     pub(crate) time_to_first_token_ms: Option<f64>,
     pub(crate) tokens_per_second: Option<f64>,
+    pub(crate) confidence: Option<f64>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) conversation_id: Option<String>,
     pub(crate) turn_id: Option<String>,
@@ -82,6 +83,7 @@ impl Draft {
         if let Some(result) = self.results.drain(..).rfind(|result| result.track() == counts) {
             answer.finish_reason = finish_reason(result.finish_reason());
             answer.tokens = result.usage.map(Tokens::from);
+            answer.confidence = result.confidence;
             if let Some(timings) = result.timings {
                 answer.time_to_first_token_ms = Some(milliseconds(timings.time_to_first_token_us));
                 answer.tokens_per_second = Some(timings.tokens_per_second);
@@ -118,6 +120,11 @@ impl Answer {
             parts.push(format!("first after {}", duration(wait)));
         }
         parts.join(" · ")
+    }
+
+    /// How likely the answer is right, when something is known about that.
+    pub(crate) fn explanation(&self) -> Option<String> {
+        self.confidence.map(|confidence| format!("confidence {confidence:.2}"))
     }
 
     /// Where the answer was cut off, when it was.
@@ -170,6 +177,8 @@ mod tests {
                     ..Default::default()
                 }),
                 mean_logprob: None,
+                confidence: Some(0.75),
+                certainty: None,
             }),
         ];
         for event in events {
@@ -196,6 +205,7 @@ mod tests {
             "tokens": {"prompt": 9, "cached": 4, "completion": 2},
             "time_to_first_token_ms": 1.5,
             "tokens_per_second": 80.5,
+            "confidence": 0.75,
             "finish_reason": "stop",
             "conversation_id": null,
             "turn_id": "turn",
@@ -210,6 +220,12 @@ mod tests {
     fn the_summary_is_one_line() {
         let summary = fast_answer().summary();
         assert_eq!(summary, "fast · small · 2 tokens · 80.5 tokens/s · first after 1 ms");
+    }
+
+    #[test]
+    fn confidence_is_explained_where_there_is_one() {
+        assert_eq!(fast_answer().explanation().unwrap(), "confidence 0.75");
+        assert_eq!(Answer::default().explanation(), None);
     }
 
     #[test]

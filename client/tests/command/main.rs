@@ -85,7 +85,8 @@ async fn an_answer_goes_to_stdout_and_notices_to_stderr() {
     assert_eq!(outcome.stdout, "You said: hello there\n");
     assert_eq!(
         outcome.stderr,
-        "fast track, scripted, score 0.25\n  - the question is short\nnote: the model was loaded\n"
+        "fast track, scripted, score 0.25\n  - the question is short\nnote: the model was loaded\n\
+         confidence 0.62\n"
     );
     assert_eq!(outcome.code, 0);
 }
@@ -168,6 +169,7 @@ async fn the_json_of_an_answer_is_one_object() {
         "tokens": {"prompt": 12, "cached": 3, "completion": 4},
         "time_to_first_token_ms": 20.0,
         "tokens_per_second": 50.0,
+        "confidence": 0.625,
         "finish_reason": "stop",
         "conversation_id": null,
         "turn_id": "turn-1",

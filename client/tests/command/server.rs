@@ -190,6 +190,8 @@ fn track_done(finish_reason: v1::FinishReason) -> Event {
             ..Default::default()
         }),
         mean_logprob: None,
+        confidence: Some(0.625),
+        certainty: None,
     })
 }
 

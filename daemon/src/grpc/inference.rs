@@ -150,6 +150,8 @@ fn generation(
                     usage: Some(completion.usage),
                     timings: Some(completion.timings),
                     seed,
+                    confidence: completion.confidence,
+                    certainty: completion.certainty,
                 }),
                 Some(TrackEvent::Failed(error)) => {
                     return Some((Err(status::of(error)), None));

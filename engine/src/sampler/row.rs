@@ -13,21 +13,30 @@ const SUM_BLOCK: usize = 256;
 /// Values that share one entry in the table of block peaks.
 const PEAK_BLOCK: usize = 64;
 
-/// The largest logit; `None` for an empty row or one with a value that is not finite.
-pub fn peak(row: &[f32]) -> Option<f32> {
+/// The largest two logits, the second below all numbers if there is but one; `None` for an empty row
+/// or one with a value that is not finite.
+pub fn peaks(row: &[f32]) -> Option<(f32, f32)> {
     let (chunks, rest) = row.as_chunks::<LANES>();
     let mut peaks = [f32::NEG_INFINITY; LANES];
+    let mut seconds = [f32::NEG_INFINITY; LANES];
     // Stays 0 unless a value is infinite or not a number.
     let mut taint = [0.0_f32; LANES];
     for chunk in chunks {
         for lane in 0..LANES {
+            seconds[lane] = seconds[lane].max(peaks[lane].min(chunk[lane]));
             peaks[lane] = peaks[lane].max(chunk[lane]);
             taint[lane] += chunk[lane] * 0.0;
         }
     }
-    let peak = peaks.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest_two = peaks
+        .iter()
+        .chain(&seconds)
+        .chain(rest)
+        .fold((f32::NEG_INFINITY, f32::NEG_INFINITY), |(first, second), &logit| {
+            (first.max(logit), second.max(first.min(logit)))
+        });
     let finite = taint.iter().all(|lane| *lane == 0.0) && rest.iter().all(|v| v.is_finite());
-    (finite && !row.is_empty()).then_some(peak)
+    (finite && !row.is_empty()).then_some(largest_two)
 }
 
 /// The largest of numbers that may be infinite.
@@ -48,11 +57,13 @@ pub fn first(row: &[f32], logit: f32) -> u32 {
     found.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
 }
 
-/// Logarithm of the sum of the exponentials of all logits, of which `peak` is the largest.
-pub fn log_total(row: &[f32], peak: f32) -> f32 {
-    #[allow(clippy::cast_possible_truncation, reason = "logits have no more precision")]
-    let log = total(row, Curve { peak, sharpness: 1.0 }).ln() as f32;
-    peak + log
+/// Logarithm of the sum of the exponentials of all logits, of which `peak` is the largest, and the
+/// entropy of their probabilities in nats.
+#[allow(clippy::cast_possible_truncation, reason = "logits have no more precision")]
+pub fn log_total_and_entropy(row: &[f32], peak: f32) -> (f32, f32) {
+    let (total, moment) = moments(row, Curve { peak, sharpness: 1.0 });
+    let log = total.ln();
+    (peak + log as f32, (log - moment / total).max(0.0) as f32)
 }
 
 /// How logits become weights: the weight of `peak`, the largest logit, is 1.
@@ -106,11 +117,40 @@ pub fn total_within(row: &[f32], curve: Curve, center: f32, width: f32) -> f64 {
 /// The mean logit under the probabilities. A token with this logit is as surprising as the whole
 /// row is expected to be.
 pub fn mean(row: &[f32], curve: Curve) -> f32 {
-    // A forbidden token has a weight of 0 and no distance worth multiplying it with.
-    let moment = sum(row, |logit| curve.weight(logit) * (logit - curve.peak).max(-1e3));
+    let (total, moment) = moments(row, curve);
     #[allow(clippy::cast_possible_truncation, reason = "logits have no more precision")]
-    let mean = (moment / total(row, curve)) as f32;
+    let mean = (moment / total) as f32;
     curve.peak + mean
+}
+
+/// Sum of all weights, and of the logits' distances from the peak times their weights, in one pass.
+fn moments(row: &[f32], curve: Curve) -> (f64, f64) {
+    let value = |logit| {
+        let weight = curve.weight(logit);
+        // A forbidden token has a weight of 0 and no distance worth multiplying it with.
+        (weight, weight * (logit - curve.peak).max(-1e3))
+    };
+    row.chunks(SUM_BLOCK).fold((0.0, 0.0), |(total, moment), block| {
+        let (chunks, rest) = block.as_chunks::<LANES>();
+        let (mut totals, mut moments) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let (weight, distance) = value(chunk[lane]);
+                totals[lane] += weight;
+                moments[lane] += distance;
+            }
+        }
+        let (mut last_total, mut last_moment) = (0.0, 0.0);
+        for &logit in rest {
+            let (weight, distance) = value(logit);
+            last_total += weight;
+            last_moment += distance;
+        }
+        (
+            total + f64::from(totals.iter().sum::<f32>() + last_total),
+            moment + f64::from(moments.iter().sum::<f32>() + last_moment),
+        )
+    })
 }
 
 /// e to the power of a number that is not positive, to single precision; 0 where that would be no

@@ -181,7 +181,41 @@ fn log_probabilities_are_those_of_the_row_before_any_setting() {
     for index in 0..50 {
         let draw = draw(&mut sampler, &row, &settings, &[1, 2, 3], index).unwrap();
         let exact = f64::from(row[draw.token as usize]) - total.ln();
-        assert!((f64::from(draw.logprob) - exact).abs() < 1e-5, "{draw:?} {exact}");
+        assert!((f64::from(draw.reading.logprob) - exact).abs() < 1e-5, "{draw:?} {exact}");
+    }
+}
+
+#[test]
+fn entropy_and_margin_are_those_of_the_row_before_any_setting() {
+    let settings = Settings { temperature: 3.0, top_k: 5, repeat_penalty: 2.0, ..neutral() };
+    // With and without a rest that does not fill a vector, also one that holds the likeliest.
+    for (size, shift) in [(1, 0), (2, 0), (17, 16), (1_000, 999), (5_000, 0), (49_152, 0)] {
+        for seed in 0..5 {
+            let mut row = row(size, seed);
+            row[shift] += 9.0;
+            let mut sorted: Vec<f64> =
+                softmax(&row.iter().map(|&logit| (0, f64::from(logit))).collect::<Vec<_>>(), 1.0)
+                    .into_iter()
+                    .map(|(_, probability)| probability)
+                    .collect();
+            sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+            let entropy: f64 = sorted.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+            let margin = sorted[0] - sorted.get(1).copied().unwrap_or_default();
+            let reading = draw(&mut Sampler::default(), &row, &settings, &[1], 0).unwrap().reading;
+            assert!((f64::from(reading.entropy) - entropy).abs() < 1e-4, "{reading:?} {entropy}");
+            assert!((f64::from(reading.margin) - margin).abs() < 1e-5, "{reading:?} {margin}");
+        }
+    }
+}
+
+#[test]
+fn what_is_observed_reads_like_what_was_drawn() {
+    let (row, settings) = (row(3_000, 5), neutral());
+    let mut sampler = Sampler::default();
+    for index in 0..20 {
+        let drawn = draw(&mut sampler, &row, &settings, &[], index).unwrap();
+        let observed = sampler.observe(&row, &settings, &[], drawn.token, Limits::default());
+        assert_eq!(observed, Ok(drawn.reading));
     }
 }
 
@@ -252,7 +286,10 @@ fn what_is_not_allowed_is_never_chosen_and_the_rest_is_chosen_as_if_alone() {
         assert_eq!(drawn.token, reference(&alone, &settings, &[5, 42], index), "variant {index}");
         let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
         let exact = f64::from(row[drawn.token as usize]) - total.ln();
-        assert!((f64::from(drawn.logprob) - exact).abs() < 1e-5, "the model's own probability");
+        assert!(
+            (f64::from(drawn.reading.logprob) - exact).abs() < 1e-5,
+            "the model's own probability"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ use tandem_proto::v1::{FinishReason, Timings, TokenLogprob, Usage};
 
 use super::attach::View;
 use super::speculation::Guesser;
+use crate::confidence::Tally;
 use crate::constraint::{Constraint, Stuck};
 use crate::output::Output;
 use crate::reasoning::Said;
@@ -31,7 +32,7 @@ pub struct Sequence {
     slot: u32,
     settings: Settings,
     mirostat: Option<Mirostat>,
-    /// Has read the answer, or with mirostat, whose answers are replayed, what was replayed.
+    /// Has read the answer, as far as it was observed.
     constraint: Option<Constraint>,
     output: Output,
     /// Taken when the answer ends.
@@ -45,8 +46,12 @@ pub struct Sequence {
     system: usize,
     looked_at: bool,
     answers: bool,
-    /// Tokens that mirostat has learned from, the prompt included.
+    /// Tokens whose probabilities are known, the prompt included: all but those of an answer that an
+    /// earlier engine began and that is being replayed.
     observed: usize,
+    /// Tokens that the answer begins with and that are only thought.
+    thought: usize,
+    tally: Tally,
     /// Tokens in the KV cache, from the first on.
     decoded: usize,
     /// Tokens from the first on that another sequence computes for this one.
@@ -102,6 +107,8 @@ impl Sequence {
             looked_at: false,
             answers: false,
             observed: request.prompt.len(),
+            thought: 0,
+            tally: Tally::default(),
             tokens: request.prompt,
             decoded: 0,
             awaited: 0,
@@ -114,10 +121,6 @@ impl Sequence {
             first_token: None,
         };
         for token in request.resume {
-            if sequence.mirostat.is_none() {
-                // A constraint that this breaks says so before the next token is chosen.
-                let _ = sequence.obey(token);
-            }
             let (_, ended) = sequence.append(token, vocabulary);
             sequence.resumed = sequence.answer_tokens();
             if let Some(reason) = ended {
@@ -218,11 +221,10 @@ impl Sequence {
 
     /// What others can take over, or wait for.
     pub fn view(&self) -> View<'_> {
-        // Mirostat has to see the logits behind what it has not learned from.
-        let end = if self.mirostat.is_some() { self.observed } else { self.tokens.len() };
         View {
             sequence: self.slot,
-            tokens: self.tokens.get(..end).unwrap_or_default(),
+            // It has to see the logits behind the others itself.
+            tokens: self.tokens.get(..self.observed).unwrap_or_default(),
             prompt: self.prompt,
             decoded: self.decoded,
         }
@@ -246,11 +248,9 @@ impl Sequence {
         self.tokens.get(self.decoded..end).unwrap_or_default()
     }
 
-    /// Whether the answer goes on from the logits behind the next `count` tokens. Mirostat has to
-    /// see those behind every token of the answer.
+    /// Whether the answer goes on, or is replayed, from the logits behind the next `count` tokens.
     pub fn goes_on_after(&self, count: usize) -> bool {
-        let end = if self.mirostat.is_some() { self.observed } else { self.tokens.len() };
-        self.decoded + count >= end
+        self.decoded + count >= self.observed
     }
 
     /// Tokens that the model has seen.
@@ -280,10 +280,14 @@ impl Sequence {
                 None => return Ok(Some((self.finish(FinishReason::Stop, now), true))),
             },
         };
+        let has_choice = allowed.is_none_or(leaves_a_choice);
         let limits = Limits { allowed, mirostat: self.mirostat.as_mut() };
         if let Some((seen, &[token, ..])) = self.tokens.split_at_checked(self.decoded) {
-            sampler.observe(row, &self.settings, seen, token, limits)?;
+            let reading = sampler.observe(row, &self.settings, seen, token, limits)?;
             self.observed = self.decoded + 1;
+            if has_choice && self.decoded >= self.prompt + self.thought {
+                self.tally.add(reading);
+            }
             self.obey(token)?;
             return Ok(None);
         }
@@ -298,6 +302,9 @@ impl Sequence {
             token_logprob(&draw, alternatives, vocabulary)
         });
         let (mut said, ended) = self.append(draw.token, vocabulary);
+        if has_choice && self.observed >= self.prompt + self.thought {
+            self.tally.add(draw.reading);
+        }
         self.observed = self.tokens.len();
         let stopped = ended == Some(FinishReason::Stop);
         let ended = if complete { Some(FinishReason::Stop) } else { ended };
@@ -307,7 +314,7 @@ impl Sequence {
         let step = SequenceStep {
             tokens: vec![draw.token],
             logprobs: logprobs.into_iter().collect(),
-            logprob_sum: f64::from(draw.logprob),
+            logprob_sum: f64::from(draw.reading.logprob),
             ..match ended {
                 Some(reason) => self.last_step(said, reason, now),
                 None => self.step(said),
@@ -332,6 +339,10 @@ impl Sequence {
     fn append(&mut self, token: u32, vocabulary: &impl Vocabulary) -> (Said, Option<FinishReason>) {
         self.tokens.push(token);
         let emitted = self.output.push(token, vocabulary);
+        if self.output.is_thinking() {
+            self.thought = self.answer_tokens();
+            self.tally.clear();
+        }
         let ended = if emitted.stopped {
             Some(FinishReason::Stop)
         } else if self.answer_tokens() >= self.settings.max_tokens as usize {
@@ -370,8 +381,12 @@ impl Sequence {
             total_us: micros(now - self.received),
             tokens_per_second,
         };
-        let finish =
-            Finish { reason: reason.into(), usage: Some(self.usage()), timings: Some(timings) };
+        let finish = Finish {
+            reason: reason.into(),
+            usage: Some(self.usage()),
+            timings: Some(timings),
+            certainty: self.tally.certainty(),
+        };
         SequenceStep { finish: Some(finish), ..self.step(said) }
     }
 
@@ -388,6 +403,11 @@ impl Sequence {
     }
 }
 
+/// Whether more than one token is `allowed`.
+fn leaves_a_choice(allowed: &[u32]) -> bool {
+    allowed.iter().map(|word| word.count_ones()).sum::<u32>() > 1
+}
+
 fn token_logprob(
     draw: &Draw,
     alternatives: impl Iterator<Item = (u32, f32)>,
@@ -399,7 +419,7 @@ fn token_logprob(
         TokenLogprob { token, bytes, logprob, alternatives: Vec::new() }
     };
     let alternatives = alternatives.map(|(token, logprob)| entry(token, logprob)).collect();
-    TokenLogprob { alternatives, ..entry(draw.token, draw.logprob) }
+    TokenLogprob { alternatives, ..entry(draw.token, draw.reading.logprob) }
 }
 
 fn micros(duration: Duration) -> u64 {

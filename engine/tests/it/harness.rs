@@ -13,7 +13,7 @@ use tandem_proto::engine::{
     Cancel, FromEngine, Generate, Heartbeat, Load, Loaded, Rejected, Rejection, SequenceStep,
     ToEngine,
 };
-use tandem_proto::v1::{ChatMessage, FinishReason, Role, Sampling, TokenLogprob, Usage};
+use tandem_proto::v1::{Certainty, ChatMessage, FinishReason, Role, Sampling, TokenLogprob, Usage};
 
 /// Far more than anything here takes, on any machine.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -42,6 +42,10 @@ impl Answer {
 
     pub fn usage(&self) -> Usage {
         self.last.finish.as_ref().unwrap().usage.unwrap()
+    }
+
+    pub fn certainty(&self) -> Option<Certainty> {
+        self.last.finish.as_ref().unwrap().certainty
     }
 
     pub fn add(&mut self, step: SequenceStep) -> bool {

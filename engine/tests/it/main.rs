@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod confidence;
 mod constrained;
 mod draft;
 mod embed;

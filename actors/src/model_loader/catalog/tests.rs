@@ -144,3 +144,23 @@ fn the_list_has_the_catalog_first_and_other_files_behind() {
     let names: Vec<_> = files.iter().map(|located| located.path.file_name().unwrap()).collect();
     assert_eq!(names, ["A.GGUF", "b.gguf"]);
 }
+
+#[test]
+fn an_entry_says_how_its_model_is_judged_and_a_rule_that_is_wrong_changes_nothing() {
+    let dir = models(&[]);
+    let entry = |rule: &str| {
+        format!(
+            "[[models]]\nid = \"own\"\nname = \"Own\"\nfile = \"own.gguf\"\n[models.confidence]\n{rule}\n"
+        )
+    };
+    let catalog = user_catalog(&dir, &entry("bias = -1\nlogprob_mean = 2.5"));
+    assert_eq!(catalog.problem(), None);
+    let own = catalog.entries.iter().find(|entry| entry.id == "own").unwrap();
+    let expected = Rule { bias: -1.0, logprob_mean: 2.5, ..Rule::default() };
+    assert_eq!(own.confidence, Some(expected));
+    for wrong in ["bias = nan", "bias = \"high\""] {
+        let catalog = user_catalog(&dir, &entry(wrong));
+        assert!(catalog.problem().is_some(), "{wrong}");
+        assert!(catalog.entries.iter().all(|entry| entry.id != "own"), "{wrong}");
+    }
+}

@@ -17,7 +17,7 @@ impl Sequence {
     }
 
     /// The chance of each next token to be guessed right if those before it are; none unless the
-    /// answer goes on behind a `share` of one token.
+    /// answer goes on behind a `share` of one token, and is not replayed.
     pub fn chances(&mut self, share: usize) -> Vec<f64> {
         let most = self.guesses_max(share);
         let guesser = self.guesser.as_mut().filter(|_| most > 0);
@@ -27,7 +27,7 @@ impl Sequence {
     /// Most tokens that can be guessed behind a `share` of one token; none unless the answer goes
     /// on there.
     pub fn guesses_max(&self, share: usize) -> usize {
-        if self.guesser.is_none() || share != 1 || !self.goes_on_after(share) {
+        if self.guesser.is_none() || share != 1 || self.decoded + share != self.tokens.len() {
             return 0;
         }
         // Behind the guessed tokens comes one more.

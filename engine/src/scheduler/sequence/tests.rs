@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use tandem_proto::v1::Sampling;
+use tandem_proto::v1::{Certainty, Sampling};
 
 use super::*;
 use crate::constraint::{Compiler, Wanted};
-use crate::reasoning::Splitter;
+use crate::reasoning::{Reasoning, Splitter};
 use crate::sampling::tests::neutral;
 
 /// Tokens are the bytes of their text; `$` ends the answer.
@@ -71,19 +71,33 @@ fn start(request: Request) -> (Sequence, Option<SequenceStep>) {
     Sequence::new(request, Instant::now(), &Bytes)
 }
 
+/// Decodes until a token is chosen. `row` makes the logits behind as many tokens.
+fn go_on(
+    sequence: &mut Sequence,
+    row: impl Fn(usize) -> Vec<f32>,
+    sampler: &mut Sampler,
+) -> Advance {
+    loop {
+        let count = sequence.pending().len();
+        let has_row = sequence.goes_on_after(count);
+        sequence.mark_decoded(count);
+        if has_row {
+            let row = row(sequence.decoded());
+            let advance = sequence.advance(&row, sampler, &Bytes, Instant::now());
+            if let Some(advance) = advance.unwrap() {
+                return advance;
+            }
+        }
+    }
+}
+
 /// Lets the sequence generate `text`; all text reported, and the last step.
 fn generate(sequence: &mut Sequence, text: &str) -> (String, SequenceStep) {
     let mut sampler = Sampler::default();
     let mut reported = String::new();
     let mut last = SequenceStep::default();
     for byte in text.bytes() {
-        while !sequence.goes_on_after(sequence.pending().len()) {
-            sequence.mark_decoded(sequence.pending().len());
-        }
-        sequence.mark_decoded(sequence.pending().len());
-        let now = Instant::now();
-        let (step, ended) =
-            sequence.advance(&row(byte), &mut sampler, &Bytes, now).unwrap().unwrap();
+        let (step, ended) = go_on(sequence, |_| row(byte), &mut sampler);
         assert_eq!(ended, step.finish.is_some());
         reported.push_str(&step.text);
         last = step;
@@ -198,14 +212,7 @@ fn overruled(mut sequence: Sequence) -> String {
     let mut sampler = Sampler::default();
     let mut text = String::new();
     loop {
-        let count = sequence.pending().len();
-        let chooses = sequence.goes_on_after(count);
-        sequence.mark_decoded(count);
-        if !chooses {
-            continue;
-        }
-        let advance = sequence.advance(&row(b'x'), &mut sampler, &Bytes, Instant::now());
-        let Some((step, ended)) = advance.unwrap() else { continue };
+        let (step, ended) = go_on(&mut sequence, |_| row(b'x'), &mut sampler);
         text.push_str(&step.text);
         if ended {
             assert_eq!(reason(&step), FinishReason::Stop);
@@ -227,12 +234,13 @@ fn a_resumed_answer_goes_on_under_its_constraint() {
 fn a_resumed_answer_that_breaks_its_constraint_fails() {
     let (mut sequence, last) = start(yes_or_no("maybe", None));
     assert_eq!(last, None);
+    sequence.mark_decoded(sequence.pending().len());
     let failed = sequence.advance(&row(b'y'), &mut Sampler::default(), &Bytes, Instant::now());
     assert!(matches!(failed, Err(Failure::Constraint(_))));
 }
 
 #[test]
-fn mirostat_sees_the_logits_behind_every_token_of_an_answer() {
+fn a_resumed_answer_sees_the_logits_behind_every_token_again() {
     let mut request = request("abc", 10, &[]);
     request.settings = Settings { temperature: 1.0, mirostat: Some((2.0, 0.1)), ..neutral() };
     let (mut sequence, _) = start(request);
@@ -365,4 +373,89 @@ fn nothing_is_guessed_with_mirostat_or_beyond_the_end() {
         (settings.mirostat, settings.temperature) = (Some((5.0, 0.1)), 1.0);
     };
     assert_eq!(chances(surprising), 0);
+}
+
+/// Logits that make `byte` the likeliest token, the surer the later in the answer, with one rival.
+fn doubtful(byte: u8, place: u8) -> Vec<f32> {
+    let probability = 0.6 + 0.05 * f32::from(place.min(7));
+    let mut row = vec![-50.0; 256];
+    row[usize::from(byte)] = probability.ln();
+    row[usize::from(b'#')] = (1.0 - probability).ln();
+    row
+}
+
+/// Lets the sequence say `text` behind its prompt of 6 tokens, losing its place after `lost` of them.
+fn certainty(mut sequence: Sequence, text: &str, lost: Option<usize>) -> Option<Certainty> {
+    let model = |seen: usize| doubtful(text.as_bytes()[seen - 6], u8::try_from(seen - 6).unwrap());
+    let mut sampler = Sampler::default();
+    loop {
+        let (step, ended) = go_on(&mut sequence, model, &mut sampler);
+        if ended {
+            return step.finish.unwrap().certainty;
+        }
+        if lost == Some(sequence.answer_tokens()) {
+            sequence.suspend();
+        }
+    }
+}
+
+#[test]
+fn the_certainty_of_an_answer_is_that_of_its_tokens_and_not_of_its_end() {
+    let (sequence, _) = start(request("", 10, &[]));
+    let certainty = certainty(sequence, "abc$", None).unwrap();
+    assert_eq!(certainty.tokens, 3);
+    let logprobs: [f64; 3] = [0.6_f64.ln(), 0.65_f64.ln(), 0.7_f64.ln()];
+    assert!((certainty.logprob_mean - logprobs.iter().sum::<f64>() / 3.0).abs() < 1e-6);
+    assert!((certainty.logprob_least - logprobs[0]).abs() < 1e-6);
+    let entropy = -(0.6 * 0.6_f64.ln() + 0.4 * 0.4_f64.ln());
+    assert!((certainty.entropy_most - entropy).abs() < 1e-6, "{certainty:?}");
+    assert!((certainty.margin_mean - 0.3).abs() < 1e-6, "{certainty:?}");
+}
+
+#[test]
+fn an_answer_that_was_interrupted_is_as_certain_as_one_that_was_not() {
+    let (sequence, _) = start(request("", 10, &[]));
+    let whole = certainty(sequence, "abcdef$", None);
+    for cut in 1..6 {
+        let (sequence, _) = start(request(&"abcdef"[..cut], 10, &[]));
+        assert_eq!(certainty(sequence, "abcdef$", None), whole, "by the end of an engine at {cut}");
+        let (sequence, _) = start(request("", 10, &[]));
+        assert_eq!(certainty(sequence, "abcdef$", Some(cut)), whole, "lost its place at {cut}");
+        let (sequence, _) = start(request(&"abcdef"[..cut], 10, &[]));
+        assert_eq!(certainty(sequence, "abcdef$", Some(cut + 1)), whole, "both at {cut}");
+    }
+}
+
+#[test]
+fn guessed_tokens_are_as_certain_as_others() {
+    let (sequence, _) = start(request("", 3, &[]));
+    let one_by_one = certainty(sequence, "abc", None);
+    let rows: Vec<_> = (0..3).map(|at| doubtful(b"abc"[usize::from(at)], at)).collect();
+    let mut sequence = guessing(request("", 3, &[]));
+    sequence.mark_decoded(5);
+    let now = Instant::now();
+    let advance =
+        sequence.verify(&tokens("abc"), |at| &rows[at], &mut Sampler::default(), &Bytes, now);
+    let (step, _) = advance.unwrap().unwrap();
+    assert_eq!(step.finish.unwrap().certainty, one_by_one);
+}
+
+#[test]
+fn a_thought_is_not_part_of_the_certainty() {
+    let thinking = |resume| {
+        let splitter = Reasoning::new("<think></think>", |_| None).splitter("");
+        start(Request { splitter, ..request(resume, 40, &[]) }).0
+    };
+    let said = "<think>h</think>ok$";
+    for resume in [0, 3, 8, 17] {
+        let certainty = certainty(thinking(&said[..resume]), said, None).unwrap();
+        assert_eq!(certainty.tokens, 2, "resumed at {resume}");
+    }
+    assert_eq!(certainty(thinking(""), "<think>$", None), None, "nothing but a thought");
+}
+
+#[test]
+fn a_token_without_an_alternative_is_not_part_of_the_certainty() {
+    let (sequence, _) = start(yes_or_no("", None));
+    assert_eq!(certainty(sequence, "yes", None).unwrap().tokens, 1);
 }

@@ -183,7 +183,7 @@ impl Engine {
             completion_tokens: u32::try_from(answer.words).unwrap(),
             ..Usage::default()
         };
-        let finish = Finish { reason: reason.into(), usage: Some(usage), timings: None };
+        let finish = Finish { reason: reason.into(), usage: Some(usage), ..Finish::default() };
         let step = SequenceStep { id, finish: Some(finish), ..SequenceStep::default() };
         self.connection.send(Outgoing::Step(Step { sequences: vec![step] }));
     }
