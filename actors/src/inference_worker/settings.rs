@@ -117,13 +117,20 @@ impl Choice {
     }
 }
 
-/// Names what a choice is valid for: this file, this build, this CPU, and where it began.
-pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung) -> String {
+/// Names what a choice is valid for: this file, this build, these cores, and what is configured.
+pub(super) fn choice_key(
+    model: &Path,
+    build: &str,
+    cores: &str,
+    config: &tandem_config::Engine,
+) -> String {
+    let (first, threads) = (Choice::first(config.use_extra_bufts).rung, config.threads);
     let (size, modified) = std::fs::metadata(model).map_or((0, 0), |facts| {
         let modified = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         (facts.len(), modified.map_or(0, |time| time.as_nanos()))
     });
-    let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}\n{first:?}", model.display());
+    let model = model.display();
+    let text = format!("{model}\n{size}\n{modified}\n{build}\n{cores}\n{first:?}\n{threads}");
     let digest = Sha256::digest(text);
     digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
@@ -173,11 +180,12 @@ pub(super) fn allow_speculation(load: &mut Load, config: &tandem_config::Engine)
     });
 }
 
-/// The CPU as its maker names it. Blocking.
-pub(super) fn cpu_name() -> String {
+/// How many cores there are, and the CPU as its maker names it. Blocking.
+pub(super) fn cores() -> String {
     let Ok(mut system) = System::new() else { return String::new() };
     system.refresh_cpu_list(CpuRefreshKind::nothing());
-    system.cpus().first().map_or_else(String::new, |cpu| cpu.brand().to_owned())
+    let cpus = system.cpus();
+    cpus.first().map_or_else(String::new, |cpu| format!("{} × {}", cpus.len(), cpu.brand()))
 }
 
 #[cfg(test)]
@@ -239,17 +247,21 @@ mod tests {
     }
 
     #[test]
-    fn another_file_build_cpu_or_beginning_is_another_key() {
+    fn another_file_build_or_cpu_and_other_configured_settings_are_another_key() {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("a.gguf");
         std::fs::write(&model, "1").unwrap();
-        let key = |build, cpu, first| choice_key(&model, build, cpu, first);
-        let original = key("build", "cpu", Rung::Defaults);
-        assert_eq!(original, key("build", "cpu", Rung::Defaults));
-        assert_ne!(original, key("build 2", "cpu", Rung::Defaults));
-        assert_ne!(original, key("build", "cpu 2", Rung::Defaults));
-        assert_ne!(original, key("build", "cpu", Rung::NoExtraBufts));
+        let config = tandem_config::Engine::default();
+        let key = |build, cores, config| choice_key(&model, build, cores, config);
+        let original = key("build", "2 × cpu", &config);
+        assert_eq!(original, key("build", "2 × cpu", &config));
+        assert_ne!(original, key("build 2", "2 × cpu", &config));
+        assert_ne!(original, key("build", "8 × cpu", &config));
+        let without = tandem_config::Engine { use_extra_bufts: false, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &without));
+        let threads = tandem_config::Engine { threads: 2, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &threads));
         std::fs::write(&model, "12").unwrap();
-        assert_ne!(original, key("build", "cpu", Rung::Defaults));
+        assert_ne!(original, key("build", "2 × cpu", &config));
     }
 }

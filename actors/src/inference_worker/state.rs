@@ -18,7 +18,7 @@ use super::process::{Exit, Process};
 use super::query::{Queries, Query};
 use super::recovery::{self, COOL_DOWN, Next, Stage};
 use super::settings::{
-    Choice, allow_prefixes, allow_speculation, choice_key, cpu_name, request, tuning_key,
+    Choice, allow_prefixes, allow_speculation, choice_key, cores, request, tuning_key,
 };
 use super::tuning::Tuning;
 use super::{Arguments, Message, Phase, Report};
@@ -240,9 +240,9 @@ impl State {
             // An earlier engine has looked already.
             return self.load();
         }
-        let first = self.choice.rung;
+        let config = self.arguments.config.clone();
         self.tasks.spawn(async move {
-            let key = move || choice_key(&path, &build, &cpu_name(), first);
+            let key = move || choice_key(&path, &build, &cores(), &config);
             let key = tokio::task::spawn_blocking(key);
             let key = key.await.unwrap_or_default();
             // Without a store nothing is remembered, and the self test decides.
