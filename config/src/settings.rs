@@ -96,8 +96,8 @@ pub struct Engine {
     /// Disk in MiB for the beginnings of prompts that were computed before, of all models together;
     /// 0 saves none.
     pub prefix_disk_mib: u32,
-    /// Memory in MiB for the same, of one engine; 0 keeps none. When absent, an eighth of the
-    /// machine's memory, but no more than 512 MiB.
+    /// Memory in MiB for the same, of one engine; 0 keeps none. It counts as memory that the model
+    /// needs. When absent, a quarter of what is free beside the model, but no more than 512 MiB.
     pub prefix_memory_mib: Option<u32>,
     /// Whether engines guess what an answer repeats, to be done sooner.
     pub speculation: Speculation,

@@ -155,21 +155,25 @@ pub(super) fn request(config: &tandem_config::Engine, path: &Path, template: &st
 
 /// Largest default for the memory of kept prefixes, in bytes.
 const PREFIX_MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// The part of the memory beside the model that kept prefixes may take by default. A small machine
+/// needs its memory for the model, and they are only there to save time.
+const PREFIX_MEMORY_DIVISOR: u64 = 4;
 
 /// Writes into a load request where and how much an engine may keep of the prompts that it
-/// computed, on a machine with this much memory; 0 when that is not known yet.
+/// computed, when so much memory is free beside the model; 0 when that is not known yet.
 pub(super) fn allow_prefixes(
     load: &mut Load,
     config: &tandem_config::Engine,
     folder: &Path,
-    memory_total_bytes: u64,
+    memory_free_bytes: u64,
 ) {
     let bytes = |mib: u32| u64::from(mib) << 20;
     load.prefix_folder = folder.to_string_lossy().into_owned();
     load.prefix_disk_bytes = bytes(config.prefix_disk_mib);
-    load.prefix_memory_bytes = config
-        .prefix_memory_mib
-        .map_or_else(|| PREFIX_MEMORY_BYTES_MAX.min(memory_total_bytes / 8), bytes);
+    load.prefix_memory_bytes = config.prefix_memory_mib.map_or_else(
+        || PREFIX_MEMORY_BYTES_MAX.min(memory_free_bytes / PREFIX_MEMORY_DIVISOR),
+        bytes,
+    );
 }
 
 /// Writes into a load request whether the engine may guess tokens.
@@ -211,16 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn kept_prefixes_take_what_is_configured_else_a_small_part_of_memory() {
-        let allowed = |config: &tandem_config::Engine, total| {
+    fn kept_prefixes_take_what_is_configured_else_a_small_part_of_what_is_free() {
+        let allowed = |config: &tandem_config::Engine, free| {
             let mut load = Load::default();
-            allow_prefixes(&mut load, config, Path::new("/data/prefixes"), total);
+            allow_prefixes(&mut load, config, Path::new("/data/prefixes"), free);
             (load.prefix_folder, load.prefix_disk_bytes >> 20, load.prefix_memory_bytes >> 20)
         };
         let folder = || "/data/prefixes".to_owned();
         let mut config = tandem_config::Engine::default();
         assert_eq!(allowed(&config, 64 << 30), (folder(), 512, 512));
-        assert_eq!(allowed(&config, 2 << 30), (folder(), 512, 256));
+        assert_eq!(allowed(&config, 1 << 30), (folder(), 512, 256));
         assert_eq!(allowed(&config, 0), (folder(), 512, 0));
         config.prefix_disk_mib = 0;
         config.prefix_memory_mib = Some(4096);

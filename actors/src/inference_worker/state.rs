@@ -279,9 +279,10 @@ impl State {
         let Arguments { config, path, template, .. } = &self.arguments;
         let mut load = Load { self_test: !self.proven, ..request(config, path, template) };
         self.choice.settings().apply(&mut load);
-        let memory = self.arguments.monitor.current().memory_total_bytes;
+        let available = self.arguments.monitor.current().memory_available_bytes;
+        let free = available.saturating_sub(self.arguments.handle.facts().memory_estimate_bytes);
         allow_speculation(&mut load, config);
-        allow_prefixes(&mut load, config, &self.arguments.prefix_dir, memory);
+        allow_prefixes(&mut load, config, &self.arguments.prefix_dir, free);
         self.arguments.node.set_health(Health::Starting);
         let choice = self.choice.clone();
         self.report(|report| {

@@ -155,7 +155,9 @@ impl Inspector {
             model.parameters = header.parameters;
             model.size_bytes = header.size_bytes;
             model.context_trained = header.context_length;
-            model.memory_estimate_bytes = memory.total();
+            // By default, kept prefixes only take what is left.
+            let prefixes = engine.prefix_memory_mib.filter(|_| !header.embeds).unwrap_or(0);
+            model.memory_estimate_bytes = memory.total().saturating_add(u64::from(prefixes) << 20);
             model.embedding_dimensions = if header.embeds { header.embedding_length } else { 0 };
         }
         model
