@@ -10,6 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tandem_proto::engine::{FRAME_BYTES_MAX, Heartbeat, Hello, Loaded};
 use tandem_proto::v1::{ChatMessage, Model, Sampling, SettingsSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::{
     Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore,
@@ -215,12 +216,25 @@ impl Worker {
         self.query(|reply| Query::Count { texts, messages, reply }).await
     }
 
-    /// The embeddings of texts, in their order, however many there are.
-    pub async fn embed(&self, texts: Vec<String>, normalize: bool) -> Result<Embeddings> {
+    /// The embeddings of texts, in their order, however many there are. Takes as long as the caller
+    /// has time.
+    pub async fn embed(
+        &self,
+        texts: Vec<String>,
+        normalize: bool,
+        deadline: Instant,
+    ) -> Result<Embeddings> {
         let mut all = Embeddings::default();
         for texts in embedding::split(texts) {
             check_length(texts.iter().map(String::len).sum())?;
-            all.extend(self.query(|reply| Query::Embed { texts, normalize, reply }).await?);
+            let time = deadline.saturating_duration_since(Instant::now());
+            let made = self.query_for(time, |reply| Query::Embed { texts, normalize, reply }).await;
+            all.extend(made.map_err(|error| match error {
+                Error::Unresponsive { .. } => {
+                    Error::DeadlineExceeded { stage: "while the texts were embedded".to_owned() }
+                }
+                error => error,
+            })?);
         }
         Ok(all)
     }
@@ -229,9 +243,17 @@ impl Worker {
         &self,
         query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
     ) -> Result<T> {
+        self.query_for(QUERY_TIMEOUT, query).await
+    }
+
+    async fn query_for<T: Send + 'static>(
+        &self,
+        time: Duration,
+        query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
+    ) -> Result<T> {
         let permit = self.permit()?;
         let message = |reply| Message::Query { query: query(reply), permit };
-        self.address.ask(QUERY_TIMEOUT, message).await?
+        self.address.ask(time, message).await?
     }
 
     /// Waits until the model is loaded or cannot be.
@@ -356,3 +378,6 @@ impl Actor for InferenceWorker {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
