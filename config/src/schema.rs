@@ -20,7 +20,8 @@ const POLICIES: OneOf<Policy> = OneOf(&[
 ]);
 const SPECULATION: OneOf<Speculation> =
     OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
-const TUNE: OneOf<Tune> = OneOf(&[("idle", Tune::Idle), ("off", Tune::Off)]);
+const TUNE: OneOf<Tune> =
+    OneOf(&[("idle", Tune::Idle), ("eager", Tune::Eager), ("off", Tune::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -179,7 +180,7 @@ fn visit_engine(engine: &mut Engine, v: &mut impl Visitor) {
     );
     v.setting(
         "tune",
-        "find the fastest settings of a model when the machine is idle",
+        "find the fastest settings of a model when the machine, or only the daemon, is idle",
         &mut engine.tune,
         &TUNE,
     );

@@ -119,6 +119,8 @@ pub enum Speculation {
 pub enum Tune {
     /// When nobody needs the machine.
     Idle,
+    /// When nobody asks anything, however busy the machine is with other programs.
+    Eager,
     /// Only when told to.
     Off,
 }
