@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     Address, Error, Node, Result, TrackEvents, TrackRequest, memory_store::MemoryStore,
-    resource_monitor::ResourceMonitor,
+    model_loader::ModelLoader, resource_monitor::ResourceMonitor,
 };
 
 mod embedding;
@@ -29,7 +29,7 @@ mod trial;
 mod tuning;
 
 pub use embedding::Embeddings;
-use in_flight::Ticket;
+use in_flight::{Entry, Ticket};
 pub(crate) use performance::Performance;
 use process::ProcessEvent;
 pub use query::Counts;
@@ -70,6 +70,8 @@ pub struct Arguments {
     pub monitor: ResourceMonitor,
     /// Remembers which settings work.
     pub store: MemoryStore,
+    /// Knows the other workers of the model.
+    pub loader: ModelLoader,
     /// Where the worker can be reached.
     pub handle: Worker,
     /// Its place in the tree.
@@ -163,6 +165,11 @@ impl Worker {
     /// How engines of this model have done.
     pub(crate) fn performance(&self) -> &Performance {
         &self.performance
+    }
+
+    /// Whether both are handles of the same worker.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.report, &other.report)
     }
 
     /// How much is asked of it at the moment.
@@ -294,6 +301,8 @@ pub(crate) enum Message {
         request: TrackRequest,
         ticket: Ticket,
     },
+    /// The engine of another worker died under this request.
+    TakeOver(Box<Entry>),
     Query {
         query: Query,
         permit: OwnedSemaphorePermit,
@@ -349,6 +358,7 @@ impl Actor for InferenceWorker {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Generate { request, ticket } => state.generate(&myself, request, ticket),
+            Message::TakeOver(entry) => state.take_on(&myself, *entry),
             Message::Query { query, permit } => state.query(query, permit),
             Message::Abandoned { id, error } => state.abandon(id, error),
             Message::StartEngine => state.start_engine(&myself),

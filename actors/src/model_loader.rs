@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tandem_proto::v1::Model;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::inference_worker::{Performance, TuningJob, Worker};
+use crate::inference_worker::{Performance, Phase, TuningJob, Worker};
 use crate::memory_store::MemoryStore;
 use crate::resource_monitor::ResourceMonitor;
 use crate::{Address, Error, Node, Result};
@@ -170,6 +170,16 @@ impl ModelLoader {
     #[must_use]
     pub fn workers(&self) -> Vec<Worker> {
         self.hosted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The least busy of the other workers that serve the model of this one.
+    pub(crate) fn sibling(&self, worker: &Worker) -> Option<Worker> {
+        let is_it = |other: &Worker| {
+            other.facts().path == worker.facts().path
+                && !other.is(worker)
+                && other.watch().borrow().phase == Phase::Ready
+        };
+        self.workers().into_iter().filter(is_it).min_by_key(Worker::requests)
     }
 
     /// Where the engines of the model in this file count what they do.

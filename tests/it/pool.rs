@@ -85,12 +85,12 @@ async fn a_conversation_stays_with_its_engine() {
 }
 
 #[tokio::test]
-async fn the_death_of_one_engine_is_no_matter_to_the_answers_of_the_other() {
+async fn the_death_of_one_engine_hands_its_answers_to_the_other_which_is_not_disturbed() {
     let (daemon, first, second) = two_engines().await;
     let third = begin(&daemon, question("c")).await;
     let pid = daemon.status().await.models[0].other_engines[0].pid;
     assert!(kill("KILL", pid));
-    daemon.home().until_logged("life 3 generate 1 resume=1 c").await;
+    daemon.home().until_logged("life 1 generate 3 resume=1 c").await;
     daemon.home().release();
     let resumed = |answer: &tandem_tests::Answer| answer.notices(NoticeKind::Resumed).len();
     for (asking, times) in [(first, 0), (second, 0), (third, 1)] {

@@ -209,6 +209,7 @@ impl State {
             prefix_dir: self.arguments.prefix_dir.clone(),
             monitor: self.arguments.monitor.clone(),
             store: self.arguments.store.clone(),
+            loader: self.arguments.handle.clone(),
             handle: worker.clone(),
             node: self.arguments.node.child(&name),
         };
