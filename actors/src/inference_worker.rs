@@ -10,10 +10,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tandem_proto::engine::{FRAME_BYTES_MAX, Heartbeat, Hello, Loaded};
 use tandem_proto::v1::{ChatMessage, Model, Sampling, SettingsSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::{
     Address, Error, Node, Result, TrackEvents, TrackRequest, confidence::Rule,
-    memory_store::MemoryStore, resource_monitor::ResourceMonitor,
+    memory_store::MemoryStore, model_loader::ModelLoader, resource_monitor::ResourceMonitor,
 };
 
 mod embedding;
@@ -28,7 +29,7 @@ mod trial;
 mod tuning;
 
 pub use embedding::Embeddings;
-use in_flight::Ticket;
+use in_flight::{Entry, Ticket};
 pub(crate) use performance::Performance;
 use process::ProcessEvent;
 pub use query::Counts;
@@ -73,6 +74,8 @@ pub struct Arguments {
     pub monitor: ResourceMonitor,
     /// Remembers which settings work.
     pub store: MemoryStore,
+    /// Knows the other workers of the model.
+    pub loader: ModelLoader,
     /// Where the worker can be reached.
     pub handle: Worker,
     /// Its place in the tree.
@@ -168,6 +171,11 @@ impl Worker {
         &self.performance
     }
 
+    /// Whether both are handles of the same worker.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.report, &other.report)
+    }
+
     /// How much is asked of it at the moment.
     #[must_use]
     pub fn requests(&self) -> usize {
@@ -219,12 +227,25 @@ impl Worker {
         self.query(|reply| Query::Count { texts, messages, reply }).await
     }
 
-    /// The embeddings of texts, in their order, however many there are.
-    pub async fn embed(&self, texts: Vec<String>, normalize: bool) -> Result<Embeddings> {
+    /// The embeddings of texts, in their order, however many there are. Takes as long as the caller
+    /// has time.
+    pub async fn embed(
+        &self,
+        texts: Vec<String>,
+        normalize: bool,
+        deadline: Instant,
+    ) -> Result<Embeddings> {
         let mut all = Embeddings::default();
         for texts in embedding::split(texts) {
             check_length(texts.iter().map(String::len).sum())?;
-            all.extend(self.query(|reply| Query::Embed { texts, normalize, reply }).await?);
+            let time = deadline.saturating_duration_since(Instant::now());
+            let made = self.query_for(time, |reply| Query::Embed { texts, normalize, reply }).await;
+            all.extend(made.map_err(|error| match error {
+                Error::Unresponsive { .. } => {
+                    Error::DeadlineExceeded { stage: "while the texts were embedded".to_owned() }
+                }
+                error => error,
+            })?);
         }
         Ok(all)
     }
@@ -233,9 +254,17 @@ impl Worker {
         &self,
         query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
     ) -> Result<T> {
+        self.query_for(QUERY_TIMEOUT, query).await
+    }
+
+    async fn query_for<T: Send + 'static>(
+        &self,
+        time: Duration,
+        query: impl FnOnce(RpcReplyPort<Result<T>>) -> Query,
+    ) -> Result<T> {
         let permit = self.permit()?;
         let message = |reply| Message::Query { query: query(reply), permit };
-        self.address.ask(QUERY_TIMEOUT, message).await?
+        self.address.ask(time, message).await?
     }
 
     /// Waits until the model is loaded or cannot be.
@@ -276,6 +305,8 @@ pub(crate) enum Message {
         request: TrackRequest,
         ticket: Ticket,
     },
+    /// The engine of another worker died under this request.
+    TakeOver(Box<Entry>),
     Query {
         query: Query,
         permit: OwnedSemaphorePermit,
@@ -331,6 +362,7 @@ impl Actor for InferenceWorker {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Generate { request, ticket } => state.generate(&myself, request, ticket),
+            Message::TakeOver(entry) => state.take_on(&myself, *entry),
             Message::Query { query, permit } => state.query(query, permit),
             Message::Abandoned { id, error } => state.abandon(id, error),
             Message::StartEngine => state.start_engine(&myself),
@@ -360,3 +392,6 @@ impl Actor for InferenceWorker {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,24 +10,28 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tandem_proto::v1::Model;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::inference_worker::{Performance, TuningJob, Worker};
+use crate::inference_worker::{Performance, Phase, TuningJob, Worker};
 use crate::memory_store::MemoryStore;
 use crate::resource_monitor::ResourceMonitor;
 use crate::{Address, Error, Node, Result};
 
 pub mod catalog;
+mod cooling;
 mod describe;
 pub mod gguf;
 mod hosted;
 mod hosting;
 mod import;
 mod inspect;
+mod listing;
+mod names;
 mod pool;
 mod quiet;
 mod state;
 mod template;
 mod tuning;
 
+use hosting::Promise;
 pub use import::Progress as ImportProgress;
 use inspect::Inspected;
 use state::State;
@@ -100,9 +104,9 @@ impl ModelLoader {
     /// As [`acquire`](Self::acquire), for the next turn of a conversation: where a model has
     /// several engines, preferably the one that served the previous turn.
     pub async fn acquire_for(&self, id: &str, conversation: &str) -> Result<Worker> {
-        let (id, _permit) = (checked(id)?, self.permit()?);
+        let (model, _permit) = (checked(id)?, self.permit()?);
         let conversation = conversation.to_owned();
-        let acquire = |reply| Message::Acquire { id, caller: Caller { conversation, reply } };
+        let acquire = |reply| Message::Acquire(Caller { model, conversation, reply });
         self.address.ask(ASK_TIMEOUT, acquire).await?
     }
 
@@ -168,6 +172,16 @@ impl ModelLoader {
         self.hosted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The least busy of the other workers that serve the model of this one.
+    pub(crate) fn sibling(&self, worker: &Worker) -> Option<Worker> {
+        let is_it = |other: &Worker| {
+            other.facts().path == worker.facts().path
+                && !other.is(worker)
+                && other.watch().borrow().phase == Phase::Ready
+        };
+        self.workers().into_iter().filter(is_it).min_by_key(Worker::requests)
+    }
+
     /// Where the engines of the model in this file count what they do.
     fn performance(&self, path: &str) -> Arc<Performance> {
         let mut all = self.performances.write().unwrap_or_else(PoisonError::into_inner);
@@ -220,6 +234,8 @@ fn checked(id: &str) -> Result<String> {
 /// Someone who wants a worker.
 #[derive(Debug)]
 pub(crate) struct Caller {
+    /// By whichever of its names; empty for the default model, until the loader has put that here.
+    model: String,
     /// Empty outside of conversations.
     conversation: String,
     reply: RpcReplyPort<Result<Worker>>,
@@ -228,15 +244,17 @@ pub(crate) struct Caller {
 /// Messages of the loader.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Acquire {
-        id: String,
-        caller: Caller,
-    },
+    Acquire(Caller),
     List(RpcReplyPort<Vec<Model>>),
     EmbeddingModel(RpcReplyPort<Result<String>>),
     Tunable {
         id: String,
-        reply: RpcReplyPort<Result<TuningJob>>,
+        reply: RpcReplyPort<Result<(TuningJob, Promise)>>,
+    },
+    /// Measuring without being asked has come to an end.
+    IdleTuningEnded {
+        path: PathBuf,
+        outcome: Result<()>,
     },
     Info {
         id: String,
@@ -293,15 +311,16 @@ impl Actor for ModelLoaderActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Acquire { caller, .. } | Message::Inspected { caller, .. }
+            Message::Acquire(caller) | Message::Inspected { caller, .. }
                 if caller.reply.is_closed() => {}
-            Message::Acquire { id, caller } => state.acquire(&myself, &id, caller).await,
+            Message::Acquire(caller) => state.acquire(&myself, caller).await,
             Message::Inspected { inspected, caller } => {
                 state.host(&myself, *inspected, caller).await;
             }
             Message::List(reply) => state.list(reply),
             Message::EmbeddingModel(reply) => state.embedding_model(reply),
             Message::Tunable { id, reply } => state.tunable(&id, reply),
+            Message::IdleTuningEnded { path, outcome } => state.idleness.ended(path, &outcome),
             Message::Info { id, reply } => state.info(&id, reply),
             Message::Unload { id, reply } => state.unload(&myself, &id, reply),
             Message::UnloadFile { path, reply } => state.unload_file(&myself, path, reply),
@@ -309,7 +328,7 @@ impl Actor for ModelLoaderActor {
             Message::Restart(name) => state.restart(&myself, &name).await,
             Message::Tick => {
                 state.stop_idle(&myself);
-                state.tune_when_idle();
+                state.tune_when_idle(&myself);
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

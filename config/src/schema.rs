@@ -20,7 +20,8 @@ const POLICIES: OneOf<Policy> = OneOf(&[
 ]);
 const SPECULATION: OneOf<Speculation> =
     OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
-const TUNE: OneOf<Tune> = OneOf(&[("idle", Tune::Idle), ("off", Tune::Off)]);
+const TUNE: OneOf<Tune> =
+    OneOf(&[("idle", Tune::Idle), ("eager", Tune::Eager), ("off", Tune::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -189,7 +190,7 @@ fn visit_speed(engine: &mut Engine, v: &mut impl Visitor) {
     );
     v.setting(
         "tune",
-        "find the fastest settings of a model when the machine is idle",
+        "find the fastest settings of a model when the machine, or only the daemon, is idle",
         &mut engine.tune,
         &TUNE,
     );
@@ -265,7 +266,7 @@ fn visit_router(router: &mut Router, v: &mut impl Visitor) {
 fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
     v.setting(
         "context_tokens",
-        "most tokens of the context built for a question",
+        "most tokens of the context built for a question in a conversation",
         &mut memory.context_tokens,
         &Integer(256..=TOKENS_MAX),
     );

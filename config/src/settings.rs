@@ -96,8 +96,8 @@ pub struct Engine {
     /// Disk in MiB for the beginnings of prompts that were computed before, of all models together;
     /// 0 saves none.
     pub prefix_disk_mib: u32,
-    /// Memory in MiB for the same, of one engine; 0 keeps none. When absent, an eighth of the
-    /// machine's memory, but no more than 512 MiB.
+    /// Memory in MiB for the same, of one engine; 0 keeps none. It counts as memory that the model
+    /// needs. When absent, a quarter of what is free beside the model, but no more than 512 MiB.
     pub prefix_memory_mib: Option<u32>,
     /// Whether engines guess what an answer repeats, to be done sooner.
     pub speculation: Speculation,
@@ -125,6 +125,8 @@ pub enum Speculation {
 pub enum Tune {
     /// When nobody needs the machine.
     Idle,
+    /// When nobody asks anything, however busy the machine is with other programs.
+    Eager,
     /// Only when told to.
     Off,
 }
@@ -202,9 +204,10 @@ impl Default for Router {
 pub enum Policy {
     /// The router scores the question.
     Auto,
-    /// The local model first.
+    /// The local model only. Unlike with `Private`, later turns of the conversation may leave the
+    /// machine with this one.
     Fast,
-    /// The remote API first.
+    /// The remote API only.
     Slow,
     /// The local model only: nothing leaves the machine.
     Private,
@@ -256,7 +259,8 @@ impl Provider {
 /// What a model is told of the conversation so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
-    /// Tokens of the context built for a question, at most. A model with a smaller context gets less.
+    /// Tokens of the context built for a question in a conversation, at most. A model with a smaller
+    /// context gets less; a question outside of conversations is held to the model's context only.
     pub context_tokens: u32,
     /// First message of every context.
     pub system_prompt: String,

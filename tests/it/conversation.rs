@@ -55,3 +55,19 @@ async fn a_question_that_alone_does_not_fit_is_refused_and_not_stored() {
     assert_eq!(answer.failure().reason, reason::PROMPT_TOO_LONG, "{answer:?}");
     assert_eq!(daemon.turns(&id).await, []);
 }
+
+#[tokio::test]
+async fn only_a_question_that_may_not_fit_is_counted_before_it_is_answered() {
+    let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
+    let id = daemon.conversation().await;
+    for turn in 0..3 {
+        assert_eq!(daemon.ask_with(ask(&id, &format!("turn {turn}"))).await.complete(), WORDS);
+        assert_eq!(daemon.ask("in short").await.complete(), WORDS);
+    }
+    assert_eq!(daemon.home().logged("count"), [""; 0]);
+    let long = "word ".repeat(4000);
+    assert_eq!(daemon.ask(long.trim()).await.complete(), WORDS);
+    assert_eq!(daemon.home().logged("count").len(), 1);
+    assert_eq!(daemon.ask_with(ask(&id, "word ".repeat(1000).trim())).await.complete(), WORDS);
+    assert_eq!(daemon.home().logged("count").len(), 2, "one look at parts and whole");
+}

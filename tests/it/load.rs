@@ -3,9 +3,9 @@
 use tandem_proto::engine::LoadFailure;
 use tandem_proto::error as reason;
 use tandem_proto::v1::load_model_event::Event;
-use tandem_proto::v1::{LoadModelRequest, ModelState};
+use tandem_proto::v1::{AskRequest, LoadModelRequest, ModelState};
 use tandem_tests::script::{Life, Load, Script};
-use tandem_tests::{Daemon, Failure, Setup, soon};
+use tandem_tests::{Daemon, Failure, Setup, question, soon};
 use tonic::Code;
 
 const WORDS: &str = "here I am";
@@ -242,4 +242,19 @@ async fn a_model_that_does_not_fit_into_memory_is_refused_with_both_numbers() {
     );
     assert!(failure.message.contains("and 0 MiB may be used"), "{failure:?}");
     assert!(daemon.status().await.models.is_empty());
+}
+
+#[tokio::test]
+async fn a_model_that_is_hosted_is_not_looked_for_again_by_whichever_name_it_is_asked_for() {
+    let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
+    let by_short_name = || AskRequest { model: "scripted".to_owned(), ..question("hello") };
+    assert_eq!(daemon.ask_with(by_short_name()).await.complete(), WORDS);
+    let file = daemon.home().model("scripted.gguf");
+    std::fs::rename(&file, file.with_extension("moved")).unwrap();
+    assert_eq!(daemon.ask_with(by_short_name()).await.complete(), WORDS);
+    assert_eq!(daemon.home().logged("start").len(), 1);
+
+    assert!(daemon.unload("scripted").await.unwrap());
+    let answer = daemon.ask_with(by_short_name()).await;
+    assert_eq!(answer.failure().reason, reason::MODEL_NOT_FOUND, "{answer:?}");
 }

@@ -1,7 +1,8 @@
 //! Several engines of one model.
 
+use tandem_proto::engine::LoadFailure;
 use tandem_proto::v1::{AskRequest, NoticeKind, StatusResponse};
-use tandem_tests::script::{Fate, Life, Script};
+use tandem_tests::script::{Fate, Life, Load, Script};
 use tandem_tests::{Asking, Daemon, Setup, kill, question, resident_bytes, with_home};
 
 const WORDS: &str = "many hands make light work";
@@ -84,12 +85,12 @@ async fn a_conversation_stays_with_its_engine() {
 }
 
 #[tokio::test]
-async fn the_death_of_one_engine_is_no_matter_to_the_answers_of_the_other() {
+async fn the_death_of_one_engine_hands_its_answers_to_the_other_which_is_not_disturbed() {
     let (daemon, first, second) = two_engines().await;
     let third = begin(&daemon, question("c")).await;
     let pid = daemon.status().await.models[0].other_engines[0].pid;
     assert!(kill("KILL", pid));
-    daemon.home().until_logged("life 3 generate 1 resume=1 c").await;
+    daemon.home().until_logged("life 1 generate 3 resume=1 c").await;
     daemon.home().release();
     let resumed = |answer: &tandem_tests::Answer| answer.notices(NoticeKind::Resumed).len();
     for (asking, times) in [(first, 0), (second, 0), (third, 1)] {
@@ -99,6 +100,29 @@ async fn the_death_of_one_engine_is_no_matter_to_the_answers_of_the_other() {
     let model = &daemon.status().await.models[0];
     assert_eq!(model.engine.as_ref().unwrap().restarts, 0);
     assert_eq!(model.other_engines[0].restarts, 1);
+}
+
+#[tokio::test]
+async fn a_second_engine_that_cannot_load_is_not_tried_with_every_question_and_harms_nobody() {
+    let waits = Life::answering(WORDS).but_after(1, Fate::Wait);
+    let no_memory = Load::fails(LoadFailure::Memory, "no room for weights");
+    let fails = Life::answering(WORDS).but_at_load(no_memory);
+    let script = Script::lives([waits, fails, Life::answering(WORDS)]);
+    let daemon = Setup::scripted(&script).config("[models]\nengines = 2\n").start().await;
+    let first = begin(&daemon, question("a")).await;
+    let second = begin(&daemon, question("b")).await;
+    daemon.home().until_logged("life 2 start").await;
+    daemon.until("one engine", |status| status.models[0].other_engines.is_empty()).await;
+    let third = begin(&daemon, question("c")).await;
+    let fourth = begin(&daemon, question("d")).await;
+    daemon.home().release();
+    for asking in [first, second, third, fourth] {
+        assert_eq!(asking.finish().await.complete(), WORDS);
+    }
+    assert_eq!(daemon.home().logged("start").len(), 2, "nothing is started in vain");
+
+    assert!(daemon.unload("").await.unwrap());
+    assert_eq!(daemon.ask("e").await.complete(), WORDS, "the model itself is not refused");
 }
 
 #[tokio::test]

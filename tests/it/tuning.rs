@@ -6,7 +6,7 @@ use tandem_proto::v1::{
     EngineStatus, ModelStats, ModelStatsRequest, SettingsSource, TuneModelRequest, Tuning,
 };
 use tandem_tests::script::{Life, Load, Script};
-use tandem_tests::{Daemon, Failure, Setup, soon, with_home};
+use tandem_tests::{Daemon, Failure, LOOK_AGAIN, Setup, soon, with_home};
 
 const WORDS: &str = "as fast as can be";
 
@@ -80,6 +80,46 @@ async fn the_fastest_settings_are_found_beside_the_serving_engine_and_used_from_
     let loads = daemon.home().logged("load");
     let last = "load use_extra_bufts=false flash_attention=true self_test=false";
     assert!(loads.last().unwrap().ends_with(last), "{loads:?}");
+}
+
+#[tokio::test]
+async fn what_was_measured_with_other_threads_than_are_configured_is_not_used() {
+    let mut daemon = Setup::scripted(&second_is_faster()).start().await;
+    tune(&daemon).await.unwrap();
+    daemon.terminate();
+    assert_eq!(daemon.ended().await.code(), Some(0));
+    daemon.home().configure("[engine]\nthreads = 1\n");
+    daemon.restart().await;
+    assert_eq!(daemon.ask("hello").await.complete(), WORDS);
+    let stats = stats(&daemon).await;
+    assert_eq!(engine(&stats).settings_source(), SettingsSource::Default);
+    assert_eq!((engine(&stats).settings.as_str(), &stats.tuning), ("defaults", &None));
+}
+
+#[tokio::test]
+async fn a_daemon_that_nobody_asks_measures_by_itself_and_uses_it_from_the_next_load_on() {
+    let daemon = Setup::scripted(&second_is_faster()).tuning_by_itself().start().await;
+    assert_eq!(daemon.ask("hello").await.complete(), WORDS);
+    let measured = soon("the daemon to measure", async {
+        loop {
+            let stats = stats(&daemon).await;
+            if stats.tuning.is_some() {
+                return stats;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+    .await;
+    let tuning = measured.tuning.unwrap();
+    assert_eq!(trials(&tuning)[..2], [("defaults", false), ("use_extra_bufts=false", true)]);
+    assert_eq!(with_home(daemon.home().path()).len(), 2, "the trials are over");
+
+    assert!(daemon.unload("").await.unwrap());
+    assert_eq!(daemon.ask("hello").await.complete(), WORDS);
+    let next = stats(&daemon).await;
+    assert_eq!(engine(&next).settings, "use_extra_bufts=false");
+    assert_eq!(engine(&next).settings_source(), SettingsSource::Measured);
+    assert_eq!(next.tuning, Some(tuning));
 }
 
 #[tokio::test]

@@ -52,6 +52,13 @@ impl Setup {
         self
     }
 
+    /// With a daemon that measures models by itself, however busy the machine is.
+    #[must_use]
+    pub fn tuning_by_itself(mut self) -> Self {
+        self.home.set("TANDEM_ENGINE__TUNE", "eager");
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> Daemon {
         let turn = if self.is_real { Some(wait_for_a_turn().await) } else { None };

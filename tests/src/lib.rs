@@ -32,7 +32,7 @@ pub use programs::program;
 pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Pause between two looks at something that announces nothing.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Real models take turns: several at once would only slow each other down.
 static REAL: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);

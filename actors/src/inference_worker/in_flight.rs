@@ -1,9 +1,11 @@
 //! The requests that an engine works on, with all that is needed to go on after its death.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use tandem_proto::engine::{Generate, Rejected, Rejection, SequenceStep};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::AbortHandle;
 
 use crate::confidence::Rule;
 use crate::{Completion, Error, Prompt, TrackEvent, TrackRequest};
@@ -27,10 +29,13 @@ pub(crate) struct Ticket {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
+/// A request and what came of it so far.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     request: TrackRequest,
     ticket: Ticket,
+    /// Waits for the caller to go away.
+    watcher: Option<AbortHandle>,
     /// Everything generated so far, over all engines.
     tokens: Vec<u32>,
     logprob_sum: f64,
@@ -45,19 +50,25 @@ impl InFlight {
         Self { rule, ..Self::default() }
     }
 
-    /// Takes a request in and names it.
-    pub(super) fn admit(&mut self, request: TrackRequest, ticket: Ticket) -> u64 {
+    /// The name of a request to come.
+    pub(super) fn next_id(&mut self) -> u64 {
         self.next_id += 1;
-        let entry = Entry {
-            request,
-            ticket,
-            tokens: Vec::new(),
-            logprob_sum: 0.0,
-            submitted: false,
-            deaths: 0,
-        };
-        self.requests.insert(self.next_id, entry);
         self.next_id
+    }
+
+    /// Takes a request in.
+    pub(super) fn admit(&mut self, id: u64, entry: Entry) {
+        self.requests.insert(id, entry);
+    }
+
+    /// All requests, oldest first.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.requests.keys().copied().collect()
+    }
+
+    /// Gives a request away that the engine does not know.
+    pub(super) fn take(&mut self, id: u64) -> Option<Entry> {
+        self.requests.remove(&id)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -151,6 +162,40 @@ impl InFlight {
 }
 
 impl Entry {
+    pub(super) fn new(request: TrackRequest, ticket: Ticket) -> Self {
+        Self {
+            request,
+            ticket,
+            watcher: None,
+            tokens: Vec::new(),
+            logprob_sum: 0.0,
+            submitted: false,
+            deaths: 0,
+        }
+    }
+
+    pub(super) fn events(&self) -> &mpsc::Sender<TrackEvent> {
+        &self.ticket.events
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.request.deadline
+    }
+
+    pub(super) fn set_watcher(&mut self, watcher: AbortHandle) {
+        self.watcher = Some(watcher);
+    }
+
+    /// The request as another worker takes it on, where `permit` is its place.
+    pub(super) fn moved(mut self, permit: OwnedSemaphorePermit) -> Self {
+        if let Some(watcher) = self.watcher.take() {
+            watcher.abort();
+        }
+        self.ticket = Ticket { events: self.ticket.events, _permit: permit };
+        self.submitted = false;
+        self
+    }
+
     fn submit(&mut self, id: u64) -> Generate {
         self.submitted = true;
         let (prompt, messages) = match &self.request.prompt {
@@ -177,7 +222,6 @@ impl Entry {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use std::sync::Arc;
-    use std::time::Instant;
 
     use tandem_proto::engine::Finish;
     use tandem_proto::v1::{Certainty, FinishReason, Sampling};
@@ -194,7 +238,9 @@ mod tests {
             sampling: Sampling { seed: Some(1), max_tokens: Some(8), ..Sampling::default() },
             deadline: Instant::now(),
         };
-        (in_flight.admit(request, Ticket { events, _permit: permit }), received)
+        let id = in_flight.next_id();
+        in_flight.admit(id, Entry::new(request, Ticket { events, _permit: permit }));
+        (id, received)
     }
 
     fn step(id: u64, token: u32, text: &str) -> SequenceStep {
@@ -279,6 +325,30 @@ mod tests {
         assert_eq!(poison.try_recv().unwrap(), TrackEvent::Failed(died()));
         assert!(bystander.try_recv().is_err());
         assert_eq!(in_flight.len(), 1);
+    }
+
+    #[test]
+    fn a_request_that_moves_to_another_engine_takes_along_what_it_has_and_a_place_there() {
+        let (mut here, mut there) = (InFlight::default(), InFlight::default());
+        let (id, mut events) = admit(&mut here);
+        here.submit_all();
+        here.on_step(step(id, 7, "up"));
+        here.on_death("killed by SIGKILL", died);
+        let places = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&places).try_acquire_owned().unwrap();
+        let moved = here.take(id).unwrap().moved(permit);
+        assert_eq!((here.len(), here.take(id).is_none()), (0, true));
+
+        let id = there.next_id();
+        there.admit(id, moved);
+        assert_eq!(there.submit_all()[0].resume_tokens, [7]);
+        there.on_death("killed by SIGKILL", died);
+        assert_eq!((there.len(), places.available_permits()), (0, 1), "the second death it saw");
+        let mut last = None;
+        while let Ok(event) = events.try_recv() {
+            last = Some(event);
+        }
+        assert_eq!(last, Some(TrackEvent::Failed(died())));
     }
 
     #[test]

@@ -43,9 +43,19 @@ impl Query {
         };
     }
 
-    /// Whether nobody waits any more for an answer that takes long.
+    /// Whether nobody waits for the answer any more.
     fn is_unwanted(&self) -> bool {
-        matches!(self, Self::Embed { reply, .. } if reply.is_closed())
+        match self {
+            Self::Tokenize { reply, .. } => reply.is_closed(),
+            Self::Detokenize { reply, .. } => reply.is_closed(),
+            Self::Count { reply, .. } => reply.is_closed(),
+            Self::Embed { reply, .. } => reply.is_closed(),
+        }
+    }
+
+    /// Whether the engine works on it for long, instead of answering as soon as it has read it.
+    fn takes_long(&self) -> bool {
+        matches!(self, Self::Embed { .. })
     }
 
     fn request(&self, id: u64) -> to_engine::Message {
@@ -156,12 +166,13 @@ impl Queries {
         true
     }
 
-    /// Forgets what nobody waits for any more. Ids of what the engine works on.
+    /// Forgets what nobody waits for any more. Ids of what the engine has to be told to end.
     pub(super) fn drop_unwanted(&mut self) -> Vec<u64> {
         let unwanted = self.waiting.iter().filter(|(_, waiting)| waiting.query.is_unwanted());
         let unwanted: Vec<u64> = unwanted.map(|(&id, _)| id).collect();
         let forgotten = unwanted.into_iter().filter_map(|id| Some((id, self.waiting.remove(&id)?)));
-        forgotten.filter(|(_, waiting)| waiting.sent).map(|(id, _)| id).collect()
+        let to_end = forgotten.filter(|(_, waiting)| waiting.sent && waiting.query.takes_long());
+        to_end.map(|(id, _)| id).collect()
     }
 
     /// Ends what the engine had been asked; with `all`, also what it had not.
@@ -174,5 +185,43 @@ impl Queries {
                 self.waiting.insert(id, waiting);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
+    use ractor::concurrency::{OneshotReceiver, oneshot};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn reply<T>() -> (Reply<T>, OneshotReceiver<Result<T>>) {
+        let (sender, receiver) = oneshot();
+        (sender.into(), receiver)
+    }
+
+    #[test]
+    fn a_question_that_nobody_waits_for_gives_its_place_up_also_while_the_engine_loads() {
+        let places = Arc::new(Semaphore::new(3));
+        let mut queries = Queries::new();
+        let mut admit =
+            |query| queries.admit(query, Arc::clone(&places).try_acquire_owned().unwrap());
+        let (unwanted, gone) = reply();
+        admit(Query::Detokenize { tokens: Vec::new(), reply: unwanted });
+        let (wanted, _waits) = reply();
+        admit(Query::Detokenize { tokens: Vec::new(), reply: wanted });
+        let (unwanted, late) = reply();
+        admit(Query::Embed { texts: Vec::new(), normalize: true, reply: unwanted });
+        drop(gone);
+        assert!(queries.drop_unwanted().is_empty());
+        assert_eq!((queries.len(), places.available_permits()), (2, 1));
+
+        assert_eq!(queries.send_all().len(), 2);
+        drop(late);
+        assert_eq!(queries.drop_unwanted(), [u64::MAX - 2], "the engine works on it");
+        assert_eq!((queries.len(), places.available_permits()), (1, 2));
     }
 }

@@ -117,15 +117,21 @@ impl Choice {
     }
 }
 
-/// Names what a choice is valid for: this file, this build, this CPU, where it began, and whether it
-/// was proven to be exact.
-pub(super) fn choice_key(model: &Path, build: &str, cpu: &str, first: Rung, exact: bool) -> String {
+/// Names what a choice is valid for: this file, this build, these cores, and what is configured.
+pub(super) fn choice_key(
+    model: &Path,
+    build: &str,
+    cores: &str,
+    config: &tandem_config::Engine,
+) -> String {
+    let (first, threads) = (Choice::first(config.use_extra_bufts).rung, config.threads);
     let (size, modified) = std::fs::metadata(model).map_or((0, 0), |facts| {
         let modified = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         (facts.len(), modified.map_or(0, |time| time.as_nanos()))
     });
-    let text = format!("{}\n{size}\n{modified}\n{build}\n{cpu}\n{first:?}", model.display());
-    let text = if exact { format!("{text}\nexact") } else { text };
+    let model = model.display();
+    let text = format!("{model}\n{size}\n{modified}\n{build}\n{cores}\n{first:?}\n{threads}");
+    let text = if config.exact { format!("{text}\nexact") } else { text };
     let digest = Sha256::digest(text);
     digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
@@ -151,21 +157,25 @@ pub(super) fn request(config: &tandem_config::Engine, path: &Path, template: &st
 
 /// Largest default for the memory of kept prefixes, in bytes.
 const PREFIX_MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// The part of the memory beside the model that kept prefixes may take by default. A small machine
+/// needs its memory for the model, and they are only there to save time.
+const PREFIX_MEMORY_DIVISOR: u64 = 4;
 
 /// Writes into a load request where and how much an engine may keep of the prompts that it
-/// computed, on a machine with this much memory; 0 when that is not known yet.
+/// computed, when so much memory is free beside the model; 0 when that is not known yet.
 pub(super) fn allow_prefixes(
     load: &mut Load,
     config: &tandem_config::Engine,
     folder: &Path,
-    memory_total_bytes: u64,
+    memory_free_bytes: u64,
 ) {
     let bytes = |mib: u32| u64::from(mib) << 20;
     load.prefix_folder = folder.to_string_lossy().into_owned();
     load.prefix_disk_bytes = bytes(config.prefix_disk_mib);
-    load.prefix_memory_bytes = config
-        .prefix_memory_mib
-        .map_or_else(|| PREFIX_MEMORY_BYTES_MAX.min(memory_total_bytes / 8), bytes);
+    load.prefix_memory_bytes = config.prefix_memory_mib.map_or_else(
+        || PREFIX_MEMORY_BYTES_MAX.min(memory_free_bytes / PREFIX_MEMORY_DIVISOR),
+        bytes,
+    );
 }
 
 /// Writes into a load request whether the engine may guess tokens, and with which `draft` model.
@@ -181,11 +191,12 @@ pub(super) fn allow_speculation(
     });
 }
 
-/// The CPU as its maker names it. Blocking.
-pub(super) fn cpu_name() -> String {
+/// How many cores there are, and the CPU as its maker names it. Blocking.
+pub(super) fn cores() -> String {
     let Ok(mut system) = System::new() else { return String::new() };
     system.refresh_cpu_list(CpuRefreshKind::nothing());
-    system.cpus().first().map_or_else(String::new, |cpu| cpu.brand().to_owned())
+    let cpus = system.cpus();
+    cpus.first().map_or_else(String::new, |cpu| format!("{} × {}", cpus.len(), cpu.brand()))
 }
 
 #[cfg(test)]
@@ -211,16 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn kept_prefixes_take_what_is_configured_else_a_small_part_of_memory() {
-        let allowed = |config: &tandem_config::Engine, total| {
+    fn kept_prefixes_take_what_is_configured_else_a_small_part_of_what_is_free() {
+        let allowed = |config: &tandem_config::Engine, free| {
             let mut load = Load::default();
-            allow_prefixes(&mut load, config, Path::new("/data/prefixes"), total);
+            allow_prefixes(&mut load, config, Path::new("/data/prefixes"), free);
             (load.prefix_folder, load.prefix_disk_bytes >> 20, load.prefix_memory_bytes >> 20)
         };
         let folder = || "/data/prefixes".to_owned();
         let mut config = tandem_config::Engine::default();
         assert_eq!(allowed(&config, 64 << 30), (folder(), 512, 512));
-        assert_eq!(allowed(&config, 2 << 30), (folder(), 512, 256));
+        assert_eq!(allowed(&config, 1 << 30), (folder(), 512, 256));
         assert_eq!(allowed(&config, 0), (folder(), 512, 0));
         config.prefix_disk_mib = 0;
         config.prefix_memory_mib = Some(4096);
@@ -247,18 +258,23 @@ mod tests {
     }
 
     #[test]
-    fn another_file_build_cpu_beginning_or_proof_is_another_key() {
+    fn another_file_build_or_cpu_and_other_configured_settings_are_another_key() {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("a.gguf");
         std::fs::write(&model, "1").unwrap();
-        let key = |build, cpu, first| choice_key(&model, build, cpu, first, false);
-        let original = key("build", "cpu", Rung::Defaults);
-        assert_eq!(original, key("build", "cpu", Rung::Defaults));
-        assert_ne!(original, key("build 2", "cpu", Rung::Defaults));
-        assert_ne!(original, key("build", "cpu 2", Rung::Defaults));
-        assert_ne!(original, key("build", "cpu", Rung::NoExtraBufts));
-        assert_ne!(original, choice_key(&model, "build", "cpu", Rung::Defaults, true));
+        let config = tandem_config::Engine::default();
+        let key = |build, cores, config| choice_key(&model, build, cores, config);
+        let original = key("build", "2 × cpu", &config);
+        assert_eq!(original, key("build", "2 × cpu", &config));
+        assert_ne!(original, key("build 2", "2 × cpu", &config));
+        assert_ne!(original, key("build", "8 × cpu", &config));
+        let without = tandem_config::Engine { use_extra_bufts: false, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &without));
+        let threads = tandem_config::Engine { threads: 2, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &threads));
+        let exact = tandem_config::Engine { exact: true, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &exact));
         std::fs::write(&model, "12").unwrap();
-        assert_ne!(original, key("build", "cpu", Rung::Defaults));
+        assert_ne!(original, key("build", "2 × cpu", &config));
     }
 }

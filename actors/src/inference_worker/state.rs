@@ -5,25 +5,25 @@ use std::time::Instant;
 
 use ractor::ActorRef;
 use tandem_proto::engine::{
-    Cancel, FromEngine, Hello, Load, LoadFailed, LoadFailure, PROTOCOL_VERSION, from_engine,
-    to_engine,
+    FromEngine, Hello, Load, LoadFailed, LoadFailure, PROTOCOL_VERSION, from_engine, to_engine,
 };
 use tandem_proto::v1::Health;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::in_flight::{InFlight, Ticket};
+use super::in_flight::InFlight;
 use super::process::{Exit, Process};
-use super::query::{Queries, Query};
+use super::query::Queries;
 use super::recovery::{self, COOL_DOWN, Next, Stage};
 use super::settings::{
-    Choice, Rung, allow_prefixes, allow_speculation, choice_key, cpu_name, request, tuning_key,
+    Choice, Rung, allow_prefixes, allow_speculation, choice_key, cores, request, tuning_key,
 };
 use super::tuning::Tuning;
 use super::{Arguments, Message, Phase, Report};
+use crate::Error;
 use crate::supervisor::ledger::{Intensity, Ledger};
-use crate::{Error, TrackRequest};
+
+mod requests;
 
 pub(crate) struct State {
     arguments: Arguments,
@@ -82,41 +82,6 @@ impl State {
 
     pub(super) fn life(&self) -> u32 {
         self.life
-    }
-
-    pub(super) fn generate(
-        &mut self,
-        myself: &ActorRef<Message>,
-        request: TrackRequest,
-        ticket: Ticket,
-    ) {
-        let (events, deadline) = (ticket.events.clone(), request.deadline);
-        let id = self.in_flight.admit(request, ticket);
-        let myself = myself.clone();
-        // Finished watchers are swept here, so that the set does not grow.
-        while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(async move {
-            let error = tokio::select! {
-                () = events.closed() => Error::Cancelled { reason: "the caller went away".to_owned() },
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    Error::DeadlineExceeded { stage: "while the model answered".to_owned() }
-                }
-            };
-            let _ = myself.cast(Message::Abandoned { id, error });
-        });
-        self.submit();
-    }
-
-    pub(super) fn query(&mut self, query: Query, permit: OwnedSemaphorePermit) {
-        self.queries.admit(query, permit);
-        self.submit();
-    }
-
-    pub(super) fn abandon(&mut self, id: u64, error: Error) {
-        if self.in_flight.end(id, error) {
-            self.send(to_engine::Message::Cancel(Cancel { id }));
-        }
-        self.show_queue();
     }
 
     pub(super) fn start_engine(&mut self, myself: &ActorRef<Message>) {
@@ -240,9 +205,9 @@ impl State {
             // An earlier engine has looked already.
             return self.load();
         }
-        let (first, exact) = (self.choice.rung, self.arguments.config.exact);
+        let config = self.arguments.config.clone();
         self.tasks.spawn(async move {
-            let key = move || choice_key(&path, &build, &cpu_name(), first, exact);
+            let key = move || choice_key(&path, &build, &cores(), &config);
             let key = tokio::task::spawn_blocking(key);
             let key = key.await.unwrap_or_default();
             // Without a store nothing is remembered, and the self test decides.
@@ -279,9 +244,10 @@ impl State {
         let Arguments { config, path, template, draft, .. } = &self.arguments;
         let mut load = Load { self_test: !self.proven, ..request(config, path, template) };
         self.choice.settings().apply(&mut load);
-        let memory = self.arguments.monitor.current().memory_total_bytes;
+        let available = self.arguments.monitor.current().memory_available_bytes;
+        let free = available.saturating_sub(self.arguments.handle.facts().memory_estimate_bytes);
         allow_speculation(&mut load, config, draft.as_deref());
-        allow_prefixes(&mut load, config, &self.arguments.prefix_dir, memory);
+        allow_prefixes(&mut load, config, &self.arguments.prefix_dir, free);
         self.arguments.node.set_health(Health::Starting);
         let choice = self.choice.clone();
         self.report(|report| {
@@ -347,6 +313,7 @@ impl State {
                     report.pid = 0;
                     report.restarts += 1;
                 });
+                self.hand_over();
                 drop(myself.send_after(pause, || Message::StartEngine));
             }
             Next::GiveUp(error) => self.fail(myself, error),
@@ -362,14 +329,6 @@ impl State {
         if self.last_sign.elapsed() > limit {
             self.kill_engine(format!("killed, as it gave no sign of life for {limit:?}"));
         }
-    }
-
-    /// Tells the engine about queries that nobody waits for any more.
-    pub(super) fn drop_unwanted_queries(&mut self) {
-        for id in self.queries.drop_unwanted() {
-            self.send(to_engine::Message::Cancel(Cancel { id }));
-        }
-        self.show_queue();
     }
 
     /// Ends everything; called once, when the actor stops.
@@ -388,25 +347,12 @@ impl State {
     /// There will be no engine: everyone is told, and the worker ends.
     fn fail(&mut self, myself: &ActorRef<Message>, error: Error) {
         error!(model = self.model(), %error, "engine given up");
+        self.hand_over();
         self.in_flight.end_all(&error);
         self.queries.fail(&error, true);
         self.arguments.node.set_health(Health::Down);
         self.report(|report| report.phase = Phase::Failed(error));
         myself.stop(None);
-    }
-
-    /// Hands everything to the engine that it does not have, if it is ready for it.
-    fn submit(&mut self) {
-        self.show_queue();
-        if !matches!(self.stage, Stage::Serving { .. }) || self.process.is_none() {
-            return;
-        }
-        for generate in self.in_flight.submit_all() {
-            self.send(to_engine::Message::Generate(generate));
-        }
-        for query in self.queries.send_all() {
-            self.send(query);
-        }
     }
 
     fn send(&mut self, message: to_engine::Message) {
@@ -435,10 +381,6 @@ impl State {
                 warn!(%error, "engine settings are not remembered; the next load tests them again");
             }
         });
-    }
-
-    fn show_queue(&self) {
-        self.arguments.node.set_queue(self.in_flight.len() + self.queries.len());
     }
 
     fn report(&self, change: impl FnOnce(&mut Report)) {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::process::{Process, ProcessEvent};
 use super::recovery::COOL_DOWN;
-use super::settings::{Choice, choice_key, cpu_name, request, tuning_key};
+use super::settings::{Choice, choice_key, cores, request, tuning_key};
 use super::tuning::{Outcome, Settings, Tuning, candidates};
 use crate::memory_store::MemoryStore;
 use crate::{Error, Result};
@@ -52,8 +52,8 @@ pub(crate) async fn tune(job: Job, progress: &watch::Sender<TuneProgress>) -> Re
     let (engine, hello) = Engine::start(&job).await?;
     let mut started = Some(engine);
     let first = Choice::first(job.config.use_extra_bufts);
-    let (path, rung, exact) = (job.path.clone(), first.rung, job.config.exact);
-    let key = move || choice_key(&path, &hello.build, &cpu_name(), rung, exact);
+    let (path, config) = (job.path.clone(), job.config.clone());
+    let key = move || choice_key(&path, &hello.build, &cores(), &config);
     let key = tokio::task::spawn_blocking(key).await.unwrap_or_default();
     let remembered = job.store.engine_choice(&key).await?;
     let choice = remembered.as_deref().and_then(Choice::decode).unwrap_or(first);

@@ -14,8 +14,8 @@ const DECODE_WEIGHT: f64 = 0.6;
 /// Settings must be better than those before them by this part: measurements differ that much by
 /// themselves.
 const MARGIN: f64 = 0.03;
-/// Longest problem that is remembered, in characters.
-const PROBLEM_MAX: usize = 120;
+/// Longest problem that is remembered, in bytes of JSON: four of them fit into a record.
+const PROBLEM_BYTES_MAX: usize = 360;
 
 /// Settings to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +81,12 @@ impl Settings {
 
 impl Outcome {
     pub(super) fn failed(problem: &str) -> Self {
-        Self::Failed(problem.chars().take(PROBLEM_MAX).collect())
+        let mut bytes = 0;
+        let fits = |c: &char| {
+            bytes += encoded_bytes(*c);
+            bytes <= PROBLEM_BYTES_MAX
+        };
+        Self::Failed(problem.chars().take_while(fits).collect())
     }
 
     /// Time as a user feels it, in no particular unit; `None` when it was not measured.
@@ -93,6 +98,15 @@ impl Outcome {
         let (prefill, decode) = (prefill as f64, decode as f64);
         // Logarithms, so that a part of one counts like the same part of the other.
         Some(DECODE_WEIGHT * decode.ln() + (1.0 - DECODE_WEIGHT) * prefill.ln())
+    }
+}
+
+/// What a character of a text takes in JSON, at most.
+fn encoded_bytes(c: char) -> usize {
+    match c {
+        '"' | '\\' => 2,
+        c if c.is_ascii_control() => "\\u0000".len(),
+        c => c.len_utf8(),
     }
 }
 
@@ -243,11 +257,13 @@ mod tests {
 
     #[test]
     fn a_tuning_survives_storage_within_its_limit() {
-        let long = "x".repeat(10_000);
-        let tuning = tuning((0..4).map(|_| Outcome::failed(&long)));
-        let stored = tuning.encode();
-        assert!(stored.len() <= 2048, "{}", stored.len());
-        assert_eq!(Tuning::decode(&stored), Some(tuning));
+        for character in ["x", "\"", "\n", "\u{1b}", "é", "\u{1f980}"] {
+            let long = character.repeat(10_000);
+            let tuning = tuning((0..4).map(|_| Outcome::failed(&long)));
+            let stored = tuning.encode();
+            assert!(stored.len() <= 2048, "{} bytes of {character:?}", stored.len());
+            assert_eq!(Tuning::decode(&stored), Some(tuning));
+        }
         assert_eq!(Tuning::decode("{}"), None);
     }
 }

@@ -18,7 +18,7 @@ pub(super) use distance::distance;
 
 const SHIPPED: &str = include_str!("../../../models/catalog.toml");
 /// Name of the user's catalog in the models directory.
-const USER_FILE: &str = "catalog.toml";
+pub(super) const USER_FILE: &str = "catalog.toml";
 const USER_FILE_BYTES_MAX: u64 = 1 << 20;
 const EXTENSION: &str = "gguf";
 /// Most engines that an entry may ask for, as in `models.engines`.

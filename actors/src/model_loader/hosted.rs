@@ -1,5 +1,6 @@
 //! One engine's worker in the loader's books.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,16 @@ impl Hosted {
     /// Whether its end is only a matter of time.
     pub(super) fn is_leaving(&self) -> bool {
         self.stopping || matches!(self.worker.watch().borrow().phase, Phase::Failed(_))
+    }
+
+    /// The model's file.
+    pub(super) fn path(&self) -> &Path {
+        &self.inspected.located.path
+    }
+
+    /// Whether requests get an answer from it.
+    pub(super) fn serves(&self) -> bool {
+        !self.is_leaving() && !self.is_loading()
     }
 
     /// Whether it takes memory that it does not have yet.

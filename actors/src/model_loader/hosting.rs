@@ -1,5 +1,11 @@
 //! Whether a model fits in memory, and which idle engines would have to go.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::hosted::Hosted;
+use super::state::State;
+
 /// An engine that is used by nobody at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Idle {
@@ -32,6 +38,50 @@ pub(super) fn find_room(needed: u64, available: u64, idle: &[Idle]) -> Room {
     if unload.is_empty() { Room::Enough } else { Room::AfterUnloading(unload) }
 }
 
+/// Memory that an engine which serves nobody will take, for as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    total: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Promise {
+    /// Adds `bytes` to the `total` of all that is promised.
+    pub(super) fn new(total: &Arc<AtomicU64>, bytes: u64) -> Self {
+        total.fetch_add(bytes, Ordering::Relaxed);
+        Self { total: Arc::clone(total), bytes }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// Memory that another model may take.
+    pub(super) fn available_bytes(&self) -> u64 {
+        let loading = self.hosted.iter().filter(|hosted| hosted.is_loading());
+        let loading: u64 = loading.map(|hosted| hosted.worker.facts().memory_estimate_bytes).sum();
+        let promised = loading.saturating_add(self.promised.load(Ordering::Relaxed));
+        let available = self.arguments.monitor.current().memory_available_bytes;
+        available.saturating_sub(self.arguments.memory_reserve_bytes).saturating_sub(promised)
+    }
+
+    /// Engines that could be given up, least recently used first.
+    pub(super) fn idle(&self) -> Vec<Idle> {
+        let mut idle: Vec<_> =
+            self.hosted.iter().filter(|hosted| hosted.is_idle() && !hosted.is_loading()).collect();
+        idle.sort_by_key(|hosted| hosted.last_used);
+        let describe = |hosted: &Hosted| Idle {
+            number: hosted.number,
+            bytes: hosted.worker.facts().memory_estimate_bytes,
+        };
+        idle.into_iter().map(describe).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +102,17 @@ mod tests {
     fn the_least_recently_used_go_first_and_only_as_many_as_needed() {
         assert_eq!(find_room(15, 5, &idle()), Room::AfterUnloading(vec![OLD]));
         assert_eq!(find_room(16, 5, &idle()), Room::AfterUnloading(vec![OLD, NEW]));
+    }
+
+    #[test]
+    fn a_promise_counts_until_it_is_dropped() {
+        let total = Arc::default();
+        let (one, two) = (Promise::new(&total, 10), Promise::new(&total, 5));
+        assert_eq!(total.load(Ordering::Relaxed), 15);
+        drop(one);
+        assert_eq!(total.load(Ordering::Relaxed), 5);
+        drop(two);
+        assert_eq!(total.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Finding a model's file and reading what it says about itself. Blocking.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use tandem_config::Speculation;
 use tandem_proto::v1::{Model, ModelState, Sampling};
 
-use super::catalog::{Catalog, Entry, Located};
+use super::catalog::{self, Catalog, Entry, Located};
 use super::gguf::{self, Header};
 use super::template;
 use crate::confidence::Rule;
@@ -29,13 +31,22 @@ pub(crate) struct Inspected {
 }
 
 /// What it takes to look at models.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Inspector {
-    pub(crate) models: tandem_config::Models,
-    pub(crate) engine: tandem_config::Engine,
+    models: tandem_config::Models,
+    engine: tandem_config::Engine,
+    /// The only embedding model, and when the models directory was changed last by then.
+    only_embedding: Mutex<Option<(Changed, String)>>,
 }
 
+/// When the models directory and the catalog in it were changed last.
+type Changed = [Option<SystemTime>; 2];
+
 impl Inspector {
+    pub(crate) fn new(models: tandem_config::Models, engine: tandem_config::Engine) -> Self {
+        Self { models, engine, only_embedding: Mutex::default() }
+    }
+
     /// Finds a model by id or path and reads its header.
     pub(crate) fn inspect(&self, id: &str) -> Result<Inspected> {
         let located = self.locate(id)?;
@@ -101,11 +112,29 @@ impl Inspector {
     }
 
     /// The embedding model to use when a request names none: that of the settings, else the only
-    /// one whose file is there.
+    /// one whose file is there. Headers are read again only when files came or went.
     pub(crate) fn embedding_model(&self) -> Result<String> {
         if let Some(id) = &self.models.embedding {
             return Ok(id.clone());
         }
+        let changed = self.changed();
+        let known = || self.only_embedding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((then, id)) = &*known()
+            && *then == changed
+        {
+            return Ok(id.clone());
+        }
+        let only = self.only_embedding()?;
+        *known() = Some((changed, only.clone()));
+        Ok(only)
+    }
+
+    fn changed(&self) -> Changed {
+        let changed = |path: PathBuf| std::fs::metadata(path).and_then(|it| it.modified()).ok();
+        [self.models.dir.clone(), self.models.dir.join(catalog::USER_FILE)].map(changed)
+    }
+
+    fn only_embedding(&self) -> Result<String> {
         let embeds = |model: &Model| {
             model.embedding_dimensions > 0 && model.state() == ModelState::Available
         };
@@ -184,7 +213,10 @@ impl Inspector {
             model.parameters = header.parameters;
             model.size_bytes = header.size_bytes;
             model.context_trained = header.context_length;
-            model.memory_estimate_bytes = self.memory(header);
+            // By default, kept prefixes only take what is left.
+            let prefixes = self.engine.prefix_memory_mib.filter(|_| !header.embeds).unwrap_or(0);
+            model.memory_estimate_bytes =
+                self.memory(header).saturating_add(u64::from(prefixes) << 20);
             model.embedding_dimensions = if header.embeds { header.embedding_length } else { 0 };
         }
         model

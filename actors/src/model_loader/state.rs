@@ -1,22 +1,23 @@
 //! The loader's state and what each message does to it.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use ractor::{ActorRef, RpcReplyPort, SupervisionEvent};
-use tandem_proto::v1::Model;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::catalog::Located;
+use super::cooling::CoolingDown;
 use super::hosted::Hosted;
-use super::hosting::{Idle, Room, find_room};
+use super::hosting::{Room, find_room};
 use super::inspect::{Inspected, Inspector};
+use super::names::Names;
 use super::pool::{Candidate, Homes, choose, wants_another};
 use super::tuning::Idleness;
-use super::{Arguments, Caller, Message, describe};
+use super::{Arguments, Caller, Message};
 use crate::inference_worker::{self, InferenceWorker, Phase, Worker};
 use crate::supervisor::ledger::Intensity;
 use crate::supervisor::{ChildSpec, Children, Verdict};
@@ -24,6 +25,8 @@ use crate::{Error, Result};
 
 /// Longest wait for memory to be measured anew.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a model goes without another engine when one beside others was given up.
+const POOL_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) struct State {
     pub(super) arguments: Arguments,
@@ -40,8 +43,10 @@ pub(crate) struct State {
     waiting: Vec<(Inspected, Caller)>,
     /// A worker ended a moment ago; its memory may not be measured to be free yet.
     settling: bool,
-    /// Models whose engines were given up a moment ago, and until when they are not tried.
-    cooling_down: HashMap<String, (Instant, Error)>,
+    cooling_down: CoolingDown,
+    names: Names,
+    /// Bytes that engines will take which serve nobody.
+    pub(super) promised: Arc<AtomicU64>,
     pub(super) idleness: Idleness,
     pub(super) epoch: Instant,
     pub(super) tasks: JoinSet<()>,
@@ -49,8 +54,7 @@ pub(crate) struct State {
 
 impl State {
     pub(super) fn new(arguments: Arguments) -> Self {
-        let inspector =
-            Inspector { models: arguments.models.clone(), engine: arguments.engine.clone() };
+        let inspector = Inspector::new(arguments.models.clone(), arguments.engine.clone());
         Self {
             children: Children::new(arguments.node.clone(), Intensity::default()),
             arguments,
@@ -61,41 +65,64 @@ impl State {
             unloads: Vec::new(),
             waiting: Vec::new(),
             settling: false,
-            cooling_down: HashMap::new(),
+            cooling_down: CoolingDown::default(),
+            names: Names::default(),
+            promised: Arc::default(),
             idleness: Idleness::default(),
             epoch: Instant::now(),
             tasks: JoinSet::new(),
         }
     }
 
-    pub(super) async fn acquire(&mut self, myself: &ActorRef<Message>, id: &str, caller: Caller) {
-        self.idleness.disturb();
-        let id = self.or_default(id);
-        let is_it = |hosted: &Hosted| hosted.worker.model() == id;
-        let Some(caller) = self.hand_out(myself, is_it, caller).await else { return };
+    pub(super) async fn acquire(&mut self, myself: &ActorRef<Message>, caller: Caller) {
+        if self.idleness.disturb() {
+            // The memory of the trial that was broken off is not measured to be free yet.
+            self.wait_until_settled(myself);
+        }
+        let model = self.or_default(&caller.model);
+        let mut caller = Caller { model, ..caller };
+        if let Some(path) = self.file_of(&caller.model) {
+            match self.hand_out(myself, &path, caller).await {
+                Some(back) => caller = back,
+                None => return,
+            }
+        }
         let myself = myself.clone();
         self.blocking(move |inspector| {
-            let inspected = Box::new(inspector.inspect(&id));
+            let inspected = Box::new(inspector.inspect(&caller.model));
             let _ = myself.cast(Message::Inspected { inspected, caller });
         });
     }
 
-    /// Gives the caller one of the workers that host the model. Gives the caller back when there is
+    /// The file of a model that is hosted and was asked for by this name before.
+    fn file_of(&self, name: &str) -> Option<PathBuf> {
+        let hosted = self.hosted.iter().find(|hosted| hosted.worker.model() == name);
+        let path = hosted.map(Hosted::path);
+        path.or_else(|| self.names.file(name)).map(Path::to_owned)
+    }
+
+    /// Gives the caller one of the workers that host this file. Gives the caller back when there is
     /// none. Where all are busy and there may be more, one more is started for those to come.
     async fn hand_out(
         &mut self,
         myself: &ActorRef<Message>,
-        is_it: impl Fn(&Hosted) -> bool,
+        path: &Path,
         caller: Caller,
     ) -> Option<Caller> {
-        let pool = self.hosted.iter().filter(|hosted| !hosted.is_leaving() && is_it(hosted));
-        let candidates: Vec<Candidate> = pool.map(Hosted::candidate).collect();
+        let is_it = |hosted: &&Hosted| !hosted.is_leaving() && hosted.path() == path;
+        let candidates: Vec<Candidate> =
+            self.hosted.iter().filter(is_it).map(Hosted::candidate).collect();
         let chosen = choose(&candidates, self.homes.of(&caller.conversation));
         let hosted = self.hosted.iter_mut().find(|hosted| Some(hosted.number) == chosen);
         let Some(hosted) = hosted else { return Some(caller) };
         self.homes.settle(&caller.conversation, hosted.number);
+        if caller.model != hosted.worker.model() {
+            self.names.learn(&caller.model, path);
+        }
         let _ = caller.reply.send(Ok(hosted.hand_out()));
-        if !wants_another(&candidates, hosted.inspected.engines_max) {
+        if !wants_another(&candidates, hosted.inspected.engines_max)
+            || !self.cooling_down.allows_another(path, Instant::now())
+        {
             return None;
         }
         let inspected = hosted.inspected.clone();
@@ -119,11 +146,9 @@ impl State {
             Ok(inspected) => inspected,
             Err(error) => return drop(caller.reply.send(Err(error))),
         };
-        let path = &inspected.located.path;
-        let is_it = |hosted: &Hosted| hosted.inspected.located.path == *path;
-        let Some(caller) = self.hand_out(myself, is_it, caller).await else { return };
-        let id = inspected.located.id.clone();
-        if let Some(error) = self.cooling_down(&id) {
+        let Located { id, path, .. } = inspected.located.clone();
+        let Some(caller) = self.hand_out(myself, &path, caller).await else { return };
+        if let Some(error) = self.cooling_down.refusal(&path, Instant::now()) {
             let _ = caller.reply.send(Err(error));
             return;
         }
@@ -142,6 +167,9 @@ impl State {
                 self.homes.settle(&caller.conversation, number);
                 let hosted = self.hosted.iter_mut().find(|hosted| hosted.number == number);
                 let worker = hosted.map(Hosted::hand_out);
+                if worker.is_some() && caller.model != id {
+                    self.names.learn(&caller.model, &path);
+                }
                 // It is gone when its actor could not be started.
                 let part = "the inference worker".to_owned();
                 let _ = caller.reply.send(worker.ok_or(Error::Restarting { part }));
@@ -184,6 +212,7 @@ impl State {
             prefix_dir: self.arguments.prefix_dir.clone(),
             monitor: self.arguments.monitor.clone(),
             store: self.arguments.store.clone(),
+            loader: self.arguments.handle.clone(),
             handle: worker.clone(),
             node: self.arguments.node.child(&name),
         };
@@ -211,38 +240,6 @@ impl State {
         names.find(is_free).unwrap_or_default()
     }
 
-    pub(super) fn list(&mut self, reply: RpcReplyPort<Vec<Model>>) {
-        let workers = self.workers();
-        self.blocking(move |inspector| {
-            let mut models = inspector.list();
-            for hosted in describe::of_workers(&workers) {
-                match models.iter_mut().find(|model| model.id == hosted.id) {
-                    Some(model) => *model = hosted,
-                    None => models.push(hosted),
-                }
-            }
-            let _ = reply.send(models);
-        });
-    }
-
-    pub(super) fn embedding_model(&mut self, reply: RpcReplyPort<Result<String>>) {
-        self.blocking(move |inspector| {
-            let _ = reply.send(inspector.embedding_model());
-        });
-    }
-
-    pub(super) fn info(&mut self, id: &str, reply: RpcReplyPort<Result<Model>>) {
-        let id = self.or_default(id);
-        let mut workers = self.workers();
-        self.blocking(move |inspector| {
-            let model = inspector.info(&id).map(|model| {
-                workers.retain(|worker| worker.facts().path == model.path);
-                describe::of_workers(&workers).pop().unwrap_or(model)
-            });
-            let _ = reply.send(model);
-        });
-    }
-
     pub(super) fn unload(
         &mut self,
         myself: &ActorRef<Message>,
@@ -250,8 +247,7 @@ impl State {
         reply: RpcReplyPort<Result<bool>>,
     ) {
         let (id, myself) = (self.or_default(id), myself.clone());
-        let hosted = self.hosted.iter().find(|hosted| hosted.worker.model() == id);
-        if let Some(path) = hosted.map(|hosted| hosted.inspected.located.path.clone()) {
+        if let Some(path) = self.file_of(&id) {
             return self.unload_file(&myself, path, reply);
         }
         self.blocking(move |inspector| match inspector.locate(&id) {
@@ -270,7 +266,7 @@ impl State {
         path: PathBuf,
         reply: RpcReplyPort<Result<bool>>,
     ) {
-        let pool = self.hosted.iter().filter(|hosted| hosted.inspected.located.path == path);
+        let pool = self.hosted.iter().filter(|hosted| hosted.path() == path);
         let numbers: Vec<u64> = pool.map(|hosted| hosted.number).collect();
         if numbers.is_empty() {
             return drop(reply.send(Ok(false)));
@@ -363,27 +359,32 @@ impl State {
     fn forget(&mut self, name: &str) {
         let is_it = |hosted: &Hosted| hosted.name == name;
         let Some(index) = self.hosted.iter().position(is_it) else { return };
-        let Hosted { number, worker, .. } = self.hosted.remove(index);
-        self.homes.leave(number);
+        let gone = self.hosted.remove(index);
+        self.homes.leave(gone.number);
         self.publish();
-        let is_gone = |(path, _): &mut (PathBuf, _)| {
-            self.hosted.iter().all(|hosted| hosted.inspected.located.path != *path)
-        };
+        let is_gone =
+            |(path, _): &mut (PathBuf, _)| self.hosted.iter().all(|hosted| hosted.path() != path);
         for (_, reply) in self.unloads.extract_if(.., is_gone) {
             let _ = reply.send(Ok(true));
         }
-        let phase = worker.watch().borrow().phase.clone();
-        if let Phase::Failed(error @ Error::EngineUnavailable { retry_after, .. }) = phase {
-            warn!(model = worker.model(), %error, "not tried again for a while");
-            let until = Instant::now() + retry_after;
-            self.cooling_down.insert(worker.model().to_owned(), (until, error));
+        let path = gone.path();
+        if self.hosted.iter().all(|hosted| hosted.path() != path) {
+            self.names.forget(path);
         }
-    }
-
-    fn cooling_down(&mut self, id: &str) -> Option<Error> {
-        let now = Instant::now();
-        self.cooling_down.retain(|_, (until, _)| *until > now);
-        self.cooling_down.get(id).map(|(_, error)| error.clone())
+        let Phase::Failed(error) = gone.worker.watch().borrow().phase.clone() else { return };
+        let model = gone.worker.model();
+        match error {
+            Error::Cancelled { .. } => (),
+            _ if self.hosted.iter().any(|hosted| hosted.path() == path && hosted.serves()) => {
+                warn!(model, %error, "one engine less, no other is started for a while");
+                self.cooling_down.leave_alone(path, Instant::now() + POOL_PAUSE);
+            }
+            Error::EngineUnavailable { retry_after, .. } => {
+                warn!(model, %error, "not tried again for a while");
+                self.cooling_down.refuse(path, Instant::now() + retry_after, error);
+            }
+            _ => (),
+        }
     }
 
     fn begin_stop(&mut self, myself: &ActorRef<Message>, number: u64) {
@@ -396,35 +397,11 @@ impl State {
         }
     }
 
-    /// Memory that another model may take.
-    pub(super) fn available_bytes(&self) -> u64 {
-        let promised: u64 = self
-            .hosted
-            .iter()
-            .filter(|hosted| hosted.is_loading())
-            .map(|hosted| hosted.worker.facts().memory_estimate_bytes)
-            .sum();
-        let available = self.arguments.monitor.current().memory_available_bytes;
-        available.saturating_sub(self.arguments.memory_reserve_bytes).saturating_sub(promised)
-    }
-
-    /// Engines that could be given up, least recently used first.
-    fn idle(&self) -> Vec<Idle> {
-        let mut idle: Vec<_> =
-            self.hosted.iter().filter(|hosted| hosted.is_idle() && !hosted.is_loading()).collect();
-        idle.sort_by_key(|hosted| hosted.last_used);
-        let describe = |hosted: &Hosted| Idle {
-            number: hosted.number,
-            bytes: hosted.worker.facts().memory_estimate_bytes,
-        };
-        idle.into_iter().map(describe).collect()
-    }
-
     pub(super) fn or_default(&self, id: &str) -> String {
         if id.is_empty() { self.arguments.models.default.clone() } else { id.to_owned() }
     }
 
-    fn workers(&self) -> Vec<Worker> {
+    pub(super) fn workers(&self) -> Vec<Worker> {
         self.hosted.iter().map(|hosted| hosted.worker.clone()).collect()
     }
 

@@ -6,6 +6,9 @@ use crate::Error;
 
 /// Tokens that a chat template puts around one message, at most, in common templates.
 const TEMPLATE_TOKENS: u32 = 16;
+/// Tokens that a chat template says by itself, such as a system prompt of its makers, with room to
+/// spare.
+const PREAMBLE_TOKENS: u32 = 1024;
 
 /// How many tokens a prompt may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,16 @@ impl Dialogue<'_> {
         messages
     }
 
+    /// A length in tokens that the dialogue stays below, whatever the tokenizer: no token has less
+    /// than a byte.
+    pub(super) fn tokens_max(&self) -> u32 {
+        let messages = self.messages(0);
+        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        let template = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        let template = template.saturating_mul(TEMPLATE_TOKENS).saturating_add(PREAMBLE_TOKENS);
+        u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(template)
+    }
+
     /// How many of the oldest turns must go for the rest to fit in `budget`, judging by the
     /// lengths of [`Self::texts`]. All of them, when even that does not suffice.
     pub(super) fn turns_to_drop(&self, lengths: &[u32], budget: u32) -> usize {
@@ -138,6 +151,15 @@ mod tests {
                 (Role::User, "What is my name?"),
             ]
         );
+    }
+
+    #[test]
+    fn a_dialogue_has_no_more_tokens_than_bytes_and_what_the_template_adds() {
+        let turns = turns(1);
+        let dialogue = Dialogue { system: "s", turns: &turns, prompt: "\u{1f980}" };
+        let said = "s".len() + "question 0".len() + "answer 0".len() + "\u{1f980}".len();
+        let template = PREAMBLE_TOKENS + 4 * TEMPLATE_TOKENS;
+        assert_eq!(dialogue.tokens_max() as usize, said + template as usize);
     }
 
     #[test]

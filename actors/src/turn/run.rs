@@ -8,7 +8,7 @@ use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
 
 use super::Message;
 use super::context::{Budget, Dialogue, estimate, most_recent};
-use crate::inference_worker::{Phase, Worker};
+use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
 use crate::router::{Plan, Services};
 use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampling};
@@ -138,11 +138,17 @@ async fn start_fast(
 
     let (turns, cut) = recent_turns(question, services).await?;
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
-    let (prompt, dropped, length) = match fit(&dialogue, budget, &worker).await {
-        // Nothing was sent yet. If the question is to blame, it fails the second time, too.
-        Err(Error::EngineCrashed { .. }) => fit(&dialogue, budget, &worker).await,
-        fitted => fitted,
-    }?;
+    let most = dialogue.tokens_max();
+    let (prompt, dropped, length) = if most <= budget.tokens.min(context.saturating_sub(answer)) {
+        // The first token need not wait for a count.
+        (Prompt::Chat(dialogue.messages(0)), 0, most)
+    } else {
+        match fit(&dialogue, budget, &worker).await {
+            // Nothing was sent yet. If the question is to blame, it fails the second time, too.
+            Err(Error::EngineCrashed { .. }) => fit(&dialogue, budget, &worker).await,
+            fitted => fitted,
+        }?
+    };
     if turns.iter().skip(dropped).any(|turn| turn.private) {
         let _ = turn.cast(Message::ReadsPrivate);
     }
@@ -164,20 +170,22 @@ async fn fit(
     budget: Budget,
     worker: &Worker,
 ) -> Result<(Prompt, usize, u32)> {
-    let lengths = worker.count(dialogue.texts(), Vec::new()).await?.texts;
-    let mut dropped = dialogue.turns_to_drop(&lengths, budget.tokens);
-    loop {
-        let messages = dialogue.messages(dropped);
-        let length = worker.count(Vec::new(), messages.clone()).await?.messages;
-        if length <= budget.tokens {
-            return Ok((Prompt::Chat(messages), dropped, length));
-        }
-        // A template that adds more than was allowed for.
+    // The parts are only of interest when they do not fit as a whole and some can go.
+    let parts = if dialogue.turns.is_empty() { Vec::new() } else { dialogue.texts() };
+    let mut messages = dialogue.messages(0);
+    let Counts { texts: lengths, messages: mut length } =
+        worker.count(parts, messages.clone()).await?;
+    let mut dropped = 0;
+    while length > budget.tokens {
         if dropped == dialogue.turns.len() {
             return Err(budget.too_long(length));
         }
-        dropped += 1;
+        // One more each time, as a template may add more than was allowed for.
+        dropped = dialogue.turns_to_drop(&lengths, budget.tokens).max(dropped + 1);
+        messages = dialogue.messages(dropped);
+        length = worker.count(Vec::new(), messages.clone()).await?.messages;
     }
+    Ok((Prompt::Chat(messages), dropped, length))
 }
 
 async fn start_slow(

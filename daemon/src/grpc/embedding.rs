@@ -2,6 +2,7 @@
 
 use tandem_actors::Error;
 use tandem_proto::v1::{EmbedRequest, EmbedResponse, Usage};
+use tokio::time::Instant;
 
 use super::Daemon;
 
@@ -10,13 +11,17 @@ const BYTES_MAX: usize = 8 << 20;
 
 impl Daemon {
     /// The embeddings of a request, which is checked first.
-    pub(crate) async fn embeddings(&self, request: EmbedRequest) -> Result<EmbedResponse, Error> {
+    pub(crate) async fn embeddings(
+        &self,
+        request: EmbedRequest,
+        deadline: Instant,
+    ) -> Result<EmbedResponse, Error> {
         let EmbedRequest { model, texts, normalize } = request;
         check(&texts)?;
         // Held until the answer is there: a daemon that shall end waits for it.
         let _permit = self.tandem.router.admit()?;
         let worker = self.tandem.loader.acquire_embedding(&model).await?;
-        let made = worker.embed(texts, normalize.unwrap_or(true)).await?;
+        let made = worker.embed(texts, normalize.unwrap_or(true), deadline).await?;
         Ok(EmbedResponse {
             model: worker.model().to_owned(),
             embeddings: made.embeddings,

@@ -90,7 +90,9 @@ impl Inference for Daemon {
     ) -> Result<Response<EmbedResponse>, Status> {
         let longest = self.config.router.deadline;
         let time = deadline::of(request.metadata()).map_or(longest, |time| time.min(longest));
-        let embeddings = tokio::time::timeout(time, self.embeddings(request.into_inner())).await;
+        let deadline = tokio::time::Instant::now() + time;
+        let embeddings = self.embeddings(request.into_inner(), deadline);
+        let embeddings = tokio::time::timeout_at(deadline, embeddings).await;
         let late = Error::DeadlineExceeded { stage: "while the texts were embedded".to_owned() };
         embeddings.unwrap_or(Err(late)).map(Response::new).map_err(status::of)
     }

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_brier_score_is_the_mean_squared_distance() {
         near(brier(&[(1.0, true), (0.0, false)]), 0.0);
-        near(brier(&[(0.5, true), (0.75, false)]), (0.25 + 0.5625) / 2.0);
+        near(brier(&[(0.5, true), (0.75, false)]), 0.40625);
         near(accuracy(&[(0.5, true), (0.75, false), (0.1, true), (0.1, false)]), 0.5);
     }
 }

@@ -91,6 +91,7 @@ impl Engine {
                 self.connection.send(Outgoing::Text(Text { id: detokenize.id, text }));
             }
             Incoming::CountTokens(question) => {
+                self.connection.log(&format!("count {}", question.id));
                 let texts = question.texts.iter().map(|text| count(text)).collect();
                 let messages = question.messages.iter().map(|message| count(&message.content));
                 let messages = messages.sum();
