@@ -206,5 +206,22 @@ fn read_json<T: serde::de::DeserializeOwned>(
     serde_json::from_str(&text).map_err(|error| ImportError::damaged(file, error.to_string()))
 }
 
+/// As [`read_json`], for a file that need not be there.
+fn read_optional<T: serde::de::DeserializeOwned>(
+    folder: &Path,
+    file: &'static str,
+    bytes_max: u64,
+) -> Result<Option<T>, ImportError> {
+    match read_json(folder, file, bytes_max) {
+        Ok(value) => Ok(Some(value)),
+        Err(ImportError::Unreadable { problem, .. })
+            if problem.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ Examples:
   tandem model import ./bge-small-en-v1.5 --id bge-small
 
 Makes a GGUF file in the models folder, which leaves the folder with the original as it is. Embedding
-models of the architecture BertModel can be imported; `tandem embed` uses them.";
+models of the architecture BertModel with mean or CLS pooling can be imported; `tandem embed` uses them.";
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
@@ -47,7 +47,8 @@ pub(crate) enum Model {
     /// Turn a model as its makers publish it into one that tandem can load
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
-        /// Folder with config.json, model.safetensors and tokenizer.json
+        /// Folder with `config.json`, `model.safetensors`, `tokenizer.json` and
+        /// `1_Pooling/config.json`
         path: PathBuf,
         /// What to call the model [default: name of the folder]
         #[arg(long, value_name = "NAME")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ImportError, read_json};
+use super::{ImportError, read_json, read_optional};
 
 const CONFIG: &str = "config.json";
 const MODULES: &str = "modules.json";
@@ -71,7 +71,7 @@ impl Source {
     pub(super) fn read(folder: &Path) -> Result<Self, ImportError> {
         let config: Config = read_architecture(folder)?;
         config.check()?;
-        let text_tokens_max = match optional::<Sentences>(folder, SENTENCES)? {
+        let text_tokens_max = match read_optional::<Sentences>(folder, SENTENCES, BYTES_MAX)? {
             Some(Sentences { max_seq_length: Some(length @ 3..) }) => length,
             _ => config.max_position_embeddings,
         };
@@ -163,13 +163,17 @@ struct PoolingModes {
 /// The pooling, after a look at what else the makers do with the vectors.
 fn read_pooling(folder: &Path) -> Result<Pooling, ImportError> {
     let known = ["Transformer", "Pooling", "Normalize"];
-    for module in optional::<Vec<Module>>(folder, MODULES)?.unwrap_or_default() {
+    for module in read_optional::<Vec<Module>>(folder, MODULES, BYTES_MAX)?.unwrap_or_default() {
         let name = module.kind.rsplit('.').next().unwrap_or_default();
         if !known.contains(&name) {
             return Err(ImportError::unsupported(format!("a model with the module {name}")));
         }
     }
-    let Some(modes) = optional::<PoolingModes>(folder, POOLING)? else { return Ok(Pooling::Mean) };
+    let Some(modes) = read_optional::<PoolingModes>(folder, POOLING, BYTES_MAX)? else {
+        // A guess would make vectors that look well and mean nothing.
+        let what = format!("a model that does not say how it pools, as {POOLING} is missing,");
+        return Err(ImportError::unsupported(what));
+    };
     let others = modes.pooling_mode_max_tokens
         || modes.pooling_mode_mean_sqrt_len_tokens
         || modes.pooling_mode_weightedmean_tokens
@@ -178,21 +182,5 @@ fn read_pooling(folder: &Path) -> Result<Pooling, ImportError> {
         (true, false, false) => Ok(Pooling::Mean),
         (false, true, false) => Ok(Pooling::Cls),
         _ => Err(ImportError::unsupported("a model with another pooling")),
-    }
-}
-
-/// Reads a file that need not be there.
-fn optional<T: serde::de::DeserializeOwned>(
-    folder: &Path,
-    file: &'static str,
-) -> Result<Option<T>, ImportError> {
-    match read_json(folder, file, BYTES_MAX) {
-        Ok(value) => Ok(Some(value)),
-        Err(ImportError::Unreadable { problem, .. })
-            if problem.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
     }
 }

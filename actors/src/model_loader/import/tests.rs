@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::inspect::Inspector;
 use super::*;
 
 const WIDTH: usize = 4;
@@ -217,6 +218,49 @@ fn other_models_are_refused_by_name() {
     unsupported(&with(&|f| f.modules = dense.clone()), "Dense");
     let integers = |f: &mut Folder| f.tensor("word_embeddings.weight").1 = "I32";
     unsupported(&with(&integers), "word_embeddings");
+}
+
+#[test]
+fn a_model_that_does_not_say_how_it_pools_is_refused() {
+    let dir = Folder::new().write();
+    fs::remove_file(dir.path().join("1_Pooling/config.json")).unwrap();
+    let refused = import_from(dir.path()).unwrap_err();
+    assert!(matches!(refused, ImportError::Unsupported { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("1_Pooling/config.json"), "{refused}");
+}
+
+#[test]
+fn a_model_without_names_for_its_special_tokens_has_the_usual_ones() {
+    let dir = Folder::new().write();
+    let named = Vocabulary::read(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("tokenizer_config.json")).unwrap();
+    assert_eq!(Vocabulary::read(dir.path()).unwrap(), named);
+    import_from(dir.path()).unwrap();
+}
+
+#[test]
+fn the_only_embedding_model_is_looked_for_again_only_when_files_came_or_went() {
+    let (models, _) = Folder::new().import().unwrap();
+    let dir = models.path().to_owned();
+    let only = dir.join("mini.gguf");
+    let models = tandem_config::Models {
+        dir: dir.clone(),
+        ..tandem_config::Config::defaults(dir.clone(), dir.join("socket")).models
+    };
+    let inspector = Inspector::new(models, tandem_config::Engine::default());
+    let found = inspector.embedding_model().unwrap();
+    assert_eq!(found, only.display().to_string());
+    let whole = fs::read(&only).unwrap();
+    fs::write(&only, "not read").unwrap();
+    assert_eq!(inspector.embedding_model().unwrap(), found);
+
+    fs::write(&only, &whole).unwrap();
+    fs::write(dir.join("other.gguf"), whole).unwrap();
+    // However coarse the clock of the file system is.
+    let changed = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    fs::File::open(&dir).unwrap().set_modified(changed).unwrap();
+    let several = inspector.embedding_model().unwrap_err();
+    assert!(matches!(several, Error::EmbeddingModelNotChosen { .. }), "{several}");
 }
 
 #[test]

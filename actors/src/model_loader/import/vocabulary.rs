@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ImportError, read_json};
+use super::{ImportError, read_json, read_optional};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -112,7 +112,8 @@ struct Specials {
 impl Vocabulary {
     pub(super) fn read(folder: &Path) -> Result<Self, ImportError> {
         let tokenizer: Tokenizer = read_json(folder, TOKENIZER, BYTES_MAX)?;
-        let specials: Specials = read_json(folder, TOKENIZER_CONFIG, BYTES_MAX)?;
+        let specials: Specials =
+            read_optional(folder, TOKENIZER_CONFIG, BYTES_MAX)?.unwrap_or_default();
         let normalizer = tokenizer.check()?;
         let (lowercase, strip_accents) =
             (normalizer.lowercase, normalizer.strip_accents.unwrap_or(normalizer.lowercase));
