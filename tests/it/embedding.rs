@@ -101,7 +101,6 @@ async fn an_imported_model_embeds_as_the_library_that_it_was_made_with() {
     for (golden, made) in golden.iter().zip(&made.embeddings) {
         let close = cosine(&golden.vector, &made.values);
         assert!(close > 0.999, "{close} for {:?}", golden.text);
-        assert!((cosine(&made.values, &made.values) - 1.0).abs() < 1e-9);
         let length: f64 = made.values.iter().map(|&value| f64::from(value).powi(2)).sum();
         assert!((length - 1.0).abs() < 1e-5, "{length}");
         assert_eq!(made.tokens as usize, golden.tokens.len(), "{:?}", golden.text);

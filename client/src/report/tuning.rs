@@ -111,6 +111,8 @@ impl Stats {
                     let _ = writeln!(text, "  {line}");
                 }
             }
+            // What is stored about a model is read when an engine of it starts.
+            None if engine.is_none() => text += "  what was measured is shown once it is loaded\n",
             None => text += "  not measured on this machine; see `tandem model tune`\n",
         }
         text
@@ -194,6 +196,20 @@ mod tests {
         let chosen = "defaults *             1000 tokens/s     100 tokens/s  200 tokens/s  -";
         assert_eq!(lines[1], chosen, "{text}");
         assert_eq!(lines[2], "use_extra_bufts=false  killed by SIGILL", "{text}");
+    }
+
+    #[test]
+    fn a_model_that_is_not_loaded_is_not_said_to_be_unmeasured() {
+        let text = |engine| {
+            let model = v1::Model { id: "small".into(), engine, ..Default::default() };
+            let stats = v1::ModelStats { model: Some(model), ..Default::default() };
+            List { models: vec![stats.into()] }.text()
+        };
+        let unmeasured = "not measured on this machine";
+        assert!(text(Some(v1::EngineStatus::default())).contains(unmeasured));
+        let unknown = text(None);
+        assert!(unknown.contains("once it is loaded"), "{unknown}");
+        assert!(!unknown.contains(unmeasured), "{unknown}");
     }
 
     #[test]
