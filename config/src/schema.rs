@@ -250,7 +250,7 @@ fn visit_router(router: &mut Router, v: &mut impl Visitor) {
 fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
     v.setting(
         "context_tokens",
-        "most tokens of the context built for a question",
+        "most tokens of the context built for a question in a conversation",
         &mut memory.context_tokens,
         &Integer(256..=TOKENS_MAX),
     );

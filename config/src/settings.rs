@@ -196,9 +196,10 @@ impl Default for Router {
 pub enum Policy {
     /// The router scores the question.
     Auto,
-    /// The local model first.
+    /// The local model only. Unlike with `Private`, later turns of the conversation may leave the
+    /// machine with this one.
     Fast,
-    /// The remote API first.
+    /// The remote API only.
     Slow,
     /// The local model only: nothing leaves the machine.
     Private,
@@ -250,7 +251,8 @@ impl Provider {
 /// What a model is told of the conversation so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
-    /// Tokens of the context built for a question, at most. A model with a smaller context gets less.
+    /// Tokens of the context built for a question in a conversation, at most. A model with a smaller
+    /// context gets less; a question outside of conversations is held to the model's context only.
     pub context_tokens: u32,
     /// First message of every context.
     pub system_prompt: String,
