@@ -47,7 +47,8 @@ pub(crate) enum Model {
     /// Turn a model as its makers publish it into one that tandem can load
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
-        /// Folder with `config.json`, `model.safetensors`, `tokenizer.json` and `1_Pooling/config.json`
+        /// Folder with `config.json`, `model.safetensors`, `tokenizer.json` and
+        /// `1_Pooling/config.json`
         path: PathBuf,
         /// What to call the model [default: name of the folder]
         #[arg(long, value_name = "NAME")]

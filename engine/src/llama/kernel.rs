@@ -1,4 +1,4 @@
-//! A matrix kernel of our own for weights in Q4_1, the format of the default model, where the CPU
+//! A matrix kernel of our own for weights in `Q4_1`, the format of the default model, where the CPU
 //! has AVX-512 with VNNI.
 //!
 //! llama.cpp multiplies this format row by row and column by column, and unpacks the weights each
@@ -48,9 +48,9 @@ struct Product {
     rows: usize,
     blocks: usize,
     columns: usize,
-    /// Vectors of activations, `vector_bytes` apart.
-    vectors: *const u8,
-    vector_bytes: usize,
+    /// Vectors of activations, `vector_floats` apart.
+    vectors: *const f32,
+    vector_floats: usize,
     /// Where results go: one for each row, `output_floats` apart from column to column.
     output: *mut f32,
     output_floats: usize,
@@ -94,7 +94,7 @@ unsafe fn product(node: *const sys::ggml_tensor) -> Option<Product> {
         blocks,
         columns,
         vectors: vectors.data.cast(),
-        vector_bytes: vectors.nb[1],
+        vector_floats: vectors.nb[1] / size_of::<f32>(),
         output: node.data.cast(),
         output_floats: node.nb[1] / size_of::<f32>(),
     })
@@ -126,7 +126,7 @@ impl Product {
         for column in mine {
             // SAFETY: a vector has `blocks` blocks of f32, and no other thread prepares it there.
             unsafe {
-                let vector = self.vectors.add(column * self.vector_bytes).cast::<f32>();
+                let vector = self.vectors.add(column * self.vector_floats);
                 let vector = std::slice::from_raw_parts(vector, self.blocks * BLOCK);
                 let room = prepared.add(column * self.blocks);
                 q4_1::prepare(vector, std::slice::from_raw_parts_mut(room, self.blocks));

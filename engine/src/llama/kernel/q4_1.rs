@@ -1,4 +1,4 @@
-//! Products with weights in Q4_1: blocks of 32 weights with a scale `d` and a least value `m`, a
+//! Products with weights in `Q4_1`: blocks of 32 weights with a scale `d` and a least value `m`, a
 //! weight being `d · q + m` with `q` from 0 to 15. Vectors are rounded to eight bits, block by
 //! block, as llama.cpp does.
 //!
@@ -6,14 +6,14 @@
 //! however many columns are computed together: a token's values do not depend on its neighbours.
 
 use std::arch::x86_64::{
-    __m128i, __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128,
-    _mm512_abs_ps, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi128_si512,
-    _mm512_cvtepi32_epi8, _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
-    _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_inserti32x4, _mm512_loadu_ps,
+    __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128, _mm512_abs_ps,
+    _mm512_add_epi32, _mm512_and_si512, _mm512_castsi128_si512, _mm512_cvtepi32_epi8,
+    _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_cvtps_epi32,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_inserti32x4, _mm512_loadu_epi32, _mm512_loadu_ps,
     _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_srli_epi16, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi16,
+    _mm512_srli_epi32, _mm512_storeu_ps, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 /// Weights of a block.
@@ -65,9 +65,9 @@ pub unsafe fn prepare(vector: &[f32], columns: &mut [Column]) {
             let steps = if largest == 0.0 { 0.0 } else { 127.0 / largest };
             let [low, high] =
                 halves.map(|half| _mm512_cvtps_epi32(_mm512_mul_ps(half, _mm512_set1_ps(steps))));
-            let values = column.values.as_mut_ptr().cast::<__m128i>();
-            _mm_storeu_si128(values, _mm512_cvtepi32_epi8(low));
-            _mm_storeu_si128(values.add(1), _mm512_cvtepi32_epi8(high));
+            let values = column.values.as_mut_ptr();
+            _mm_storeu_si128(values.cast(), _mm512_cvtepi32_epi8(low));
+            _mm_storeu_si128(values.add(4).cast(), _mm512_cvtepi32_epi8(high));
             column.scale = largest / 127.0;
             #[allow(clippy::cast_precision_loss, reason = "at most 32 · 127")]
             let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high)) as f32;
@@ -144,11 +144,7 @@ unsafe fn sum<const N: usize>(
             let at = tile.as_ptr().add(block * BLOCK_BYTES);
             let head: [i32; LANES] =
                 std::array::from_fn(|r| at.add(r * row).cast::<i32>().read_unaligned());
-            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = head;
-            (
-                _mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p),
-                transpose(at.add(4), row),
-            )
+            (_mm512_loadu_epi32(head.as_ptr()), transpose(at.add(4), row))
         };
         add_block(head, &quarters, &columns[block..], blocks, sums);
     }
@@ -203,8 +199,8 @@ unsafe fn transpose(at: *const u8, row: usize) -> [__m512i; 4] {
     // Register r: rows r, r + 4, r + 8 and r + 12.
     let [a, b, c, d] = [0, 1, 2, 3].map(|r| {
         // SAFETY: as the caller says.
-        let [a, b, c, d] = [r, r + 4, r + 8, r + 12]
-            .map(|r| unsafe { _mm_loadu_si128(at.add(r * row).cast::<__m128i>()) });
+        let [a, b, c, d] =
+            [r, r + 4, r + 8, r + 12].map(|r| unsafe { _mm_loadu_si128(at.add(r * row).cast()) });
         let all = _mm512_castsi128_si512(a);
         let all = _mm512_inserti32x4::<1>(all, b);
         let all = _mm512_inserti32x4::<2>(all, c);

@@ -14,7 +14,7 @@ fn numbers(count: usize, mut seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// Rows of weights in Q4_1, as llama.cpp rounds them.
+/// Rows of weights in `Q4_1`, as llama.cpp rounds them.
 fn weights(rows: usize, blocks: usize) -> Vec<u8> {
     let values = numbers(rows * blocks * BLOCK, 7);
     let mut bytes = vec![0; rows * blocks * BLOCK_BYTES];
@@ -60,8 +60,8 @@ fn multiply(weights: &[u8], rows: usize, vectors: &[f32], threads: usize) -> Vec
         rows,
         blocks,
         columns,
-        vectors: vectors.as_ptr().cast(),
-        vector_bytes: blocks * BLOCK * size_of::<f32>(),
+        vectors: vectors.as_ptr(),
+        vector_floats: blocks * BLOCK,
         output: output.as_mut_ptr(),
         output_floats: rows,
     };
