@@ -253,7 +253,7 @@ mod tests {
             let config = tandem_config::Config::defaults(folder.clone(), folder);
             let draft_model = draft.map(str::to_owned);
             let engine = tandem_config::Engine { draft_model, speculation, ..config.engine };
-            let inspected = Inspector { models: config.models, engine }.inspect(&path)?;
+            let inspected = Inspector::new(config.models, engine).inspect(&path)?;
             Ok::<_, Error>((inspected.model.memory_estimate_bytes, inspected.draft))
         };
         let (alone, none) = taken(None, Speculation::Auto).unwrap();
