@@ -6,7 +6,8 @@
 //! however many columns are computed together: a token's values do not depend on its neighbours.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128, _mm512_abs_ps,
+    __m512, __m512i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T0, _mm_cvtph_ps, _mm_cvtps_ph,
+    _mm_cvtss_f32, _mm_loadu_si128, _mm_prefetch, _mm_set_ss, _mm_storeu_si128, _mm512_abs_ps,
     _mm512_add_epi32, _mm512_and_si512, _mm512_castsi128_si512, _mm512_cvtepi32_epi8,
     _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_cvtps_epi32,
     _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_inserti32x4, _mm512_loadu_epi32, _mm512_loadu_ps,
@@ -48,13 +49,14 @@ pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("f16c")
 }
 
 /// Rounds a vector to eight bits, block by block.
 ///
 /// # Safety
 /// [`is_supported`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub unsafe fn prepare(vector: &[f32], columns: &mut [Column]) {
     for (block, column) in vector.as_chunks::<BLOCK>().0.iter().zip(columns) {
         // SAFETY: a block has 2 · 16 floats, a column 2 · 16 integers.
@@ -68,12 +70,23 @@ pub unsafe fn prepare(vector: &[f32], columns: &mut [Column]) {
             let values = column.values.as_mut_ptr();
             _mm_storeu_si128(values.cast(), _mm512_cvtepi32_epi8(low));
             _mm_storeu_si128(values.add(4).cast(), _mm512_cvtepi32_epi8(high));
-            column.scale = largest / 127.0;
+            let scale = largest / 127.0;
             #[allow(clippy::cast_precision_loss, reason = "at most 32 · 127")]
             let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high)) as f32;
-            column.sum = column.scale * sum;
+            column.scale = halved(scale);
+            column.sum = halved(scale * sum);
         }
     }
+}
+
+/// A number as it is in half precision, which is how llama.cpp keeps these: its results and ours
+/// are alike but for the order in which they are summed. One too large for that stays as it is.
+#[inline]
+#[target_feature(enable = "f16c")]
+fn halved(number: f32) -> f32 {
+    let half = _mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(number));
+    let half = _mm_cvtss_f32(_mm_cvtph_ps(half));
+    if half.is_finite() { half } else { number }
 }
 
 /// Multiplies [`LANES`] rows of `blocks` blocks with at most [`COLUMNS_MAX`] columns, and gives
@@ -81,7 +94,7 @@ pub unsafe fn prepare(vector: &[f32], columns: &mut [Column]) {
 ///
 /// # Safety
 /// [`is_supported`]; `tile` has `LANES · blocks` blocks.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 pub unsafe fn multiply(
     tile: &[u8],
     columns: &[Column],
@@ -111,7 +124,7 @@ pub unsafe fn multiply(
 }
 
 /// Adds the products of a tile with each column.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 unsafe fn sum<const N: usize>(
     tile: &[u8],
     columns: &[Column],
@@ -154,7 +167,7 @@ unsafe fn sum<const N: usize>(
 /// in each lane, `quarters` four bytes each of its weights; the block of the next column is
 /// `blocks` behind.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn add_block<const N: usize>(
     head: __m512i,
     quarters: &[__m512i; 4],
