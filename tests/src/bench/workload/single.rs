@@ -69,16 +69,14 @@ pub(super) async fn restart(contender: &Contender, task: Task<'_>) -> Result<Vec
     ])
 }
 
-/// An answer that mostly repeats its prompt.
+/// An answer that repeats its prompt. Longer texts, or with a word to be changed, are more than
+/// models of some hundred million weights can do: they soon say something else.
 pub(super) async fn quote(contender: &Contender, task: Task<'_>) -> Result<Vec<Measure>> {
     let server = contender.start_warm(task.plan, ROOM).await?;
-    let text = task.ruler.text(task.seed, task.scale.prompt(300));
-    let question = format!(
-        "Edit the text below: write \"harbor\" for \"harbour\" and change nothing else. Answer with \
-         the whole text only.\n\n{text}"
-    );
-    let system = "You edit texts. You repeat them word for word except for what you are told.";
-    let request = Request::new(system, &question, task.scale.answer(256));
+    let text = task.ruler.text(task.seed, task.scale.prompt(80));
+    let question = format!("Repeat this text word for word, and nothing else: {text}");
+    let system = "You repeat texts word for word.";
+    let request = Request::new(system, &question, task.scale.answer(80));
     let reply = server.chat(&request).await?;
     server.stop().await?;
     Ok(vec![
