@@ -18,6 +18,7 @@ use llama_cpp_sys_2 as sys;
 use q4_1::{BLOCK, BLOCK_BYTES, Column, LANES};
 
 /// `struct ggml_compute_params` of ggml-cpu-impl.h: which thread of how many computes a node.
+/// Not in a public header, so that the version of llama.cpp is pinned; a test computes a graph.
 #[repr(C)]
 struct ComputeParams {
     ith: c_int,
