@@ -1,4 +1,6 @@
 //! Owner of the slow track: one provider actor per configured API, each kept alive.
+//!
+//! A question for the track goes through [`ApiEscalator::start`], whichever provider answers it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +12,29 @@ use tandem_proto::v1::ProviderStatus;
 use crate::provider::{self, Provider, ProviderActor};
 use crate::supervisor::ledger::Intensity;
 use crate::supervisor::{ChildSpec, Children, Verdict};
-use crate::{Error, Node};
+use crate::{Error, Node, TrackEvents, TrackRequest};
+
+mod attempt;
 
 /// What a provider's name in the tree begins with.
 const CHILD_PREFIX: &str = "provider ";
+
+/// A question for the slow track.
+#[derive(Debug, Clone)]
+pub struct SlowRequest {
+    /// What is asked, and until when.
+    pub request: TrackRequest,
+    /// Conversation of the turn; empty for a turn of its own.
+    pub conversation_id: String,
+    /// The provider to begin with.
+    pub provider: String,
+    /// The caller named that provider: no other one may answer.
+    pub named: bool,
+    /// About how many tokens the prompt has.
+    pub prompt_tokens: u32,
+    /// Why the question leaves the machine, in words.
+    pub reason: String,
+}
 
 /// Finds providers, whether their actors are up or not.
 #[derive(Debug, Clone)]
@@ -52,6 +73,14 @@ impl ApiEscalator {
             };
             Error::ProviderNotConfigured { problem }
         })
+    }
+
+    /// Starts an answer. Dropping the events cancels it.
+    ///
+    /// Fails as [`Provider::start`] does, or with [`Error::ProviderNotConfigured`].
+    pub async fn start(&self, request: SlowRequest) -> Result<TrackEvents, Error> {
+        let provider = self.provider(Some(&request.provider))?;
+        attempt::attempt(&provider, &request).await
     }
 
     /// All providers, by name.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tandem_proto::v1::{
-    Certainty, ChatMessage, FinishReason, Sampling, Timings, TokenLogprob, Usage,
+    Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob, Usage,
 };
 use tokio::sync::mpsc;
 
@@ -46,8 +46,8 @@ pub(crate) fn length(messages: &[ChatMessage]) -> usize {
     messages.iter().map(|message| message.content.len() + 16).sum()
 }
 
-/// What a track reports, in this order: `Delta` and `Resumed` any number of times, then either
-/// `Done` or `Failed`, then nothing.
+/// What a track reports, in this order: `Delta`, `Resumed` and `Notice` any number of times, then
+/// either `Done` or `Failed`, then nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrackEvent {
     /// The next piece of the answer, whole UTF-8.
@@ -64,6 +64,8 @@ pub enum TrackEvent {
         /// How it died, for a person.
         reason: String,
     },
+    /// Something that the caller should know and that is no part of the answer.
+    Notice(NoticeKind, String),
     /// The answer is complete.
     Done(Completion),
     /// There is no (more) answer.
@@ -85,6 +87,11 @@ pub struct Completion {
     pub confidence: Option<f64>,
     /// What `confidence` is made of.
     pub certainty: Option<Certainty>,
+    /// The model that answered, when it is not the one that was asked first.
+    pub model: Option<String>,
+    /// What the answer cost, in millionths of the currency of the price table; unset where no price
+    /// is known.
+    pub cost_micros: Option<u64>,
 }
 
 /// The events of one request. Dropping it cancels the request.

@@ -175,7 +175,7 @@ impl State {
                 completion.timings.time_to_first_token_us =
                     microseconds(first_delta.duration_since(accepted));
             }
-            TrackEvent::Failed(_) => (),
+            TrackEvent::Notice(..) | TrackEvent::Failed(_) => (),
         }
         event
     }

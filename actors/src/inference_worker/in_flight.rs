@@ -102,6 +102,8 @@ impl InFlight {
             mean_logprob,
             confidence: finish.certainty.and_then(|certainty| self.rule.confidence(&certainty)),
             certainty: finish.certainty,
+            model: None,
+            cost_micros: None,
         };
         entry.report(TrackEvent::Done(completion.clone()));
         self.requests.remove(&step.id);

@@ -89,6 +89,8 @@ mod tests {
                 mean_logprob: None,
                 confidence: None,
                 certainty: None,
+                model: None,
+                cost_micros: None,
             });
         }
         let answers = performance.answers();

@@ -211,6 +211,8 @@ impl Answer {
             mean_logprob: (self.logprobs > 0).then(|| self.logprob_sum / f64::from(self.logprobs)),
             confidence: None,
             certainty: None,
+            model: None,
+            cost_micros: None,
         }
     }
 }

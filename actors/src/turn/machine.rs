@@ -102,6 +102,7 @@ impl Machine {
                 NoticeKind::Resumed,
                 format!("the engine was {reason}; a new one goes on with the answer"),
             )],
+            TrackEvent::Notice(kind, message) => vec![notice(kind, message)],
             TrackEvent::Done(completion) => self.complete(track, &completion),
             TrackEvent::Failed(error) => self.fail(error),
         }
@@ -126,6 +127,9 @@ impl Machine {
     }
 
     fn complete(&mut self, track: Track, completion: &Completion) -> Vec<Effect> {
+        if let Some(model) = &completion.model {
+            *self.facts.model_mut(track) = model.clone();
+        }
         let usage = completion.usage;
         let done = TrackDone {
             track: track.into(),
@@ -136,6 +140,7 @@ impl Machine {
             mean_logprob: completion.mean_logprob,
             confidence: completion.confidence,
             certainty: completion.certainty,
+            cost_micros: completion.cost_micros,
         };
         let mut effects = vec![Effect::Emit(Event::TrackDone(done))];
         if self.facts.conversation_id.is_empty() {
@@ -195,6 +200,10 @@ impl Machine {
 }
 
 impl Facts {
+    fn model_mut(&mut self, track: Track) -> &mut String {
+        if track == Track::Slow { &mut self.slow_model } else { &mut self.fast_model }
+    }
+
     fn model(&self, track: Track) -> &str {
         if track == Track::Slow { &self.slow_model } else { &self.fast_model }
     }
@@ -252,6 +261,8 @@ mod tests {
             mean_logprob: None,
             confidence: None,
             certainty: None,
+            model: None,
+            cost_micros: None,
         })
     }
 

@@ -8,6 +8,7 @@ use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
 
 use super::Message;
 use super::context::{Budget, Dialogue, estimate, most_recent};
+use crate::api_escalator::SlowRequest;
 use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
 use crate::router::{Plan, Services};
@@ -28,6 +29,10 @@ pub(super) struct Question {
     pub(super) model: String,
     /// Name of the slow track's provider; empty when the plan has none.
     pub(super) provider: String,
+    /// The caller named that provider.
+    pub(super) provider_named: bool,
+    /// Why the plan is as it is, in words.
+    pub(super) reasons: Vec<String>,
     pub(super) sampling: Sampling,
     pub(super) seed: u64,
     pub(super) deadline: Instant,
@@ -47,6 +52,8 @@ impl Question {
         };
         Self {
             turn_id: turn_id.to_owned(),
+            provider_named: !request.provider.is_empty(),
+            reasons: plan.reasons.clone(),
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -222,7 +229,15 @@ async fn start_slow(
         sampling,
         deadline: question.deadline,
     };
-    provider.start(request).await
+    let slow = SlowRequest {
+        request,
+        conversation_id: question.conversation_id.clone(),
+        provider: question.provider.clone(),
+        named: question.provider_named,
+        prompt_tokens: length,
+        reason: question.reasons.join("; "),
+    };
+    services.escalator.start(slow).await
 }
 
 /// The end of the conversation, and how many turns before it are too much to look at.

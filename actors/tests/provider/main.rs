@@ -80,6 +80,7 @@ async fn outcome(mut events: TrackEvents) -> (String, Result<Completion, Error>)
         match timeout(PATIENCE, events.recv()).await.unwrap().expect("a last event") {
             TrackEvent::Delta { text: more, .. } => text.push_str(&more),
             TrackEvent::Resumed { reason } => panic!("a provider does not resume: {reason}"),
+            TrackEvent::Notice(_, message) => panic!("a provider says nothing beside: {message}"),
             TrackEvent::Done(completion) => return (text, Ok(completion)),
             TrackEvent::Failed(error) => return (text, Err(error)),
         }

@@ -179,6 +179,7 @@ mod tests {
                 mean_logprob: None,
                 confidence: Some(0.75),
                 certainty: None,
+                cost_micros: None,
             }),
         ];
         for event in events {

@@ -192,6 +192,7 @@ fn track_done(finish_reason: v1::FinishReason) -> Event {
         mean_logprob: None,
         confidence: Some(0.625),
         certainty: None,
+        cost_micros: None,
     })
 }
 

@@ -145,7 +145,7 @@ fn generation(
                     generate_event::Event::Delta(GenerateDelta { text, logprobs, reasoning })
                 }
                 // What is sent stays as it is, so there is nothing to say.
-                Some(TrackEvent::Resumed { .. }) => continue,
+                Some(TrackEvent::Resumed { .. } | TrackEvent::Notice(..)) => continue,
                 Some(TrackEvent::Done(completion)) => generate_event::Event::Done(GenerateDone {
                     model: model.clone(),
                     finish_reason: completion.finish_reason.into(),
