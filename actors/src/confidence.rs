@@ -23,6 +23,9 @@ pub struct Rule {
     pub margin_mean: f64,
     /// Per unit of the natural logarithm of `Certainty.tokens`.
     pub tokens_ln: f64,
+    /// Confidence below which an answer of the model should be made by the slow track as well; absent
+    /// where confidence says too little.
+    pub escalate_below: Option<f64>,
 }
 
 impl Rule {
@@ -34,6 +37,7 @@ impl Rule {
         entropy_most: 0.0,
         margin_mean: 0.0,
         tokens_ln: 0.0,
+        escalate_below: None,
     };
 
     /// From 0 to 1; `None` when there is nothing to tell from.
@@ -54,10 +58,19 @@ impl Rule {
 
     /// Whether every coefficient is a number.
     pub(crate) fn is_finite(&self) -> bool {
-        let Self { bias, logprob_mean, logprob_low, entropy_most, margin_mean, tokens_ln } = self;
+        let Self {
+            bias,
+            logprob_mean,
+            logprob_low,
+            entropy_most,
+            margin_mean,
+            tokens_ln,
+            escalate_below,
+        } = self;
         [bias, logprob_mean, logprob_low, entropy_most, margin_mean, tokens_ln]
             .into_iter()
-            .all(|coefficient| coefficient.is_finite())
+            .chain(escalate_below)
+            .all(|number| number.is_finite())
     }
 }
 
@@ -71,6 +84,7 @@ impl Default for Rule {
             entropy_most: 0.0,
             margin_mean: 0.0,
             tokens_ln: 0.0,
+            escalate_below: None,
         }
     }
 }
@@ -101,6 +115,7 @@ mod tests {
             entropy_most: -0.5,
             margin_mean: 4.0,
             tokens_ln: -1.0,
+            escalate_below: None,
         };
         let log_odds: f64 = 0.25 - 1.0 - 0.75 - 1.25 + 1.0 - 4.0_f64.ln();
         let expected = 1.0 / (1.0 + (-log_odds).exp());

@@ -135,6 +135,11 @@ pub enum Error {
         /// Which provider is missing.
         problem: String,
     },
+    /// The slow track is turned off.
+    #[error(
+        "the slow track is turned off (router.offline = true); turn it on, or use the policy fast"
+    )]
+    Offline,
     /// A remote API failed.
     #[error("provider {provider:?} failed: {problem}")]
     ProviderFailed {

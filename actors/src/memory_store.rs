@@ -10,7 +10,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tandem_proto::v1::{Conversation, Turn};
+use tandem_proto::v1::{Conversation, Policy, Turn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -49,10 +49,11 @@ impl MemoryStore {
         Self { address: Address::new("the store"), permits: Arc::new(Semaphore::new(REQUESTS_MAX)) }
     }
 
-    /// Begins a conversation. An empty title, at most 200 bytes, is replaced by the first prompt.
-    pub async fn create_conversation(&self, title: &str) -> Result<Conversation> {
+    /// Begins a conversation whose turns have `policy` unless they name one. An empty title, at most
+    /// 200 bytes, is replaced by the first prompt.
+    pub async fn create_conversation(&self, title: &str, policy: Policy) -> Result<Conversation> {
         let title = title.to_owned();
-        self.ask(|reply| Request::CreateConversation { title, reply }).await
+        self.ask(|reply| Request::CreateConversation { title, policy, reply }).await
     }
 
     /// One page of conversations, last updated first, and the token of the next page, empty on the
@@ -150,6 +151,7 @@ type Reply<T> = RpcReplyPort<Result<T>>;
 pub enum Request {
     CreateConversation {
         title: String,
+        policy: Policy,
         reply: Reply<Conversation>,
     },
     ListConversations {

@@ -12,22 +12,29 @@ use crate::api_escalator::ApiEscalator;
 use crate::memory_store::MemoryStore;
 use crate::model_loader::ModelLoader;
 use crate::provider::Provider;
+use crate::resource_monitor::ResourceMonitor;
+use crate::turn::Question;
 use crate::{Address, Error, Node, Result, sampling};
 
 mod counts;
 mod plan;
+mod policy;
 mod queue;
 mod score;
 mod state;
 
 pub(crate) use counts::Counts;
-pub(crate) use plan::Plan;
+#[cfg(test)]
+pub(crate) use plan::Escalation;
+pub(crate) use plan::{HandOff, Plan};
 use state::State;
 
 /// Events of a turn besides one per token: routing, notices, ends.
 const EVENTS_BESIDE_TOKENS: usize = 64;
 /// Longest name of a model or provider.
 const NAME_BYTES_MAX: usize = 4096;
+/// Longest name of a client.
+const CLIENT_BYTES_MAX: usize = 64;
 /// How often waiting questions are checked for their deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -40,12 +47,19 @@ pub struct Services {
     pub loader: ModelLoader,
     /// The slow track.
     pub escalator: ApiEscalator,
+    /// The machine.
+    pub monitor: ResourceMonitor,
     /// How contexts are built.
     pub memory: tandem_config::Memory,
     /// Longest answer of the fast track when the caller does not say.
     pub max_tokens: u32,
     /// The model that answers when the caller names none.
     pub default_model: String,
+    /// Context of local models in tokens.
+    pub fast_context_tokens: u32,
+    /// How long a question waits for its local model to load before the slow track answers it; zero
+    /// means for ever.
+    pub cold_start_patience: Duration,
 }
 
 /// How to start the router.
@@ -86,6 +100,8 @@ struct Load {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request: AskRequest,
+    /// The policy in effect.
+    pub(crate) policy: Policy,
     /// Seed when the caller gave none.
     pub(crate) seed: u64,
     pub(crate) accepted: Instant,
@@ -122,9 +138,12 @@ impl Router {
     ) -> Result<Answer> {
         self.check(&request)?;
         let permit = self.admit()?;
-        if !request.conversation_id.is_empty() {
-            services.store.conversation(&request.conversation_id).await?;
-        }
+        let conversation = match request.conversation_id.as_str() {
+            "" => None,
+            id => Some(services.store.conversation(id).await?),
+        };
+        let conversation = conversation.map_or(Policy::Unspecified, |it| it.policy());
+        let policy = policy::settle(&request, conversation, &self.config)?;
         if !request.provider.is_empty() {
             services.escalator.provider(Some(&request.provider))?;
         }
@@ -139,7 +158,7 @@ impl Router {
             .try_reserve_owned()
             .map_err(|_| Error::Internal { problem: "a new channel has no room".to_owned() })?;
         let seed = sampling::random_seed();
-        let job = Job { request, seed, accepted, deadline, events, end, permit };
+        let job = Job { request, policy, seed, accepted, deadline, events, end, permit };
         self.address.cast(Message::Submit(Box::new(job)))?;
         Ok(answer)
     }
@@ -202,9 +221,13 @@ impl Router {
             return Err(Error::invalid("prompt", "is empty; write a question"));
         }
         check_length("system", request.system().len(), self.prompt_bytes_max)?;
-        for (field, name) in [("model", &request.model), ("provider", &request.provider)] {
-            if name.len() > NAME_BYTES_MAX {
-                let problem = format!("is {} bytes long; at most {NAME_BYTES_MAX}", name.len());
+        for (field, name, bytes_max) in [
+            ("model", &request.model, NAME_BYTES_MAX),
+            ("provider", &request.provider, NAME_BYTES_MAX),
+            ("client", &request.client, CLIENT_BYTES_MAX),
+        ] {
+            if name.len() > bytes_max {
+                let problem = format!("is {} bytes long; at most {bytes_max}", name.len());
                 return Err(Error::invalid(field, problem));
             }
         }
@@ -242,6 +265,8 @@ pub fn check_length(field: &str, bytes: usize, bytes_max: usize) -> Result<()> {
 #[derive(Debug)]
 pub(crate) enum Message {
     Submit(Box<Job>),
+    /// Has the local model read the conversation of a question that it did not answer.
+    Warm(Arc<Question>),
     /// Ends all turns; replies when they are told.
     EndAll(ractor::RpcReplyPort<()>),
     /// Time to look for passed deadlines.
@@ -275,6 +300,7 @@ impl Actor for RouterActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Submit(job) => state.submit(*job),
+            Message::Warm(question) => state.warm(question),
             Message::EndAll(reply) => {
                 state.end_all();
                 let _ = reply.send(());

@@ -58,9 +58,12 @@ impl Tandem {
             store: store.clone(),
             loader: loader.clone(),
             escalator: escalator.clone(),
+            monitor: monitor.clone(),
             memory: config.memory.clone(),
             max_tokens: config.engine.max_tokens,
             default_model: config.models.default.clone(),
+            fast_context_tokens: config.engine.context_tokens,
+            cold_start_patience: config.router.cold_start_patience,
         };
         // Each needs only those before it.
         let children = vec![

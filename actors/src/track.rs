@@ -85,6 +85,9 @@ pub struct Completion {
     pub mean_logprob: Option<f64>,
     /// How likely the answer is right, 0 to 1; only of the local model.
     pub confidence: Option<f64>,
+    /// Below this an answer of the model should be made by the slow track as well; unset when that is
+    /// not known of the model.
+    pub confidence_floor: Option<f64>,
     /// What `confidence` is made of.
     pub certainty: Option<Certainty>,
     /// The model that answered, when it is not the one that was asked first.
@@ -92,6 +95,23 @@ pub struct Completion {
     /// What the answer cost, in millionths of the currency of the price table; unset where no price
     /// is known.
     pub cost_micros: Option<u64>,
+}
+
+impl Completion {
+    /// An answer that no model made.
+    pub(crate) fn whole() -> Self {
+        Self {
+            finish_reason: FinishReason::Stop,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            mean_logprob: None,
+            confidence: None,
+            confidence_floor: None,
+            certainty: None,
+            model: None,
+            cost_micros: None,
+        }
+    }
 }
 
 /// The events of one request. Dropping it cancels the request.

@@ -1,6 +1,7 @@
 //! One question, from its admission to its committed answer. Runs the tracks of its plan,
 //! passes their events on, and writes the turn down before it says that it is done.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,19 +9,22 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tandem_proto::v1::{AskEvent, NoticeKind, Track, Turn, ask_event::Event};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use crate::memory_store::MemoryStore;
-use crate::router::{Counts, Job, Plan, Services};
+use crate::router::{self, Counts, Job, Plan, Services};
 use crate::{Error, TrackEvent};
 
 mod context;
+mod hold_back;
 mod machine;
+mod reply;
 mod run;
 
-use machine::{Effect, Facts, Machine};
-use run::{Question, run};
+use machine::{Effect, Facts, Machine, Run};
+use run::run;
+pub(crate) use run::{Question, warm};
 
 /// Before a store that is being restarted is asked again.
 const COMMIT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,13 +37,17 @@ pub(crate) struct Arguments {
     pub(crate) plan: Plan,
     pub(crate) services: Services,
     pub(crate) counts: Arc<Counts>,
+    /// Whoever has conversations read ahead.
+    pub(crate) router: ActorRef<router::Message>,
 }
 
 /// Messages of a turn.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// From the track that runs, or ran.
-    Track(Track, TrackEvent),
+    /// From a run of a track, which may have been stopped meanwhile.
+    Track(Run, TrackEvent),
+    /// The local model is still being loaded, and patience is at its end.
+    Cold,
     /// The fast track's model is known under this name.
     FastModel(String),
     /// The answer draws on a turn that was asked in private.
@@ -65,10 +73,14 @@ pub(crate) struct State {
     question: Arc<Question>,
     services: Services,
     counts: Arc<Counts>,
+    router: ActorRef<router::Message>,
     next_number: u64,
-    first_delta: Option<Instant>,
+    /// When each track began to answer.
+    first_deltas: HashMap<Track, Instant>,
     /// Dropping them cancels the tracks.
     tasks: JoinSet<()>,
+    /// The latest run of each track, to be stopped alone.
+    runs: HashMap<Track, AbortHandle>,
 }
 
 /// The actor.
@@ -83,9 +95,9 @@ impl Actor for TurnActor {
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        Arguments { turn_id, job, plan, services, counts }: Arguments,
+        Arguments { turn_id, job, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Job { request, seed, accepted, deadline, events, end, permit } = job;
+        let Job { request, seed, accepted, deadline, events, end, permit, .. } = job;
         let question = Question::new(&turn_id, request, seed, deadline, &plan, &services);
         let facts = Facts {
             turn_id,
@@ -95,6 +107,9 @@ impl Actor for TurnActor {
             slow_model: question.provider_model(&services),
             seed: question.sampling.seed.or(Some(question.seed)),
             private: plan.private,
+            logprobs: question.sampling.logprobs.is_some(),
+            reply: reply::find(&question.prompt),
+            apology: reply::apology(&question.prompt),
         };
         debug!(turn = facts.turn_id, first = ?plan.first, reasons = ?plan.reasons, "turn begins");
         let (machine, effects) = Machine::begin(facts, plan);
@@ -120,9 +135,11 @@ impl Actor for TurnActor {
             question: Arc::new(question),
             services,
             counts,
+            router,
             next_number: 0,
-            first_delta: None,
+            first_deltas: HashMap::new(),
             tasks,
+            runs: HashMap::new(),
         };
         state.carry_out(&myself, effects);
         Ok(state)
@@ -135,10 +152,11 @@ impl Actor for TurnActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let effects = match message {
-            Message::Track(track, event) => {
-                let event = state.observe(event);
-                state.machine.on_track(track, event)
+            Message::Track(run, event) => {
+                let event = state.observe(run.track, event);
+                state.machine.on_track(run, event)
             }
+            Message::Cold => state.machine.on_cold(),
             Message::FastModel(name) => {
                 state.machine.on_fast_model(&name);
                 Vec::new()
@@ -162,15 +180,15 @@ impl Actor for TurnActor {
 
 impl State {
     /// Counts, and measures time as the caller sees it.
-    fn observe(&mut self, mut event: TrackEvent) -> TrackEvent {
+    fn observe(&mut self, track: Track, mut event: TrackEvent) -> TrackEvent {
         match &mut event {
             TrackEvent::Delta { .. } => {
-                self.first_delta.get_or_insert_with(Instant::now);
+                self.first_deltas.entry(track).or_insert_with(Instant::now);
             }
             TrackEvent::Resumed { .. } => self.counts.resumed(),
             TrackEvent::Done(completion) => {
                 let accepted = self.accepted;
-                let first_delta = self.first_delta.unwrap_or(accepted);
+                let first_delta = self.first_deltas.get(&track).copied().unwrap_or(accepted);
                 completion.timings.total_us = microseconds(accepted.elapsed());
                 completion.timings.time_to_first_token_us =
                     microseconds(first_delta.duration_since(accepted));
@@ -184,9 +202,18 @@ impl State {
         for effect in effects {
             match effect {
                 Effect::Emit(event) => self.emit(myself, event),
-                Effect::Run(track) => {
+                Effect::Run(which) => {
                     let (question, services) = (Arc::clone(&self.question), self.services.clone());
-                    self.tasks.spawn(run(track, question, services, myself.clone()));
+                    let task = self.tasks.spawn(run(which, question, services, myself.clone()));
+                    self.runs.insert(which.track, task);
+                }
+                Effect::Stop(track) => {
+                    if let Some(task) = self.runs.remove(&track) {
+                        task.abort();
+                    }
+                }
+                Effect::Warm => {
+                    let _ = self.router.cast(router::Message::Warm(Arc::clone(&self.question)));
                 }
                 Effect::Commit(mut turn) => {
                     turn.created = Some(SystemTime::now().into());
@@ -206,9 +233,11 @@ impl State {
     fn emit(&mut self, myself: &ActorRef<Message>, event: Event) {
         match &event {
             Event::Done(done) => self.counts.answered(done.track()),
-            Event::Notice(notice) if notice.kind() == NoticeKind::FellBack => {
-                self.counts.fell_back();
-            }
+            Event::Notice(notice) => match notice.kind() {
+                NoticeKind::FellBack => self.counts.fell_back(),
+                NoticeKind::Escalated => self.counts.escalated(),
+                _ => (),
+            },
             _ => (),
         }
         let event = AskEvent { number: self.next_number, event: Some(event) };

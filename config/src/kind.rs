@@ -1,6 +1,8 @@
 //! The kinds of values that settings have: how each is read, shown and explained.
 
-use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration,
+};
 
 use crate::{Secret, source::Node};
 
@@ -62,6 +64,23 @@ impl Kind<f64> for Fraction {
 
     fn allowed(&self) -> String {
         "a number from 0 to 1".into()
+    }
+}
+
+/// The natural logarithm of a probability.
+pub(crate) struct LogProbability;
+
+impl Kind<f64> for LogProbability {
+    fn read(&self, node: &Node) -> Option<f64> {
+        node.float().filter(|number| (-100.0..=0.0).contains(number))
+    }
+
+    fn write(&self, value: &f64) -> Option<String> {
+        Some(format!("{value:?}"))
+    }
+
+    fn allowed(&self) -> String {
+        "a number from -100 to 0".into()
     }
 }
 
@@ -274,6 +293,34 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Optional<K> {
 
     fn quote(&self, node: &Node) -> String {
         self.0.quote(node)
+    }
+}
+
+/// Names with a value each, and an example of them in TOML. Empty is left out.
+pub(crate) struct Each<K>(pub(crate) K, pub(crate) &'static str);
+
+impl<T, K: Kind<T>> Kind<BTreeMap<String, T>> for Each<K> {
+    fn read(&self, node: &Node) -> Option<BTreeMap<String, T>> {
+        let Node::Table(table) = node else { return None };
+        let entry = |(name, node): (&String, &Node)| Some((name.clone(), self.0.read(node)?));
+        table.entries.iter().map(entry).collect()
+    }
+
+    fn write(&self, values: &BTreeMap<String, T>) -> Option<String> {
+        let entry = |(name, value): (&String, &T)| {
+            Some(format!("{} = {}", quoted(name), self.0.write(value)?))
+        };
+        let entries: Option<Vec<_>> = values.iter().map(entry).collect();
+        let entries = entries.filter(|entries| !entries.is_empty())?;
+        Some(format!("{{ {} }}", entries.join(", ")))
+    }
+
+    fn allowed(&self) -> String {
+        format!("a table such as {}, each value being {}", self.1, self.0.allowed())
+    }
+
+    fn example(&self) -> &'static str {
+        self.1
     }
 }
 

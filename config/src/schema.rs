@@ -7,8 +7,8 @@ use crate::{
     Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{
-        AbsolutePath, Address, Flag, Fraction, Integer, Kind, OneOf, Optional, SecretPlace, Size,
-        Text, Time,
+        AbsolutePath, Address, Each, Flag, Fraction, Integer, Kind, LogProbability, OneOf,
+        Optional, SecretPlace, Size, Text, Time,
     },
 };
 
@@ -16,6 +16,7 @@ const POLICIES: OneOf<Policy> = OneOf(&[
     ("auto", Policy::Auto),
     ("fast", Policy::Fast),
     ("slow", Policy::Slow),
+    ("duo", Policy::Duo),
     ("private", Policy::Private),
 ]);
 const SPECULATION: OneOf<Speculation> =
@@ -233,10 +234,17 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
 fn visit_router(router: &mut Router, v: &mut impl Visitor) {
     v.setting(
         "policy",
-        "track of a question that names none: auto, fast, slow or private",
+        "who answers a question that does not say: auto, fast, slow, duo or private",
         &mut router.policy,
         &POLICIES,
     );
+    v.setting(
+        "clients",
+        "the same for the questions of some clients, by their names",
+        &mut router.clients,
+        &Each(POLICIES, "{ backup-script = \"private\" }"),
+    );
+    v.setting("offline", "leave the slow track alone", &mut router.offline, &Flag);
     v.setting(
         "running_max",
         "questions answered together",
@@ -260,6 +268,34 @@ fn visit_router(router: &mut Router, v: &mut impl Visitor) {
         "score from which a question goes to the slow track, 0 to 1",
         &mut router.slow_threshold,
         &Fraction,
+    );
+    visit_cascade(router, v);
+}
+
+fn visit_cascade(router: &mut Router, v: &mut impl Visitor) {
+    v.setting(
+        "confidence_threshold",
+        "confidence below which the slow track answers as well, 0 to 1; else what suits the model",
+        &mut router.confidence_threshold,
+        &Optional(Fraction, "0.5"),
+    );
+    v.setting(
+        "handoff_tokens",
+        "tokens held back, to be dropped when the slow track takes over within an answer; 0 is never",
+        &mut router.handoff_tokens,
+        &Integer(0..=256),
+    );
+    v.setting(
+        "handoff_logprob",
+        "mean log-probability of those tokens below which it takes over",
+        &mut router.handoff_logprob,
+        &LogProbability,
+    );
+    v.setting(
+        "cold_start_patience",
+        "how long a question waits for its model to load before the slow track answers; 0 is for ever",
+        &mut router.cold_start_patience,
+        &Time(Duration::ZERO..=DAY),
     );
 }
 

@@ -177,6 +177,10 @@ pub struct Models {
 pub struct Router {
     /// Policy of a question that names none.
     pub policy: Policy,
+    /// Policies of questions that name none, by the client that asks.
+    pub clients: BTreeMap<String, Policy>,
+    /// Whether the slow track is left alone, as without a network.
+    pub offline: bool,
     /// Turns that run together.
     pub running_max: u32,
     /// Turns that wait behind them; the next one is refused.
@@ -185,16 +189,33 @@ pub struct Router {
     pub deadline: Duration,
     /// Score from which a question goes to the slow track, 0 to 1.
     pub slow_threshold: f64,
+    /// Answers of the local model whose confidence is below this are made by the slow track as well,
+    /// 0 to 1. When absent, what the catalog says of the model, if anything.
+    pub confidence_threshold: Option<f64>,
+    /// Tokens of the local model that are held back, to be dropped when the slow track takes over in
+    /// the middle of an answer; 0 never hands over.
+    pub handoff_tokens: u32,
+    /// Mean natural-log probability of those tokens below which it takes over.
+    pub handoff_logprob: f64,
+    /// How long a question waits for its local model to load before the slow track answers it; zero
+    /// means for ever.
+    pub cold_start_patience: Duration,
 }
 
 impl Default for Router {
     fn default() -> Self {
         Self {
             policy: Policy::Auto,
+            clients: BTreeMap::new(),
+            offline: false,
             running_max: 8,
             waiting_max: 64,
             deadline: Duration::from_mins(5),
             slow_threshold: 0.6,
+            confidence_threshold: None,
+            handoff_tokens: 0,
+            handoff_logprob: -2.0,
+            cold_start_patience: Duration::from_secs(2),
         }
     }
 }
@@ -209,6 +230,8 @@ pub enum Policy {
     Fast,
     /// The remote API only.
     Slow,
+    /// Both at once: the local answer first, until the remote one takes its place.
+    Duo,
     /// The local model only: nothing leaves the machine.
     Private,
 }

@@ -35,6 +35,8 @@ pub const CANCELLED: &str = "CANCELLED";
 pub const CONVERSATION_NOT_FOUND: &str = "CONVERSATION_NOT_FOUND";
 /// No provider has this name, or none is configured.
 pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
+/// The slow track is turned off in the settings.
+pub const OFFLINE: &str = "OFFLINE";
 /// The remote API failed or could not be reached.
 pub const PROVIDER_FAILED: &str = "PROVIDER_FAILED";
 /// The remote API refused the credentials.

@@ -101,6 +101,7 @@ impl InFlight {
             timings: finish.timings.unwrap_or_default(),
             mean_logprob,
             confidence: finish.certainty.and_then(|certainty| self.rule.confidence(&certainty)),
+            confidence_floor: self.rule.escalate_below,
             certainty: finish.certainty,
             model: None,
             cost_micros: None,
@@ -281,6 +282,7 @@ mod tests {
             match event {
                 TrackEvent::Delta { text: more, .. } => text += &more,
                 TrackEvent::Resumed { .. } => resumed += 1,
+                TrackEvent::Notice(_, message) => panic!("{message}"),
                 TrackEvent::Done(completion) => assert_eq!(completion.mean_logprob, Some(-0.5)),
                 TrackEvent::Failed(error) => panic!("{error}"),
             }

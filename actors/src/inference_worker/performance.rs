@@ -88,6 +88,7 @@ mod tests {
                 timings: Timings { prefill_us: 500_000, decode_us: 200_000, ..Timings::default() },
                 mean_logprob: None,
                 confidence: None,
+                confidence_floor: None,
                 certainty: None,
                 model: None,
                 cost_micros: None,

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prost::Message;
 use prost_types::Timestamp;
 use sled::{Batch, Db, IVec};
-use tandem_proto::v1::{Conversation, Turn};
+use tandem_proto::v1::{Conversation, Policy, Turn};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -81,7 +81,11 @@ impl Database {
         self.failure.as_deref()
     }
 
-    pub(super) fn create_conversation(&mut self, title: &str) -> Result<Conversation> {
+    pub(super) fn create_conversation(
+        &mut self,
+        title: &str,
+        policy: Policy,
+    ) -> Result<Conversation> {
         if title.len() > TITLE_BYTES_MAX {
             let problem = format!("{} bytes; at most {TITLE_BYTES_MAX} are allowed", title.len());
             return Err(Error::invalid("title", problem));
@@ -93,6 +97,7 @@ impl Database {
             created: Some(now),
             updated: Some(now),
             turns: 0,
+            policy: policy.into(),
         };
         let mut batch = Batch::default();
         insert_conversation(&mut batch, id, &conversation);

@@ -46,7 +46,7 @@ fn prompts(turns: &[Turn]) -> Vec<&str> {
 fn turns_come_back_in_order_and_the_first_prompt_names_the_conversation() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("").unwrap().id;
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
     for prompt in ["one\nline", "two", "three"] {
         database.commit_turn(&id, turn(prompt)).unwrap();
     }
@@ -63,7 +63,7 @@ fn turns_come_back_in_order_and_the_first_prompt_names_the_conversation() {
 fn what_was_synced_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let conversation = database.create_conversation("kept").unwrap();
+    let conversation = database.create_conversation("kept", Policy::Auto).unwrap();
     let committed = database.commit_turn(&conversation.id, turn("why?")).unwrap();
     database.remember_engine_choice("model", "plain").unwrap();
     database.sync().unwrap();
@@ -80,7 +80,7 @@ fn what_was_synced_is_there_after_opening_again() {
 fn what_was_synced_is_in_the_files_while_the_store_is_still_open() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("").unwrap().id;
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
     database.commit_turn(&id, turn(&"long ".repeat(100_000))).unwrap();
     database.sync().unwrap();
 
@@ -107,7 +107,7 @@ fn copy_files(from: &Path, to: &Path) {
 fn a_log_cut_anywhere_holds_whole_turns_only() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("").unwrap().id;
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
     database.sync().unwrap();
     let synced = fs::metadata(dir.path().join("db")).unwrap().len();
     for number in 0..4 {
@@ -135,7 +135,7 @@ fn a_log_cut_anywhere_holds_whole_turns_only() {
 fn a_turn_that_is_committed_twice_in_a_row_is_stored_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("").unwrap().id;
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
     let turn = Turn { id: "t1".to_owned(), ..turn("why?") };
     let first = database.commit_turn(&id, turn.clone()).unwrap();
     assert_eq!(database.commit_turn(&id, turn).unwrap(), first);
@@ -146,8 +146,9 @@ fn a_turn_that_is_committed_twice_in_a_row_is_stored_once() {
 fn pages_follow_the_last_update() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let ids: Vec<String> =
-        (0..5).map(|n| database.create_conversation(&format!("{n}")).unwrap().id).collect();
+    let ids: Vec<String> = (0..5)
+        .map(|n| database.create_conversation(&format!("{n}"), Policy::Auto).unwrap().id)
+        .collect();
     database.commit_turn(&ids[1], turn("again")).unwrap();
     let titles = |page: &[Conversation]| -> String {
         page.iter().map(|conversation| conversation.title.as_str()).collect()
@@ -166,8 +167,8 @@ fn pages_follow_the_last_update() {
 fn a_full_last_page_has_no_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    database.create_conversation("a").unwrap();
-    database.create_conversation("b").unwrap();
+    database.create_conversation("a", Policy::Auto).unwrap();
+    database.create_conversation("b", Policy::Auto).unwrap();
     assert_eq!(database.list_conversations(2, "").unwrap().1, "");
 }
 
@@ -185,8 +186,8 @@ fn values_out_of_range_are_refused_with_the_name_of_the_field() {
         assert_eq!(field_of(database.list_conversations(1, token).unwrap_err()), "page_token");
     }
     let long = "x".repeat(TITLE_BYTES_MAX + 1);
-    assert_eq!(field_of(database.create_conversation(&long).unwrap_err()), "title");
-    let id = database.create_conversation("").unwrap().id;
+    assert_eq!(field_of(database.create_conversation(&long, Policy::Auto).unwrap_err()), "title");
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
     let long = turn(&"x".repeat(TURN_BYTES_MAX));
     assert_eq!(field_of(database.commit_turn(&id, long).unwrap_err()), "turn");
     let long = "x".repeat(CHOICE_BYTES_MAX + 1);
@@ -216,10 +217,10 @@ fn a_strange_id_is_an_unknown_one() {
 fn a_deleted_conversation_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let kept = database.create_conversation("kept").unwrap().id;
+    let kept = database.create_conversation("kept", Policy::Auto).unwrap().id;
     database.commit_turn(&kept, turn("why?")).unwrap();
     let before = database.sled.len();
-    let id = database.create_conversation("gone").unwrap().id;
+    let id = database.create_conversation("gone", Policy::Auto).unwrap().id;
     database.commit_turn(&id, turn(&"long ".repeat(10_000))).unwrap();
     database.commit_turn(&id, turn("short")).unwrap();
     database.delete_conversation(&id).unwrap();
@@ -231,7 +232,7 @@ fn a_deleted_conversation_leaves_nothing_behind() {
 fn a_damaged_turn_is_named_and_harms_no_other_record() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("").unwrap().id;
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
     database.commit_turn(&id, turn("first")).unwrap();
     database.commit_turn(&id, turn("second")).unwrap();
     let uuid = Uuid::try_parse(&id).unwrap();
@@ -247,9 +248,9 @@ fn a_damaged_turn_is_named_and_harms_no_other_record() {
 fn a_damaged_conversation_is_listed_and_can_be_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("a").unwrap().id;
+    let id = database.create_conversation("a", Policy::Auto).unwrap().id;
     database.commit_turn(&id, turn("why?")).unwrap();
-    let other = database.create_conversation("b").unwrap();
+    let other = database.create_conversation("b", Policy::Auto).unwrap();
     flip(&database, &key::conversation(Uuid::try_parse(&id).unwrap()));
 
     assert!(matches!(database.conversation(&id), Err(Error::Store { .. })));
@@ -290,7 +291,7 @@ fn a_later_layout_is_refused() {
 fn what_a_crash_leaves_of_a_snapshot_does_not_keep_the_store_shut() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let id = database.create_conversation("kept").unwrap().id;
+    let id = database.create_conversation("kept", Policy::Auto).unwrap().id;
     database.sync().unwrap();
     drop(database);
     drop(open_from(&dir, 100));
@@ -332,7 +333,7 @@ fn any_sequence_of_operations_leaves_what_a_map_would_hold() {
         let some = (!order.is_empty()).then(|| order[random.below(order.len())].clone());
         match (random.below(20), some) {
             (0..4, _) | (_, None) => {
-                let id = database.create_conversation("").unwrap().id;
+                let id = database.create_conversation("", Policy::Auto).unwrap().id;
                 model.insert(id.clone(), Vec::new());
                 order.insert(0, id);
             }

@@ -27,7 +27,7 @@ fn turn(prompt: &str) -> Turn {
 async fn a_committed_turn_is_there_in_the_next_life() {
     let dir = tempfile::tempdir().unwrap();
     let life = start(&dir, MemoryStore::new()).await;
-    let id = life.store.create_conversation("").await.unwrap().id;
+    let id = life.store.create_conversation("", Policy::Auto).await.unwrap().id;
     life.store.commit_turn(&id, turn("why?")).await.unwrap();
     // A kill runs no clean-up of the actor.
     life.actor.kill();
@@ -45,7 +45,7 @@ async fn a_committed_turn_is_there_in_the_next_life() {
 async fn many_commits_at_once_are_all_stored() {
     let dir = tempfile::tempdir().unwrap();
     let life = start(&dir, MemoryStore::new()).await;
-    let id = life.store.create_conversation("all").await.unwrap().id;
+    let id = life.store.create_conversation("all", Policy::Auto).await.unwrap().id;
     let commits = (0..100).map(|n| {
         let (store, id) = (life.store.clone(), id.clone());
         async move { store.commit_turn(&id, turn(&n.to_string())).await }
@@ -64,13 +64,13 @@ async fn many_commits_at_once_are_all_stored() {
 async fn requests_past_the_limit_are_refused_and_their_permits_return() {
     let dir = tempfile::tempdir().unwrap();
     let life = start(&dir, MemoryStore::new()).await;
-    let asked = (0..REQUESTS_MAX + 10).map(|_| life.store.create_conversation("x"));
+    let asked = (0..REQUESTS_MAX + 10).map(|_| life.store.create_conversation("x", Policy::Auto));
     let outcomes = futures::future::join_all(asked).await;
     let refused =
         outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Overloaded { .. }))).count();
     assert_eq!(refused, 10);
     assert_eq!(life.store.accepted(), 0);
-    life.store.create_conversation("one more").await.unwrap();
+    life.store.create_conversation("one more", Policy::Auto).await.unwrap();
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn the_actor_ends_when_its_thread_does() {
     let life = start(&dir, MemoryStore::new()).await;
     life.actor.cast(Message::Ended("a write failed".to_owned())).unwrap();
     life.ended.await.unwrap();
-    let error = life.store.create_conversation("x").await.unwrap_err();
+    let error = life.store.create_conversation("x", Policy::Auto).await.unwrap_err();
     assert!(matches!(error, Error::Restarting { .. }), "{error}");
 }
 

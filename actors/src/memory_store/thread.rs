@@ -110,8 +110,8 @@ impl Request {
     /// Answers, or says what is to be done once the change is on disk.
     fn serve(self, database: &mut Database) -> Option<Acknowledge> {
         match self {
-            Self::CreateConversation { title, reply } => {
-                change(reply, || database.create_conversation(&title))
+            Self::CreateConversation { title, policy, reply } => {
+                change(reply, || database.create_conversation(&title, policy))
             }
             Self::ListConversations { page_size, page_token, reply } => {
                 read(reply, || database.list_conversations(page_size, &page_token))

@@ -210,6 +210,7 @@ impl Answer {
             },
             mean_logprob: (self.logprobs > 0).then(|| self.logprob_sum / f64::from(self.logprobs)),
             confidence: None,
+            confidence_floor: None,
             certainty: None,
             model: None,
             cost_micros: None,

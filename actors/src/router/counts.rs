@@ -14,6 +14,8 @@ pub(crate) struct Counts {
     cancelled: AtomicU64,
     resumed: AtomicU64,
     fell_back: AtomicU64,
+    escalated: AtomicU64,
+    answered_built_in: AtomicU64,
 }
 
 impl Counts {
@@ -22,7 +24,11 @@ impl Counts {
     }
 
     pub(crate) fn answered(&self, track: Track) {
-        raise(if track == Track::Slow { &self.answered_slow } else { &self.answered_fast });
+        raise(match track {
+            Track::Slow => &self.answered_slow,
+            Track::BuiltIn => &self.answered_built_in,
+            Track::Fast | Track::Unspecified => &self.answered_fast,
+        });
     }
 
     pub(crate) fn failed(&self) {
@@ -41,6 +47,10 @@ impl Counts {
         raise(&self.fell_back);
     }
 
+    pub(crate) fn escalated(&self) {
+        raise(&self.escalated);
+    }
+
     pub(super) fn snapshot(&self) -> TurnCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TurnCounts {
@@ -51,6 +61,8 @@ impl Counts {
             cancelled: read(&self.cancelled),
             resumed: read(&self.resumed),
             fell_back: read(&self.fell_back),
+            escalated: read(&self.escalated),
+            answered_built_in: read(&self.answered_built_in),
         }
     }
 }

@@ -2,30 +2,35 @@
 
 use tandem_proto::v1::{Policy, Track};
 
-use super::score::score;
+use super::score::Score;
 use crate::{Error, Result};
 
 /// What a decision rests on.
 #[derive(Debug, Clone)]
-pub(super) struct Situation<'a> {
-    pub(super) prompt: &'a str,
+pub(super) struct Situation {
     pub(super) policy: Policy,
+    pub(super) score: Score,
     /// Scores from here on go to the slow track.
     pub(super) slow_threshold: f64,
-    /// The provider that would answer, or why none would.
-    pub(super) provider: Result<ProviderState>,
-    /// The caller named that provider.
+    /// Why the local model cannot answer, if it cannot.
+    pub(super) fast: Option<Obstacle>,
+    /// Why no provider can answer, if none can.
+    pub(super) slow: Option<Obstacle>,
+    /// The provider that would be asked first.
+    pub(super) provider: Option<String>,
+    /// The caller named it.
     pub(super) named: bool,
-    /// The answer must obey a grammar, which no provider takes.
-    pub(super) grammar: bool,
+    /// When the slow track takes over from a local model that is not sure.
+    pub(super) escalation: Escalation,
 }
 
-/// A provider, as far as the router is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ProviderState {
-    pub(super) name: String,
-    /// There is no reason to expect that it fails.
-    pub(super) worth_trying: bool,
+/// Why a track does not answer a question.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Obstacle {
+    /// What the caller hears if there is no other way.
+    pub(super) error: Error,
+    /// It may have passed by the time that the other track has failed.
+    pub(super) passing: bool,
 }
 
 /// What a turn does.
@@ -33,165 +38,130 @@ pub(super) struct ProviderState {
 pub(crate) struct Plan {
     /// Answers first.
     pub(crate) first: Track,
-    /// Answers when the first cannot.
-    pub(crate) fallback: Option<Track>,
-    /// The provider of the slow track, if the plan has one.
+    /// Answers when the first cannot, or at the same time.
+    pub(crate) other: Option<Track>,
+    /// Both answer at the same time.
+    pub(crate) duo: bool,
+    /// The provider of the slow track that is asked first; none when there is none.
     pub(crate) provider: Option<String>,
     /// Nothing of the turn may leave the machine, now or later.
     pub(crate) private: bool,
+    /// When the slow track takes over from a local model that is not sure; never, unless that is the
+    /// first and the slow track the other.
+    pub(crate) escalation: Escalation,
     /// See [`tandem_proto::v1::Routed`].
     pub(crate) score: f64,
     /// Sentences for a person.
     pub(crate) reasons: Vec<String>,
 }
 
+/// When the slow track takes over from a local model that is not sure of its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Escalation {
+    /// Confidence in a whole answer below which it does; `None` leaves that to the model.
+    pub(crate) confidence: Option<f64>,
+    /// When it does so before the answer is whole.
+    pub(crate) handoff: Option<HandOff>,
+}
+
+/// When the slow track takes over in the middle of an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct HandOff {
+    /// Tokens that are held back and judged together; at least 1.
+    pub(crate) tokens: usize,
+    /// Mean natural-log probability of them below which it does.
+    pub(crate) logprob: f64,
+}
+
 /// Makes the plan.
-pub(super) fn decide(situation: &Situation<'_>) -> Result<Plan> {
-    let score = score(situation.prompt);
-    let plan = |first, fallback, reasons| {
-        let slow = first == Track::Slow || fallback == Some(Track::Slow);
-        let provider = situation.provider.as_ref().ok().filter(|_| slow);
-        Plan {
-            first,
-            fallback,
-            provider: provider.map(|provider| provider.name.clone()),
-            private: situation.policy == Policy::Private,
-            score: score.value,
-            reasons,
-        }
-    };
-    let only = |first, reason: &str| Ok(plan(first, None, vec![reason.to_owned()]));
-    if situation.named && matches!(situation.policy, Policy::Fast | Policy::Private) {
+pub(super) fn decide(situation: Situation) -> Result<Plan> {
+    let Situation { policy, fast, slow, named, .. } = &situation;
+    if *named && matches!(policy, Policy::Fast | Policy::Private) {
         let problem = "is named, but the policy keeps the turn on this machine; drop one of both";
         return Err(Error::invalid("provider", problem));
     }
-    if situation.grammar && (situation.named || situation.policy == Policy::Slow) {
-        let problem = "is set, but no provider takes one; use json_schema or the policy fast";
-        return Err(Error::invalid("sampling.grammar", problem));
+    match (policy, fast, slow) {
+        // An obstacle that may pass is for the track itself to meet: there is no other one.
+        (Policy::Fast | Policy::Private, Some(Obstacle { error, passing: false }), _)
+        | (Policy::Slow, _, Some(Obstacle { error, passing: false })) => Err(error.clone()),
+        (_, _, Some(Obstacle { error, passing: false })) if *named => Err(error.clone()),
+        (Policy::Fast, ..) => {
+            Ok(situation.only(Track::Fast, "the policy is fast: only the local model answers"))
+        }
+        (Policy::Private, ..) => {
+            Ok(situation.only(Track::Fast, "the policy is private: nothing leaves this machine"))
+        }
+        (Policy::Slow, ..) => {
+            Ok(situation.only(Track::Slow, "the policy is slow: only a remote provider answers"))
+        }
+        (Policy::Duo, ..) => situation.duo(),
+        (Policy::Auto | Policy::Unspecified, ..) => situation.auto(),
     }
-    let provider = match (&situation.provider, situation.policy) {
-        (_, Policy::Fast) => {
-            return only(Track::Fast, "the policy is fast: only the local model answers");
-        }
-        (_, Policy::Private) => {
-            return only(Track::Fast, "the policy is private: nothing leaves this machine");
-        }
-        _ if situation.grammar => {
-            return only(Track::Fast, "the answer has a grammar: only the local model obeys one");
-        }
-        (Err(error), Policy::Slow) => return Err(error.clone()),
-        (Ok(_), Policy::Slow) => {
-            return only(Track::Slow, "the policy is slow: only a remote provider answers");
-        }
-        (Err(error), _) if situation.named => return Err(error.clone()),
-        (provider, Policy::Auto | Policy::Unspecified) => provider,
-    };
-    let Ok(provider) = provider else {
-        let mut reasons = score.reasons.clone();
-        reasons.push("no provider is configured".to_owned());
-        return Ok(plan(Track::Fast, None, reasons));
-    };
-    let slow_first = || (Track::Slow, Some(Track::Fast));
-    let fast_first = || (Track::Fast, Some(Track::Slow));
-    let mut reasons = score.reasons.clone();
-    let ((first, fallback), reason) = if situation.named {
-        (slow_first(), format!("provider {:?} was asked for", provider.name))
-    } else if score.value < situation.slow_threshold {
-        (fast_first(), compare(score.value, "below", situation.slow_threshold))
-    } else if !provider.worth_trying {
-        reasons.push(compare(score.value, "not below", situation.slow_threshold));
-        (fast_first(), format!("but provider {:?} has been failing", provider.name))
-    } else {
-        (slow_first(), compare(score.value, "not below", situation.slow_threshold))
-    };
-    reasons.push(reason);
-    Ok(plan(first, fallback, reasons))
 }
 
-fn compare(score: f64, how: &str, threshold: f64) -> String {
-    format!("its score {score:.2} is {how} the threshold {threshold:.2}")
+impl Situation {
+    /// Both tracks at once, or the one that can.
+    fn duo(self) -> Result<Plan> {
+        match (&self.fast, &self.slow) {
+            (None, None) => {
+                let reason = "the policy is duo: both tracks answer, the remote one last";
+                let mut plan = self.only(Track::Fast, reason);
+                plan.other = Some(Track::Slow);
+                plan.duo = true;
+                Ok(plan)
+            }
+            _ => self.auto(),
+        }
+    }
+
+    /// The track that suits the question, with the other one to cover for it.
+    fn auto(self) -> Result<Plan> {
+        let (score, threshold) = (self.score.value, self.slow_threshold);
+        let lasting = |obstacle: &Option<Obstacle>| {
+            obstacle.as_ref().filter(|obstacle| !obstacle.passing).map(|it| it.error.clone())
+        };
+        let (first, reason) = match (&self.fast, &self.slow) {
+            (Some(fast), Some(slow)) => match (fast.passing, slow.passing) {
+                // The local obstacle is the one that the user can do more about.
+                (false, false) => return Err(fast.error.clone()),
+                (false, true) => (Track::Slow, fast.error.to_string()),
+                (true, _) => (Track::Fast, slow.error.to_string()),
+            },
+            (Some(obstacle), None) => (Track::Slow, obstacle.error.to_string()),
+            (None, Some(obstacle)) => (Track::Fast, obstacle.error.to_string()),
+            (None, None) if self.named => (Track::Slow, "its provider was named".to_owned()),
+            (None, None) if score < threshold => {
+                (Track::Fast, format!("its score {score:.2} is below the threshold {threshold:.2}"))
+            }
+            (None, None) => (
+                Track::Slow,
+                format!("its score {score:.2} is not below the threshold {threshold:.2}"),
+            ),
+        };
+        let (other, obstacle) = match first {
+            Track::Slow => (Track::Fast, &self.fast),
+            _ => (Track::Slow, &self.slow),
+        };
+        let other = lasting(obstacle).is_none().then_some(other);
+        let mut reasons = self.score.reasons.clone();
+        reasons.push(reason);
+        Ok(Plan { other, reasons, ..self.only(first, "") })
+    }
+
+    /// One track answers, whatever the score.
+    fn only(&self, track: Track, reason: &str) -> Plan {
+        Plan {
+            first: track,
+            other: None,
+            duo: false,
+            provider: self.provider.clone(),
+            private: self.policy == Policy::Private,
+            escalation: self.escalation,
+            score: self.score.value,
+            reasons: vec![reason.to_owned()],
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    const PLAIN: &str = "What is the capital of France?";
-    const HARD: &str = "Prove step by step that this algorithm solves the equation";
-
-    fn situation(prompt: &'static str, policy: Policy) -> Situation<'static> {
-        let provider = ProviderState { name: "remote".to_owned(), worth_trying: true };
-        let provider = Ok(provider);
-        Situation { prompt, policy, slow_threshold: 0.6, provider, named: false, grammar: false }
-    }
-
-    fn none() -> Result<ProviderState> {
-        Err(Error::ProviderNotConfigured { problem: "no provider is configured".to_owned() })
-    }
-
-    #[test]
-    fn no_score_moves_a_private_or_fast_turn_off_the_machine() {
-        for policy in [Policy::Fast, Policy::Private] {
-            for prompt in [PLAIN, HARD] {
-                let mut situation = situation(prompt, policy);
-                situation.slow_threshold = 0.0;
-                let plan = decide(&situation).unwrap();
-                assert_eq!((plan.first, plan.fallback), (Track::Fast, None));
-                assert_eq!(plan.provider, None);
-                assert_eq!(plan.private, policy == Policy::Private);
-            }
-        }
-    }
-
-    #[test]
-    fn a_provider_that_was_asked_for_answers_first_unless_the_policy_forbids_it() {
-        let named = |policy| Situation { named: true, ..situation(PLAIN, policy) };
-        let plan = decide(&named(Policy::Auto)).unwrap();
-        assert_eq!((plan.first, plan.fallback), (Track::Slow, Some(Track::Fast)));
-        assert_eq!(plan.provider.as_deref(), Some("remote"));
-        for policy in [Policy::Fast, Policy::Private] {
-            assert!(matches!(decide(&named(policy)), Err(Error::Invalid { .. })));
-        }
-        let missing = Situation { provider: none(), ..named(Policy::Auto) };
-        assert!(matches!(decide(&missing), Err(Error::ProviderNotConfigured { .. })));
-    }
-
-    #[test]
-    fn auto_sends_hard_questions_away_and_each_track_covers_for_the_other() {
-        let plain = decide(&situation(PLAIN, Policy::Auto)).unwrap();
-        assert_eq!((plain.first, plain.fallback), (Track::Fast, Some(Track::Slow)));
-        let hard = decide(&situation(HARD, Policy::Auto)).unwrap();
-        assert_eq!((hard.first, hard.fallback), (Track::Slow, Some(Track::Fast)));
-        assert!(hard.reasons.len() > 1);
-    }
-
-    #[test]
-    fn an_answer_with_a_grammar_stays_here_or_is_refused() {
-        let with = |policy| Situation { grammar: true, ..situation(HARD, policy) };
-        let plan = decide(&with(Policy::Auto)).unwrap();
-        assert_eq!((plan.first, plan.fallback), (Track::Fast, None));
-        let named = Situation { named: true, ..with(Policy::Auto) };
-        for refused in [with(Policy::Slow), named] {
-            assert!(matches!(decide(&refused), Err(Error::Invalid { .. })));
-        }
-    }
-
-    #[test]
-    fn a_failing_provider_only_covers() {
-        let mut situation = situation(HARD, Policy::Auto);
-        situation.provider = Ok(ProviderState { name: "remote".to_owned(), worth_trying: false });
-        let plan = decide(&situation).unwrap();
-        assert_eq!((plan.first, plan.fallback), (Track::Fast, Some(Track::Slow)));
-    }
-
-    #[test]
-    fn without_a_provider_slow_is_refused_and_auto_stays_here() {
-        let mut slow = situation(PLAIN, Policy::Slow);
-        slow.provider = none();
-        assert!(matches!(decide(&slow), Err(Error::ProviderNotConfigured { .. })));
-        let mut auto = situation(HARD, Policy::Auto);
-        auto.provider = none();
-        assert_eq!(decide(&auto).unwrap().fallback, None);
-    }
-}
+mod tests;

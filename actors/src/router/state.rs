@@ -1,22 +1,35 @@
 //! The router's state and what each message does to it.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
-use tandem_proto::v1::Policy;
-use tracing::{error, warn};
+use tandem_proto::v1::Pressure;
+use tokio::task::JoinSet;
+use tracing::{debug, error, warn};
 
-use super::plan::{Plan, ProviderState, Situation, decide};
+use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
+use super::score::score;
 use super::{Arguments, Job, Load, Message};
-use crate::turn::{self, TurnActor};
+use crate::provider::Provider;
+use crate::turn::{self, Question, TurnActor, warm};
 use crate::{Error, Node, Result};
+
+/// Conversations that are read ahead at a time.
+const WARMING_MAX: usize = 2;
+/// Bytes of a token in ordinary text, at least on average.
+const BYTES_PER_TOKEN: usize = 3;
+/// When to ask again while the machine is short of everything.
+const PRESSURE_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 pub(crate) struct State {
     arguments: Arguments,
     queue: Queue<Job>,
     turns: HashMap<ActorId, Turn>,
+    /// Conversations that the local model reads ahead; dropping them ends that.
+    warming: JoinSet<()>,
 }
 
 struct Turn {
@@ -29,7 +42,7 @@ impl State {
         // Turns of an earlier life went with it.
         arguments.node.remove_children();
         let queue = Queue::new(arguments.handle.config.running_max);
-        Self { arguments, queue, turns: HashMap::new() }
+        Self { arguments, queue, turns: HashMap::new(), warming: JoinSet::new() }
     }
 
     pub(super) fn submit(&mut self, job: Job) {
@@ -62,6 +75,7 @@ impl State {
                 plan,
                 services: self.arguments.services.clone(),
                 counts: self.arguments.handle.counts.clone(),
+                router: myself.clone(),
             };
             match Actor::spawn_linked(None, TurnActor, arguments, myself.get_cell()).await {
                 Ok((actor, _)) => {
@@ -122,29 +136,86 @@ impl State {
 
     fn plan(&self, job: &Job) -> Result<Plan> {
         let Arguments { services, handle, .. } = &self.arguments;
+        let config = &handle.config;
         let name = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
-        let provider = services.escalator.provider(name).map(|provider| ProviderState {
-            name: provider.name().to_owned(),
-            worth_trying: provider.is_worth_trying(),
-        });
-        let policy = match job.request.policy() {
-            Policy::Unspecified => match handle.config.policy {
-                tandem_config::Policy::Auto => Policy::Auto,
-                tandem_config::Policy::Fast => Policy::Fast,
-                tandem_config::Policy::Slow => Policy::Slow,
-                tandem_config::Policy::Private => Policy::Private,
-            },
-            policy => policy,
-        };
-        let slow_threshold = handle.config.slow_threshold;
-        decide(&Situation {
-            prompt: &job.request.prompt,
-            policy,
-            slow_threshold,
-            provider,
+        let provider = services.escalator.provider(name);
+        let handoff =
+            HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
+        decide(Situation {
+            policy: job.policy,
+            score: score(&job.request.prompt),
+            slow_threshold: config.slow_threshold,
+            fast: self.fast_obstacle(job),
+            slow: self.slow_obstacle(job, provider.as_ref()),
+            provider: provider.ok().map(|provider| provider.name().to_owned()),
             named: name.is_some(),
-            grammar: job.request.sampling.as_ref().is_some_and(|s| !s.grammar.is_empty()),
+            escalation: Escalation {
+                confidence: config.confidence_threshold,
+                handoff: Some(handoff).filter(|handoff| handoff.tokens > 0),
+            },
         })
+    }
+
+    /// Why the local model cannot answer, or had better not.
+    fn fast_obstacle(&self, job: &Job) -> Option<Obstacle> {
+        let services = &self.arguments.services;
+        let bytes = job.request.prompt.len() + job.request.system().len();
+        let tokens = bytes / BYTES_PER_TOKEN;
+        if tokens > services.fast_context_tokens as usize {
+            let problem = format!(
+                "the prompt has about {tokens} tokens, and the local model's context {} \
+                 (engine.context_tokens)",
+                services.fast_context_tokens
+            );
+            return Some(Obstacle { error: Error::PromptTooLong { problem }, passing: true });
+        }
+        let pressed = services.monitor.current().pressure() == Pressure::Critical;
+        if pressed && services.loader.workers().is_empty() {
+            let error = Error::Overloaded {
+                what: "the machine is short of memory or time, and no local model is loaded"
+                    .to_owned(),
+                retry_after: PRESSURE_RETRY_AFTER,
+            };
+            return Some(Obstacle { error, passing: true });
+        }
+        None
+    }
+
+    /// Why no provider can answer, or had better not be asked.
+    fn slow_obstacle(&self, job: &Job, provider: Result<&Provider, &Error>) -> Option<Obstacle> {
+        let lasting = |error| Some(Obstacle { error, passing: false });
+        if self.arguments.handle.config.offline {
+            return lasting(Error::Offline);
+        }
+        if job.request.sampling.as_ref().is_some_and(|sampling| !sampling.grammar.is_empty()) {
+            let problem = "is set, but no provider takes one; use json_schema or the policy fast";
+            return lasting(Error::invalid("sampling.grammar", problem));
+        }
+        match provider {
+            Err(error) => lasting(error.clone()),
+            Ok(provider) if provider.is_worth_trying() => None,
+            Ok(provider) => {
+                let (provider, problem) =
+                    (provider.name().to_owned(), "it has been failing".to_owned());
+                let error = Error::ProviderFailed { provider, problem, retry_after: None };
+                Some(Obstacle { error, passing: true })
+            }
+        }
+    }
+
+    /// Lets the local model read a conversation ahead, unless enough others are being read: it only
+    /// saves time.
+    pub(super) fn warm(&mut self, question: Arc<Question>) {
+        while self.warming.try_join_next().is_some() {}
+        if self.warming.len() >= WARMING_MAX {
+            return;
+        }
+        let services = self.arguments.services.clone();
+        self.warming.spawn(async move {
+            if let Err(error) = warm(&question, &services).await {
+                debug!(%error, "a conversation was not read ahead");
+            }
+        });
     }
 
     fn refuse(&self, job: Job, error: Error) {

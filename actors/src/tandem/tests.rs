@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tandem_proto::v1::{ActorStatus, Health};
+use tandem_proto::v1::{ActorStatus, Health, Policy};
 use tokio::time::timeout;
 
 use super::*;
@@ -39,7 +39,7 @@ async fn every_actor_that_is_killed_comes_back_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (tandem, _root) = start(&dir).await;
     wait_for(&tandem.tree, all_serve).await;
-    let conversation = tandem.store.create_conversation("before").await.unwrap();
+    let conversation = tandem.store.create_conversation("before", Policy::Auto).await.unwrap();
 
     let parts = tandem.root.get_cell().get_children();
     assert_eq!(parts.len(), 5);
@@ -71,7 +71,7 @@ async fn every_actor_that_is_killed_comes_back_alone() {
 async fn a_stopped_tree_has_closed_its_store() {
     let dir = tempfile::tempdir().unwrap();
     let (tandem, root) = start(&dir).await;
-    let conversation = tandem.store.create_conversation("kept").await.unwrap();
+    let conversation = tandem.store.create_conversation("kept", Policy::Auto).await.unwrap();
     tandem.stop();
     timeout(SOON, root).await.unwrap().unwrap();
 

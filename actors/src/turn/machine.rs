@@ -1,12 +1,20 @@
 //! The life of a turn as a state machine: what happens goes in, what to do comes out.
+//!
+//! A turn has two lanes, one a track. Most turns use one, or the other when that one fails. Both run
+//! together when the policy asks for both, when the local model is not sure of its answer, and when
+//! it takes long to load.
 
 use tandem_proto::v1::{
-    Delta, Done, FinishReason, Notice, NoticeKind, Routed, Track, TrackDone, Turn, Usage,
-    ask_event::Event,
+    Delta, Done, Notice, NoticeKind, Routed, Superseded, Track, TrackDone, Turn, ask_event::Event,
 };
 
+use super::hold_back::{HoldBack, Verdict};
 use crate::router::Plan;
 use crate::{Completion, Error, TrackEvent};
+
+mod lane;
+
+use lane::{Lanes, Phase};
 
 /// Something to be done, in order.
 #[derive(Debug, PartialEq)]
@@ -14,11 +22,22 @@ pub(super) enum Effect {
     /// Send this to the caller.
     Emit(Event),
     /// Start this track. Its events come back as [`Machine::on_track`].
-    Run(Track),
+    Run(Run),
+    /// End the track's run, if it has one.
+    Stop(Track),
     /// Write the turn down; the result comes back as [`Machine::on_committed`].
     Commit(Turn),
+    /// Let the local model read the conversation, so that it can answer the next question at once.
+    Warm,
     /// The turn is over, and how.
     End(Result<(), Error>),
+}
+
+/// One run of a track. A track that was stopped can run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(super) track: Track,
+    pub(super) number: u32,
 }
 
 /// What a turn is about.
@@ -33,6 +52,12 @@ pub(super) struct Facts {
     pub(super) seed: Option<u64>,
     /// Never to be read by a remote provider.
     pub(super) private: bool,
+    /// The caller wants log-probabilities.
+    pub(super) logprobs: bool,
+    /// The answer that needs no model, if the question has one.
+    pub(super) reply: Option<String>,
+    /// What to say when nobody can answer.
+    pub(super) apology: String,
 }
 
 /// One turn.
@@ -40,13 +65,30 @@ pub(super) struct Facts {
 pub(super) struct Machine {
     facts: Facts,
     plan: Plan,
+    lanes: Lanes,
+    together: Together,
+    hold_back: Option<HoldBack>,
+    /// The local model was not up in time.
+    cold: bool,
     state: State,
-    answer: String,
+}
+
+/// What two lanes that run mean to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Together {
+    /// One lane runs at most.
+    Apart,
+    /// Both are seen, and the slow one counts if it gets to its end.
+    Duo,
+    /// The first to say something is the only one to go on.
+    Race,
+    /// The fast one is not believed, and only counts if the slow one fails.
+    HandOff,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Running(Track),
+    Running,
     Committing(Track),
     Over,
 }
@@ -55,6 +97,7 @@ impl Machine {
     /// A turn that is about to begin, and its first effects.
     pub(super) fn begin(facts: Facts, plan: Plan) -> (Self, Vec<Effect>) {
         let first = plan.first;
+        let beside = plan.other.filter(|_| plan.duo);
         let routed = Routed {
             track: first.into(),
             score: plan.score,
@@ -62,9 +105,21 @@ impl Machine {
             turn_id: facts.turn_id.clone(),
             conversation_id: facts.conversation_id.clone(),
             model: facts.model(first).to_owned(),
+            beside: beside.unwrap_or(Track::Unspecified).into(),
         };
-        let machine = Self { facts, plan, state: State::Running(first), answer: String::new() };
-        (machine, vec![Effect::Emit(Event::Routed(routed)), Effect::Run(first)])
+        let handoff = plan.escalation.handoff.filter(|_| first == Track::Fast && beside.is_none());
+        let mut machine = Self {
+            hold_back: handoff.map(|handoff| HoldBack::new(handoff, facts.logprobs)),
+            facts,
+            plan,
+            lanes: Lanes::default(),
+            together: if beside.is_some() { Together::Duo } else { Together::Apart },
+            cold: false,
+            state: State::Running,
+        };
+        let mut effects = vec![Effect::Emit(Event::Routed(routed)), machine.run(first)];
+        effects.extend(beside.map(|track| machine.run(track)));
+        (machine, effects)
     }
 
     /// The model's name became known, or changed.
@@ -77,34 +132,47 @@ impl Machine {
         self.facts.private = true;
     }
 
-    /// Something that the caller should know about the track that runs.
+    /// Something that the caller should know about a track that runs.
     pub(super) fn on_notice(&mut self, kind: NoticeKind, message: String) -> Vec<Effect> {
         match self.state {
-            State::Running(_) => vec![notice(kind, message)],
+            State::Running => vec![notice(kind, message)],
             State::Committing(_) | State::Over => Vec::new(),
         }
     }
 
-    /// Digests what the given track reports. Late events of a track that does not run any more
-    /// are ignored.
-    pub(super) fn on_track(&mut self, track: Track, event: TrackEvent) -> Vec<Effect> {
-        if self.state != State::Running(track) {
+    /// The local model has been loading for too long: the slow track may be sooner.
+    pub(super) fn on_cold(&mut self) -> Vec<Effect> {
+        let waits = self.lanes[Track::Fast].phase == Phase::Running
+            && self.lanes[Track::Fast].text.is_empty();
+        let alone = self.together == Together::Apart && self.plan.other == Some(Track::Slow);
+        if self.state != State::Running || !waits || !alone || !self.lanes[Track::Slow].is_fresh() {
             return Vec::new();
         }
+        self.together = Together::Race;
+        self.cold = true;
+        let message = "the local model is still being loaded; the remote provider is asked as well";
+        vec![notice(NoticeKind::Waiting, message.to_owned()), self.run(Track::Slow)]
+    }
+
+    /// Digests what the given run reports. Late events of one that was stopped are ignored.
+    pub(super) fn on_track(&mut self, run: Run, event: TrackEvent) -> Vec<Effect> {
+        let lane = &self.lanes[run.track];
+        if self.state != State::Running || lane.phase != Phase::Running || lane.number != run.number
+        {
+            return Vec::new();
+        }
+        let track = run.track;
         match event {
             TrackEvent::Delta { text, reasoning, logprobs } => {
-                // What the model thought is shown and forgotten: the next turn does not read it.
-                self.answer.push_str(&text);
-                let track = track.into();
-                vec![Effect::Emit(Event::Delta(Delta { track, text, logprobs, reasoning }))]
+                self.say(Delta { track: track.into(), text, logprobs, reasoning })
             }
             TrackEvent::Resumed { reason } => vec![notice(
                 NoticeKind::Resumed,
                 format!("the engine was {reason}; a new one goes on with the answer"),
             )],
             TrackEvent::Notice(kind, message) => vec![notice(kind, message)],
-            TrackEvent::Done(completion) => self.complete(track, &completion),
-            TrackEvent::Failed(error) => self.fail(error),
+            TrackEvent::Done(completion) => self.complete(track, completion),
+            TrackEvent::Failed(error) => self.fail(track, error),
         }
     }
 
@@ -122,61 +190,208 @@ impl Machine {
         match self.state {
             // What is being written is as good as done.
             State::Committing(_) | State::Over => Vec::new(),
-            State::Running(_) => self.end(Err(error)),
+            State::Running => self.end(Err(error)),
         }
     }
 
-    fn complete(&mut self, track: Track, completion: &Completion) -> Vec<Effect> {
-        if let Some(model) = &completion.model {
-            *self.facts.model_mut(track) = model.clone();
+    fn run(&mut self, track: Track) -> Effect {
+        Effect::Run(Run { track, number: self.lanes[track].run() })
+    }
+
+    /// A lane goes on with its answer.
+    fn say(&mut self, delta: Delta) -> Vec<Effect> {
+        let track = delta.track();
+        match (self.together, track) {
+            (Together::Race, _) | (Together::HandOff, Track::Slow) => {
+                let mut effects = self.win(track);
+                effects.push(self.show(delta));
+                effects
+            }
+            (_, Track::Fast) => {
+                match self.hold_back.as_mut().map(|held| held.push(delta.clone())) {
+                    None => vec![self.show(delta)],
+                    Some(Verdict::Show(deltas)) => self.show_all(deltas),
+                    Some(Verdict::Unsure(tokens)) => self.hand_over(tokens),
+                    Some(Verdict::Keep) => Vec::new(),
+                }
+            }
+            _ => vec![self.show(delta)],
         }
-        let usage = completion.usage;
-        let done = TrackDone {
+    }
+
+    /// What the model thought is shown and forgotten: the next turn does not read it.
+    fn show(&mut self, delta: Delta) -> Effect {
+        self.lanes[delta.track()].text.push_str(&delta.text);
+        Effect::Emit(Event::Delta(delta))
+    }
+
+    fn show_all(&mut self, deltas: Vec<Delta>) -> Vec<Effect> {
+        deltas.into_iter().map(|delta| self.show(delta)).collect()
+    }
+
+    /// The lane goes on alone: the other one is not needed any more.
+    fn win(&mut self, track: Track) -> Vec<Effect> {
+        self.together = Together::Apart;
+        let other = other(track);
+        let mut effects = vec![Effect::Stop(other)];
+        effects.extend(self.void(other));
+        self.lanes[other].stop();
+        if other == Track::Fast {
+            self.hold_back = None;
+        }
+        effects
+    }
+
+    /// What the track has said is no answer any more.
+    fn void(&mut self, track: Track) -> Option<Effect> {
+        let text = std::mem::take(&mut self.lanes[track].text);
+        let superseded = Superseded { track: track.into(), by: other(track).into() };
+        (!text.is_empty()).then_some(Effect::Emit(Event::Superseded(superseded)))
+    }
+
+    /// The local model became unsure in the middle of its answer. It goes on unseen, in case that
+    /// the slow track fails.
+    fn hand_over(&mut self, tokens: usize) -> Vec<Effect> {
+        self.together = Together::HandOff;
+        let message = format!(
+            "the local model is not sure of its last {tokens} tokens; the remote provider takes over"
+        );
+        vec![notice(NoticeKind::Escalated, message), self.run(Track::Slow)]
+    }
+
+    fn complete(&mut self, track: Track, completion: Completion) -> Vec<Effect> {
+        if let Some(model) = &completion.model {
+            model.clone_into(self.facts.model_mut(track));
+        }
+        let mut effects = Vec::new();
+        if track == Track::Fast && self.together == Together::Apart {
+            match self.hold_back.as_mut().map(HoldBack::finish) {
+                Some(Verdict::Unsure(tokens)) => effects.extend(self.hand_over(tokens)),
+                Some(Verdict::Show(deltas)) => effects.extend(self.show_all(deltas)),
+                Some(Verdict::Keep) | None => {}
+            }
+        }
+        effects.push(Effect::Emit(Event::TrackDone(self.track_done(track, &completion))));
+        self.lanes[track].phase = Phase::Done;
+        let unsure = self.is_unsure(track, &completion);
+        self.lanes[track].completion = Some(completion);
+        match (self.together, track) {
+            (Together::Duo | Together::HandOff, Track::Fast) => {}
+            (Together::Apart, Track::Fast) if unsure.is_some() => {
+                self.together = Together::Duo;
+                let message = unsure.unwrap_or_default();
+                effects.push(notice(NoticeKind::Escalated, message));
+                effects.push(self.run(Track::Slow));
+            }
+            (Together::Apart, _) => effects.extend(self.finish(track)),
+            (Together::Duo | Together::HandOff | Together::Race, _) => {
+                effects.extend(self.win(track));
+                effects.extend(self.finish(track));
+            }
+        }
+        effects
+    }
+
+    /// Why the slow track should answer as well, if it should.
+    fn is_unsure(&self, track: Track, completion: &Completion) -> Option<String> {
+        let possible = track == Track::Fast
+            && self.plan.other == Some(Track::Slow)
+            && self.lanes[Track::Slow].is_fresh();
+        let threshold = self.plan.escalation.confidence.or(completion.confidence_floor)?;
+        let confidence = completion.confidence.filter(|confidence| *confidence < threshold)?;
+        possible.then(|| {
+            format!(
+                "the local model's confidence {confidence:.2} is below {threshold:.2}; \
+                 the remote provider answers as well"
+            )
+        })
+    }
+
+    fn track_done(&self, track: Track, completion: &Completion) -> TrackDone {
+        TrackDone {
             track: track.into(),
             model: self.facts.model(track).to_owned(),
             finish_reason: completion.finish_reason.into(),
-            usage: Some(usage),
+            usage: Some(completion.usage),
             timings: Some(completion.timings),
             mean_logprob: completion.mean_logprob,
             confidence: completion.confidence,
             certainty: completion.certainty,
             cost_micros: completion.cost_micros,
-        };
-        let mut effects = vec![Effect::Emit(Event::TrackDone(done))];
-        if self.facts.conversation_id.is_empty() {
-            effects.extend(self.done(track, false));
-        } else {
-            self.state = State::Committing(track);
-            effects.push(Effect::Commit(self.turn(track, completion.finish_reason, usage)));
+        }
+    }
+
+    /// A track gives up. The other one covers for it, if it runs, has answered or may try.
+    fn fail(&mut self, track: Track, error: Error) -> Vec<Effect> {
+        self.lanes[track].phase = Phase::Failed;
+        let other = other(track);
+        let message = format!("{error}; {} answers instead", who(other));
+        let mut effects = vec![notice(NoticeKind::FellBack, message)];
+        match self.lanes[other].phase {
+            Phase::Running | Phase::Done => {
+                self.together = Together::Apart;
+                effects.extend(self.void(track));
+                if let (Track::Fast, Some(held)) = (other, self.hold_back.take()) {
+                    effects.extend(self.show_all(held.release()));
+                }
+                if self.lanes[other].phase == Phase::Done {
+                    effects.extend(self.finish(other));
+                }
+            }
+            Phase::Idle if self.plan.other.is_some() && error.other_track_may_answer() => {
+                self.hold_back = None;
+                effects.extend(self.void(track));
+                effects.push(self.run(other));
+            }
+            Phase::Idle | Phase::Failed => return self.give_up(track, error),
         }
         effects
     }
 
-    fn turn(&mut self, track: Track, finish_reason: FinishReason, usage: Usage) -> Turn {
+    /// No track can answer: a built-in reply does, or an honest word with the error.
+    fn give_up(&mut self, track: Track, error: Error) -> Vec<Effect> {
+        if !error.other_track_may_answer() {
+            return self.end(Err(error));
+        }
+        let Some(text) = self.facts.reply.take() else {
+            let apology = notice(NoticeKind::BuiltIn, self.facts.apology.clone());
+            let mut effects = vec![apology];
+            effects.extend(self.end(Err(error)));
+            return effects;
+        };
+        let message = format!("{error}; the answer is a built-in reply");
+        let mut effects = vec![notice(NoticeKind::BuiltIn, message)];
+        if !std::mem::take(&mut self.lanes[track].text).is_empty() {
+            let superseded = Superseded { track: track.into(), by: Track::BuiltIn.into() };
+            effects.push(Effect::Emit(Event::Superseded(superseded)));
+        }
+        let track = Track::BuiltIn.into();
+        effects.push(self.show(Delta { track, text, ..Delta::default() }));
+        effects.extend(self.complete(Track::BuiltIn, Completion::whole()));
+        effects
+    }
+
+    fn finish(&mut self, track: Track) -> Vec<Effect> {
+        if self.facts.conversation_id.is_empty() {
+            return self.done(track, false);
+        }
+        self.state = State::Committing(track);
+        vec![Effect::Commit(self.turn(track))]
+    }
+
+    fn turn(&mut self, track: Track) -> Turn {
+        let completion = self.lanes[track].completion.take().unwrap_or_else(Completion::whole);
         Turn {
             id: self.facts.turn_id.clone(),
             prompt: std::mem::take(&mut self.facts.prompt),
-            answer: std::mem::take(&mut self.answer),
+            answer: std::mem::take(&mut self.lanes[track].text),
             track: track.into(),
             model: self.facts.model(track).to_owned(),
             // The store knows the time.
             created: None,
-            usage: Some(usage),
-            finish_reason: finish_reason.into(),
+            usage: Some(completion.usage),
+            finish_reason: completion.finish_reason.into(),
             private: self.facts.private,
-        }
-    }
-
-    /// Falls back to the other track, as long as nothing of an answer was sent.
-    fn fail(&mut self, error: Error) -> Vec<Effect> {
-        let fallback = self.plan.fallback.take();
-        match fallback {
-            Some(other) if self.answer.is_empty() && error.other_track_may_answer() => {
-                self.state = State::Running(other);
-                let message = format!("{error}; {} answers instead", who(other));
-                vec![notice(NoticeKind::FellBack, message), Effect::Run(other)]
-            }
-            _ => self.end(Err(error)),
         }
     }
 
@@ -189,6 +404,9 @@ impl Machine {
             stored,
         };
         let mut effects = vec![Effect::Emit(Event::Done(done))];
+        if self.cold && stored && track == Track::Slow {
+            effects.push(Effect::Warm);
+        }
         effects.extend(self.end(Ok(())));
         effects
     }
@@ -200,13 +418,21 @@ impl Machine {
 }
 
 impl Facts {
+    fn model(&self, track: Track) -> &str {
+        match track {
+            Track::Slow => &self.slow_model,
+            Track::BuiltIn => "built-in",
+            Track::Fast | Track::Unspecified => &self.fast_model,
+        }
+    }
+
     fn model_mut(&mut self, track: Track) -> &mut String {
         if track == Track::Slow { &mut self.slow_model } else { &mut self.fast_model }
     }
+}
 
-    fn model(&self, track: Track) -> &str {
-        if track == Track::Slow { &self.slow_model } else { &self.fast_model }
-    }
+fn other(track: Track) -> Track {
+    if track == Track::Slow { Track::Fast } else { Track::Slow }
 }
 
 fn who(track: Track) -> &'static str {
@@ -218,134 +444,4 @@ fn notice(kind: NoticeKind, message: String) -> Effect {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use tandem_proto::v1::Timings;
-
-    use super::*;
-
-    fn begin(conversation: &str, first: Track, fallback: Option<Track>) -> (Machine, Vec<Effect>) {
-        let facts = Facts {
-            turn_id: "t".to_owned(),
-            conversation_id: conversation.to_owned(),
-            prompt: "question".to_owned(),
-            fast_model: "local".to_owned(),
-            slow_model: "remote".to_owned(),
-            seed: Some(7),
-            private: false,
-        };
-        let plan = Plan {
-            first,
-            fallback,
-            provider: None,
-            private: true,
-            score: 0.5,
-            reasons: vec!["because".to_owned()],
-        };
-        Machine::begin(facts, plan)
-    }
-
-    fn delta(text: &str) -> TrackEvent {
-        TrackEvent::Delta {
-            text: text.to_owned(),
-            reasoning: "Hm.".to_owned(),
-            logprobs: Vec::new(),
-        }
-    }
-
-    fn completion() -> TrackEvent {
-        TrackEvent::Done(Completion {
-            finish_reason: FinishReason::Stop,
-            usage: Usage { completion_tokens: 2, ..Usage::default() },
-            timings: Timings::default(),
-            mean_logprob: None,
-            confidence: None,
-            certainty: None,
-            model: None,
-            cost_micros: None,
-        })
-    }
-
-    fn failure() -> Error {
-        Error::ProviderFailed {
-            provider: "p".to_owned(),
-            problem: "down".to_owned(),
-            retry_after: None,
-        }
-    }
-
-    fn kinds(effects: &[Effect]) -> Vec<&'static str> {
-        let kind = |effect: &Effect| match effect {
-            Effect::Emit(Event::Routed(_)) => "routed",
-            Effect::Emit(Event::Delta(_)) => "delta",
-            Effect::Emit(Event::Notice(_)) => "notice",
-            Effect::Emit(Event::TrackDone(_)) => "track done",
-            Effect::Emit(Event::Done(_)) => "done",
-            Effect::Run(Track::Slow) => "run slow",
-            Effect::Run(_) => "run fast",
-            Effect::Commit(_) => "commit",
-            Effect::End(Ok(())) => "end",
-            Effect::End(Err(_)) => "failed",
-        };
-        effects.iter().map(kind).collect()
-    }
-
-    #[test]
-    fn a_turn_of_its_own_ends_without_being_stored() {
-        let (mut machine, effects) = begin("", Track::Fast, None);
-        assert_eq!(kinds(&effects), ["routed", "run fast"]);
-        assert_eq!(kinds(&machine.on_track(Track::Fast, delta("a"))), ["delta"]);
-        let last = machine.on_track(Track::Fast, completion());
-        assert_eq!(kinds(&last), ["track done", "done", "end"]);
-        assert!(machine.on_track(Track::Fast, delta("late")).is_empty());
-    }
-
-    #[test]
-    fn a_turn_in_a_conversation_is_done_only_when_it_is_on_disk() {
-        let (mut machine, _) = begin("c", Track::Fast, None);
-        machine.on_private();
-        machine.on_track(Track::Fast, delta("Paris"));
-        let effects = machine.on_track(Track::Fast, completion());
-        assert_eq!(kinds(&effects), ["track done", "commit"]);
-        let Effect::Commit(turn) = &effects[1] else { unreachable!() };
-        assert_eq!((turn.prompt.as_str(), turn.answer.as_str()), ("question", "Paris"));
-        assert!(turn.private, "an answer that draws on a private one is private");
-        let aborted = machine.on_abort(Error::ShuttingDown);
-        assert!(aborted.is_empty(), "a commit under way is not abandoned");
-        assert_eq!(kinds(&machine.on_committed(Ok(()))), ["done", "end"]);
-    }
-
-    #[test]
-    fn a_turn_that_cannot_be_written_is_not_acknowledged() {
-        let (mut machine, _) = begin("c", Track::Fast, None);
-        machine.on_track(Track::Fast, completion());
-        let full = Error::Store { problem: "disk full".to_owned() };
-        assert_eq!(machine.on_committed(Err(full.clone())), [Effect::End(Err(full))]);
-    }
-
-    #[test]
-    fn the_other_track_takes_over_once_and_its_late_events_are_ignored() {
-        let (mut machine, _) = begin("", Track::Slow, Some(Track::Fast));
-        let effects = machine.on_track(Track::Slow, TrackEvent::Failed(failure()));
-        assert_eq!(kinds(&effects), ["notice", "run fast"]);
-        assert!(machine.on_track(Track::Slow, delta("late")).is_empty());
-        let effects = machine.on_track(Track::Fast, TrackEvent::Failed(failure()));
-        assert_eq!(effects, [Effect::End(Err(failure()))]);
-    }
-
-    #[test]
-    fn half_an_answer_is_never_followed_by_another_one() {
-        let (mut machine, _) = begin("", Track::Slow, Some(Track::Fast));
-        machine.on_track(Track::Slow, delta("It is"));
-        let effects = machine.on_track(Track::Slow, TrackEvent::Failed(failure()));
-        assert_eq!(kinds(&effects), ["failed"]);
-    }
-
-    #[test]
-    fn a_wrong_request_is_not_tried_on_the_other_track() {
-        let (mut machine, _) = begin("", Track::Slow, Some(Track::Fast));
-        let wrong = Error::invalid("sampling.stop", "too many");
-        let effects = machine.on_track(Track::Slow, TrackEvent::Failed(wrong));
-        assert_eq!(kinds(&effects), ["failed"]);
-    }
-}
+mod tests;

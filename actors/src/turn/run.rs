@@ -1,13 +1,16 @@
 //! Running one track for a turn: find the model, build the context, pass the events on.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
+use tandem_proto::engine::Loaded;
 use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
+use tokio::time::timeout;
 
 use super::Message;
 use super::context::{Budget, Dialogue, estimate, most_recent};
+use super::machine::Run;
 use crate::api_escalator::SlowRequest;
 use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
@@ -18,9 +21,12 @@ use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampli
 /// context.
 const CHAT_BYTES_MAX: usize = 480 << 10;
 
+/// Longest time that reading a conversation ahead may take.
+const WARM_TIME_MAX: Duration = Duration::from_mins(2);
+
 /// What is asked, and how.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(crate) struct Question {
     pub(super) turn_id: String,
     pub(super) conversation_id: String,
     pub(super) prompt: String,
@@ -32,7 +38,11 @@ pub(super) struct Question {
     /// The caller named that provider.
     pub(super) provider_named: bool,
     /// Why the plan is as it is, in words.
-    pub(super) reasons: Vec<String>,
+    reasons: Vec<String>,
+    /// The slow track may take over within an answer of the fast one.
+    watched: bool,
+    /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
+    patience: Option<Duration>,
     pub(super) sampling: Sampling,
     pub(super) seed: u64,
     pub(super) deadline: Instant,
@@ -54,6 +64,9 @@ impl Question {
             turn_id: turn_id.to_owned(),
             provider_named: !request.provider.is_empty(),
             reasons: plan.reasons.clone(),
+            watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
+            patience: Some(services.cold_start_patience)
+                .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -85,17 +98,17 @@ impl Question {
 
 /// Runs a track to its end. Everything that happens is sent to the turn.
 pub(super) async fn run(
-    track: Track,
+    run: Run,
     question: Arc<Question>,
     services: Services,
     turn: ActorRef<Message>,
 ) {
-    let started = match track {
+    let started = match run.track {
         Track::Slow => start_slow(&question, &services, &turn).await,
-        Track::Fast | Track::Unspecified => start_fast(&question, &services, &turn).await,
+        _ => start_fast(&question, &services, &turn).await,
     };
     // A turn that has ended hears nothing more, and this task ends with it.
-    let send = |event| turn.cast(Message::Track(track, event)).is_ok();
+    let send = |event| turn.cast(Message::Track(run, event)).is_ok();
     let mut events = match started {
         Ok(events) => events,
         Err(error) => {
@@ -109,7 +122,7 @@ pub(super) async fn run(
             return;
         }
     }
-    let part = if track == Track::Slow { "the provider" } else { "the inference worker" };
+    let part = if run.track == Track::Slow { "the provider" } else { "the inference worker" };
     send(TrackEvent::Failed(Error::Restarting { part: part.to_owned() }));
 }
 
@@ -128,18 +141,22 @@ async fn start_fast(
     if worker.watch().borrow().phase != Phase::Ready {
         let message = format!("model {:?} is being loaded", worker.model());
         let _ = turn.cast(Message::Notice(NoticeKind::Waiting, message));
+        if let Some(patience) = question.patience
+            && timeout(patience, worker.loaded()).await.is_err()
+        {
+            let _ = turn.cast(Message::Cold);
+        }
     }
-    let loaded = worker.loaded().await?;
-    let context = match loaded.context_trained {
-        0 => loaded.context_tokens,
-        trained => loaded.context_tokens.min(trained),
-    };
+    let context = context_tokens(&worker.loaded().await?);
     let mut sampling = sampling::complete(
         &question.sampling,
         worker.recommended_sampling(),
         services.max_tokens,
         question.seed,
     );
+    if question.watched {
+        sampling.logprobs.get_or_insert(0);
+    }
     let answer = sampling.max_tokens();
     let budget = question.budget(context, answer, services);
 
@@ -168,6 +185,42 @@ async fn start_fast(
         sampling,
         deadline: question.deadline,
     })
+}
+
+/// Lets the local model read a conversation that another one continued, so that it can answer the
+/// next question at once.
+pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()> {
+    let worker = services.loader.acquire_for(&question.model, &question.conversation_id).await?;
+    let context = context_tokens(&worker.loaded().await?);
+    let (turns, _) = recent_turns(question, services).await?;
+    let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: "" };
+    if dialogue.tokens_max() > question.budget(context, 1, services).tokens {
+        // What the next question leaves out is not known yet.
+        return Ok(());
+    }
+    let mut messages = dialogue.messages(0);
+    messages.pop();
+    let sampling =
+        Sampling { max_tokens: Some(1), seed: Some(question.seed), ..Sampling::default() };
+    let mut events = worker.start(TrackRequest {
+        turn_id: question.turn_id.clone(),
+        prompt: Prompt::Chat(messages),
+        sampling,
+        deadline: Instant::now() + WARM_TIME_MAX,
+    })?;
+    while let Some(event) = events.recv().await {
+        if let TrackEvent::Failed(error) = event {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn context_tokens(loaded: &Loaded) -> u32 {
+    match loaded.context_trained {
+        0 => loaded.context_tokens,
+        trained => loaded.context_tokens.min(trained),
+    }
 }
 
 /// The longest end of the dialogue that fits, how many turns were dropped for it, and its
@@ -246,7 +299,9 @@ async fn recent_turns(question: &Question, services: &Services) -> Result<(Vec<T
         return Ok((Vec::new(), 0));
     }
     let turns_max = services.memory.turns_max as usize;
-    let turns = services.store.recent_turns(&question.conversation_id, turns_max).await?;
+    let mut turns = services.store.recent_turns(&question.conversation_id, turns_max).await?;
+    // What tandem said in place of a model is no part of the conversation.
+    turns.retain(|turn| turn.track() != Track::BuiltIn);
     let all = turns.len();
     let said = question.prompt.len() + question.system.len();
     let turns = most_recent(turns, CHAT_BYTES_MAX.saturating_sub(said));

@@ -6,6 +6,7 @@ use clap::{Subcommand, value_parser};
 use serde::Serialize;
 use tandem_client::{Client, Error, v1};
 
+use super::turn::Policy;
 use crate::{
     context::Context,
     failure::Failure,
@@ -23,6 +24,9 @@ pub(crate) enum Conversation {
         /// Title [default: named after the first question]
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         title: String,
+        /// Policy of its questions; with `private`, none of them ever leaves this machine
+        #[arg(long, value_enum, value_name = "POLICY")]
+        policy: Option<Policy>,
     },
     /// List the conversations, newest first
     List {
@@ -67,8 +71,9 @@ impl Conversation {
         let client = context.connect().await?;
         let terminal = context.terminal;
         match self {
-            Self::Create { title } => {
-                let request = v1::CreateConversationRequest { title };
+            Self::Create { title, policy } => {
+                let policy = policy.map_or(v1::Policy::Unspecified, v1::Policy::from).into();
+                let request = v1::CreateConversationRequest { title, policy };
                 let created = client.conversations().create(request).await?.into_inner();
                 terminal.result(&Report::from(created), |created| format!("{}\n", created.id))?;
             }

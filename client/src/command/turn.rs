@@ -1,11 +1,7 @@
 //! One question to the daemon: its options, its stream of events, what is shown of them.
 
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
-use tandem_client::{
-    Client, Error,
-    v1::{self, ask_event::Event},
-};
+use tandem_client::{Client, Error, v1};
 
 use crate::{
     context::unless_interrupted,
@@ -14,6 +10,13 @@ use crate::{
     report::answer::{Answer, Draft},
     terminal::Terminal,
 };
+
+mod view;
+
+use view::View;
+
+/// What the daemon knows the command by.
+const CLIENT: &str = "tandem";
 
 /// How a question shall be answered.
 #[derive(Debug, Clone, Args)]
@@ -113,6 +116,8 @@ pub(crate) enum Policy {
     Fast,
     /// A remote provider
     Slow,
+    /// Both at once: the local answer first, the remote one below it
+    Duo,
     /// The local model, and nothing leaves this machine
     Private,
 }
@@ -130,6 +135,7 @@ impl From<Policy> for v1::Policy {
             Policy::Auto => Self::Auto,
             Policy::Fast => Self::Fast,
             Policy::Slow => Self::Slow,
+            Policy::Duo => Self::Duo,
             Policy::Private => Self::Private,
         }
     }
@@ -164,6 +170,7 @@ impl Options {
             sampling: Some(self.sampling.request()),
             system: self.system.clone(),
             priority: priority.into(),
+            client: CLIENT.to_owned(),
         }
     }
 }
@@ -198,12 +205,15 @@ pub(crate) async fn ask(
     conversation: String,
 ) -> Result<(), Failure> {
     let request = options.request(prompt, conversation, terminal.is_watched());
-    let mut view = View::new(terminal, options);
+    let mut view = View::new(terminal, options.explain, options.show_reasoning);
     let outcome = unless_interrupted(stream(client, request, &mut view)).await;
     view.end().await?;
     let answer = outcome?;
     if terminal.json() {
         return terminal.result(&answer, |_| String::new());
+    }
+    if view.holds() {
+        terminal.answer(format!("{}\n", answer.text.trim_end())).await?;
     }
     if let Some(note) = answer.cut_off() {
         terminal.notice(&format!("note: {note}"));
@@ -234,114 +244,6 @@ async fn stream(
     }
     Err(Error::NotReachable { message: "the daemon ended the answer without finishing it".into() }
         .into())
-}
-
-/// What a person sees of the events.
-struct View {
-    terminal: Terminal,
-    explain: bool,
-    show_reasoning: bool,
-    spinner: ProgressBar,
-    /// Track of the text shown so far.
-    track: Option<v1::Track>,
-    shown: Shown,
-}
-
-/// What was shown last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    /// Nothing, or a whole line.
-    Line,
-    /// A line of the answer that may go on.
-    Answer,
-    /// A piece of a thought.
-    Thought,
-}
-
-impl View {
-    fn new(terminal: Terminal, options: &Options) -> Self {
-        Self {
-            terminal,
-            explain: options.explain,
-            show_reasoning: options.show_reasoning,
-            spinner: terminal.spinner("thinking"),
-            track: None,
-            shown: Shown::Line,
-        }
-    }
-
-    async fn show(&mut self, event: &Event) -> Result<(), Failure> {
-        match event {
-            Event::Routed(routed) if self.explain => {
-                self.spinner.suspend(|| self.terminal.explain(&explanation(routed)));
-            }
-            Event::Notice(notice) => {
-                self.end_thought();
-                if self.terminal.mixes_notices() && self.shown == Shown::Answer {
-                    self.shown = Shown::Line;
-                    self.terminal.notice("");
-                }
-                self.spinner.suspend(|| self.terminal.notice(&format!("note: {}", notice.message)));
-            }
-            Event::Delta(delta) if !self.terminal.json() => {
-                if self.show_reasoning && !delta.reasoning.is_empty() {
-                    self.spinner.finish_and_clear();
-                    self.end_line().await?;
-                    self.shown = Shown::Thought;
-                    self.terminal.thought(&delta.reasoning);
-                }
-                if !delta.text.is_empty() {
-                    self.answer(delta).await?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    async fn answer(&mut self, delta: &v1::Delta) -> Result<(), Failure> {
-        self.spinner.finish_and_clear();
-        self.end_thought();
-        if self.track.is_some_and(|track| track != delta.track()) {
-            // The other track begins its answer anew.
-            self.end_line().await?;
-        }
-        self.track = Some(delta.track());
-        self.shown = if delta.text.ends_with('\n') { Shown::Line } else { Shown::Answer };
-        self.terminal.answer(delta.text.clone()).await
-    }
-
-    /// Leaves standard output at the begin of a line, however the answer ended.
-    async fn end(&mut self) -> Result<(), Failure> {
-        self.spinner.finish_and_clear();
-        self.end_thought();
-        self.end_line().await
-    }
-
-    fn end_thought(&mut self) {
-        if self.shown == Shown::Thought {
-            self.shown = Shown::Line;
-            self.terminal.thought("\n\n");
-        }
-    }
-
-    async fn end_line(&mut self) -> Result<(), Failure> {
-        if self.shown == Shown::Answer {
-            self.shown = Shown::Line;
-            self.terminal.answer("\n".into()).await
-        } else {
-            Ok(())
-        }
-    }
-}
-
-fn explanation(routed: &v1::Routed) -> String {
-    let track = match routed.track() {
-        v1::Track::Slow => "slow",
-        _ => "fast",
-    };
-    let first = format!("{track} track, {}, score {:.2}", routed.model, routed.score);
-    routed.reasons.iter().fold(first, |text, reason| format!("{text}\n  - {reason}"))
 }
 
 #[cfg(test)]
@@ -386,20 +288,5 @@ mod tests {
         assert_eq!(request.policy(), v1::Policy::Unspecified);
         assert_eq!(request.system, None);
         assert_eq!(request.sampling, Some(v1::Sampling::default()));
-    }
-
-    #[test]
-    fn an_explanation_lists_the_reasons() {
-        let routed = v1::Routed {
-            track: v1::Track::Slow.into(),
-            score: 0.75,
-            reasons: vec!["it is long".into(), "it asks for proof".into()],
-            model: "big".into(),
-            ..Default::default()
-        };
-        assert_eq!(
-            explanation(&routed),
-            "slow track, big, score 0.75\n  - it is long\n  - it asks for proof"
-        );
     }
 }

@@ -1,10 +1,11 @@
 //! `tandem.v1.Conversations`.
 
+use tandem_actors::Error;
 use tandem_proto::v1::conversations_server::Conversations;
 use tandem_proto::v1::{
     Conversation, CreateConversationRequest, DeleteConversationRequest, DeleteConversationResponse,
     GetConversationRequest, GetConversationResponse, ListConversationsRequest,
-    ListConversationsResponse,
+    ListConversationsResponse, Policy,
 };
 use tonic::{Request, Response, Status};
 
@@ -16,8 +17,13 @@ impl Conversations for Daemon {
         &self,
         request: Request<CreateConversationRequest>,
     ) -> Result<Response<Conversation>, Status> {
-        let title = request.into_inner().title;
-        let created = self.tandem.store.create_conversation(&title).await;
+        let CreateConversationRequest { title, policy } = request.into_inner();
+        // A policy that is not known here may be stricter than any that is.
+        let policy = Policy::try_from(policy).map_err(|_| {
+            let problem = format!("{policy} is not known to this daemon");
+            status::of(Error::invalid("policy", problem))
+        })?;
+        let created = self.tandem.store.create_conversation(&title, policy).await;
         created.map(Response::new).map_err(status::of)
     }
 

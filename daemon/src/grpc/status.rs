@@ -75,6 +75,7 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ProviderFailed { retry_after, .. } => {
             (Code::Unavailable, reason::PROVIDER_FAILED, Some(retry_after.unwrap_or(RESTART_PAUSE)))
         }
+        Error::Offline => (Code::FailedPrecondition, reason::OFFLINE, None),
         Error::ProviderRefused { .. } => (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None),
         Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
         Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
