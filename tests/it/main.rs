@@ -15,3 +15,4 @@ mod real;
 mod slow;
 mod template;
 mod tuning;
+mod two_tracks;

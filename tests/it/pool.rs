@@ -95,7 +95,7 @@ async fn the_death_of_one_engine_hands_its_answers_to_the_other_which_is_not_dis
     let resumed = |answer: &tandem_tests::Answer| answer.notices(NoticeKind::Resumed).len();
     for (asking, times) in [(first, 0), (second, 0), (third, 1)] {
         let answer = asking.finish().await;
-        assert_eq!((answer.complete(), resumed(&answer)), (WORDS, times));
+        assert_eq!((answer.complete().as_str(), resumed(&answer)), (WORDS, times));
     }
     let model = &daemon.status().await.models[0];
     assert_eq!(model.engine.as_ref().unwrap().restarts, 0);

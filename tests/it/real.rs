@@ -103,7 +103,7 @@ async fn a_conversation_is_remembered_by_the_model_and_survives_a_restart() {
     let output = daemon.home().tandem(&["conversation", "show", &id]).await;
     assert!(output.status.success(), "{output:?}");
     let shown = String::from_utf8(output.stdout).unwrap();
-    for part in ["My name is Ada.", "What is my name?", answer.complete()] {
+    for part in ["My name is Ada.", "What is my name?", &answer.complete()] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     let output = daemon.home().tandem(&["--json", "conversation", "list"]).await;
@@ -119,7 +119,7 @@ const KILLS: u32 = 50;
 async fn no_kill_of_an_engine_harms_the_daemon_or_loses_an_answer() {
     let daemon = real().await;
     let pid = daemon.pid();
-    let expected = daemon.ask_with(greedy(STORY, 64)).await.complete().to_owned();
+    let expected = daemon.ask_with(greedy(STORY, 64)).await.complete();
     let mut engines = HashSet::new();
     let (mut resumed, mut failed) = (0, 0);
     for round in 0..KILLS {

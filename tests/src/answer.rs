@@ -2,7 +2,7 @@
 
 use tandem_client::Client;
 use tandem_proto::v1::ask_event::Event;
-use tandem_proto::v1::{AskEvent, AskRequest, Done, NoticeKind, Routed, TrackDone};
+use tandem_proto::v1::{AskEvent, AskRequest, Done, NoticeKind, Routed, Track, TrackDone};
 use tonic::{IntoRequest, Streaming};
 
 use crate::{Failure, soon};
@@ -90,10 +90,24 @@ impl Answer {
         Self { error: Some(error), ..Self::default() }
     }
 
-    /// The text of an answer that is complete.
-    pub fn complete(&self) -> &str {
+    /// The text of an answer that is complete: that of the track that counts.
+    pub fn complete(&self) -> String {
         assert_eq!(self.error, None, "the answer is not complete: {self:?}");
-        &self.text
+        let counts = self.done().map(Done::track);
+        counts.map(|track| self.said_by(track)).unwrap_or_default()
+    }
+
+    /// What a track has said and not taken back.
+    pub fn said_by(&self, track: Track) -> String {
+        let mut text = String::new();
+        for event in &self.events {
+            match event {
+                Event::Delta(delta) if delta.track() == track => text.push_str(&delta.text),
+                Event::Superseded(superseded) if superseded.track() == track => text.clear(),
+                _ => {}
+            }
+        }
+        text
     }
 
     /// The error of an answer that is not complete.

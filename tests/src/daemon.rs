@@ -16,26 +16,32 @@ use tower::service_fn;
 
 use crate::script::Script;
 use crate::{
-    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, kill, processes, question, soon,
-    wait_for_a_turn,
+    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, LlamaServer, kill, processes, question,
+    soon, wait_for_a_turn,
 };
 
 /// A daemon that is yet to be started.
 #[derive(Debug)]
 pub struct Setup {
     home: Home,
-    is_real: bool,
+    /// It takes turns with others that are real.
+    waits: bool,
 }
 
 impl Setup {
     /// A daemon whose engines follow a script.
     pub fn scripted(script: &Script) -> Self {
-        Self { home: Home::scripted(script), is_real: false }
+        Self { home: Home::scripted(script), waits: false }
     }
 
     /// A daemon with the real engine and a real model. One runs at a time.
     pub fn real() -> Self {
-        Self { home: Home::real(), is_real: true }
+        Self { home: Home::real(), waits: true }
+    }
+
+    /// The same beside a server, whose turn it is.
+    pub fn real_beside(_server: &LlamaServer) -> Self {
+        Self { waits: false, ..Self::real() }
     }
 
     /// With these settings.
@@ -61,7 +67,7 @@ impl Setup {
 
     /// Starts it.
     pub async fn start(self) -> Daemon {
-        let turn = if self.is_real { Some(wait_for_a_turn().await) } else { None };
+        let turn = if self.waits { Some(wait_for_a_turn().await) } else { None };
         let (child, client) = launch(&self.home).await;
         Daemon { home: self.home, child, client, _turn: turn }
     }

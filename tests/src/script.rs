@@ -24,6 +24,8 @@ pub struct Life {
     pub measured: (u64, u64),
     /// The answer to everything; a word is a token.
     pub words: Vec<String>,
+    /// Words that the model is not sure of: the first, and the first behind them.
+    pub unsure: Option<(usize, usize)>,
     /// What happens in place of the next word once this many words of an answer are out.
     pub fate: Option<(usize, Fate)>,
 }
@@ -37,6 +39,8 @@ pub enum Load {
     Fail(String, String),
     /// It neither ends nor gets on.
     Hang,
+    /// It succeeds once the file [`release_file`] is there.
+    Wait,
     /// The engine is killed by this signal, named without "SIG".
     Die(String),
 }
@@ -90,6 +94,7 @@ impl Life {
             load: Load::Succeed,
             measured: (1000, 100),
             words: words.split_whitespace().map(str::to_owned).collect(),
+            unsure: None,
             fate: None,
         }
     }
@@ -98,6 +103,12 @@ impl Life {
     #[must_use]
     pub fn but_after(self, words: usize, fate: Fate) -> Self {
         Self { fate: Some((words, fate)), ..self }
+    }
+
+    /// Not sure of the words from the first number to the one before the second.
+    #[must_use]
+    pub fn but_unsure_of(self, words: std::ops::Range<usize>) -> Self {
+        Self { unsure: Some((words.start, words.end)), ..self }
     }
 
     /// With these times for prefilling 128 tokens and decoding one, in microseconds.

@@ -65,6 +65,9 @@ impl Draft {
                 Some((_, text)) => text.push_str(&delta.text),
                 None => self.texts.push((delta.track(), delta.text)),
             },
+            Event::Superseded(superseded) => {
+                self.texts.retain(|(track, _)| *track != superseded.track());
+            }
             Event::Notice(notice) => self.answer.notices.push(notice.into()),
             Event::TrackDone(done) => self.results.push(done),
             Event::Done(done) => return Some(self.finish(done)),
@@ -154,6 +157,7 @@ mod tests {
                 turn_id: "turn".into(),
                 conversation_id: String::new(),
                 model: "small".into(),
+                ..v1::Routed::default()
             }),
             Event::Notice(v1::Notice {
                 kind: v1::NoticeKind::FellBack.into(),

@@ -160,6 +160,7 @@ fn routed() -> Event {
         turn_id: "turn-1".into(),
         conversation_id: String::new(),
         model: "scripted".into(),
+        ..v1::Routed::default()
     })
 }
 

@@ -12,7 +12,7 @@ use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{
     Count, FRAME_BYTES_MAX, Finish, Generate, Heartbeat, SequenceStep, Started, Step, Text, Tokens,
 };
-use tandem_proto::v1::{FinishReason, Usage};
+use tandem_proto::v1::{FinishReason, TokenLogprob, Usage};
 use tandem_tests::script::{Fate, Life};
 
 use crate::answers::{Vocabulary, count};
@@ -21,7 +21,7 @@ use crate::connection::Connection;
 /// Longest silence. Well below any `engine.step_timeout` that tests set.
 const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How often a waiting answer looks whether it may go on.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The engine behind a successful load.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ struct Answer {
     words: usize,
     words_max: usize,
     prompt_tokens: u32,
+    /// Log-probabilities are wanted.
+    logprobs: bool,
     /// Said once that it waits.
     waits: bool,
 }
@@ -113,7 +115,9 @@ impl Engine {
         let contents = generate.messages.iter().map(|message| &message.content);
         let prompt_tokens = contents.chain([&generate.prompt]).map(|text| count(text)).sum();
         self.connection.log(&format!("read {id} tokens={prompt_tokens}"));
-        self.answers.insert(id, Answer { words, words_max, prompt_tokens, waits: false });
+        let logprobs = sampling.logprobs.is_some();
+        let answer = Answer { words, words_max, prompt_tokens, logprobs, waits: false };
+        self.answers.insert(id, answer);
         self.connection.send(Outgoing::Started(Started { id, prompt_tokens }));
     }
 
@@ -144,8 +148,19 @@ impl Engine {
             return true;
         }
         let text = if answer.words == 0 { word.clone() } else { format!(" {word}") };
-        let tokens = vec![u32::try_from(answer.words).unwrap()];
-        let step = SequenceStep { id, text, tokens, logprob_sum: -0.1, ..SequenceStep::default() };
+        let token = u32::try_from(answer.words).unwrap();
+        let unsure = self.life.unsure.is_some_and(|(from, to)| (from..to).contains(&answer.words));
+        let logprob = if unsure { -9.0 } else { -0.1 };
+        let bytes = text.clone().into_bytes();
+        let reported = TokenLogprob { token, bytes, logprob, ..TokenLogprob::default() };
+        let step = SequenceStep {
+            id,
+            text,
+            tokens: vec![token],
+            logprob_sum: logprob.into(),
+            logprobs: Some(reported).filter(|_| answer.logprobs).into_iter().collect(),
+            ..SequenceStep::default()
+        };
         self.connection.send(Outgoing::Step(Step { sequences: vec![step] }));
         self.steps += 1;
         answer.words += 1;

@@ -7,8 +7,9 @@ mod connection;
 mod engine;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
+use std::thread;
 
 use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{
@@ -31,12 +32,12 @@ fn main() {
         build: "scripted".to_owned(),
         system_info: "none".to_owned(),
     }));
-    load(&mut connection, &incoming, &life);
+    load(&mut connection, &incoming, &life, &script::release_file(&path));
     Engine::new(connection, life, script::release_file(&path)).serve(&incoming);
 }
 
 /// Waits for the order to load, and carries it out as the script says.
-fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life) {
+fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life, release: &Path) {
     let Incoming::Load(load) = incoming.recv().unwrap() else { panic!("not told to load first") };
     let exact = if load.exact { " exact=true" } else { "" };
     connection.log(&format!(
@@ -49,6 +50,11 @@ fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life)
         script::Load::Succeed => (),
         script::Load::Die(signal) => engine::die(signal),
         script::Load::Hang => engine::stop(),
+        script::Load::Wait => {
+            while !release.exists() {
+                thread::sleep(engine::LOOK_AGAIN);
+            }
+        }
         script::Load::Fail(failure, message) => {
             let failure = LoadFailure::from_str_name(failure).unwrap().into();
             connection.send(Outgoing::LoadFailed(LoadFailed { failure, message: message.clone() }));
