@@ -306,7 +306,7 @@ fn happening() -> impl Strategy<Value = u8> {
 }
 
 fn apply(machine: &mut Machine, runs: &mut Vec<Run>, what: u8) -> Vec<Effect> {
-    let track = if what % 2 == 0 { Track::Fast } else { Track::Slow };
+    let track = if what.is_multiple_of(2) { Track::Fast } else { Track::Slow };
     // Also of runs that were stopped.
     let run = runs.iter().copied().rev().find(|run| run.track == track).unwrap_or(run(track));
     let effects = match what / 2 {
