@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tandem_config::Provider as Settings;
 use tandem_proto::v1::ProviderStatus;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
-use crate::{Address, Completion, Error, Node, TrackEvent, TrackEvents, TrackRequest};
+use crate::{Address, Error, Node, TrackEvent, TrackEvents, TrackRequest};
 
 mod allowance;
 mod answer;
 pub(crate) mod breaker;
 mod exchange;
 mod failure;
+mod in_flight;
 mod limits;
 pub(crate) mod outlet;
 mod record;
@@ -28,8 +29,9 @@ mod request;
 mod sse;
 mod stats;
 
-use breaker::{Cause, Outcome, Pass, Refusal};
+use breaker::{Cause, Refusal};
 use exchange::{Ask, Endpoint};
+use in_flight::{Admission, InFlight};
 use outlet::Outlet;
 use stats::Stats;
 
@@ -124,7 +126,7 @@ impl Provider {
         })?;
         let pass = self.stats(|stats| stats.breaker.admit(Instant::now()));
         let pass = pass.map_err(|refusal| self.left_alone(&refusal))?;
-        let admission = Admission { provider: self.clone(), pass: Some(pass), _place: place };
+        let admission = Admission::new(self.clone(), pass, place);
         let TrackRequest { turn_id, deadline, .. } = request;
         let ask = Ask { turn_id, body, accepted: Instant::now(), deadline };
         let (outlet, events) = Outlet::new();
@@ -333,7 +335,7 @@ async fn serve(endpoint: Arc<Endpoint>, ask: Ask, outlet: Outlet, mut in_flight:
         outcome = endpoint.answer(ask, &outlet) => outcome,
         () = outlet.closed() => return,
     };
-    let name = in_flight.admission.provider.name();
+    let name = in_flight.provider().name();
     match &outcome {
         Ok(completion) => debug!(provider = name, turn_id, ?completion, "answered"),
         // The API's words may quote the prompt.
@@ -346,67 +348,6 @@ async fn serve(endpoint: Arc<Endpoint>, ask: Ask, outlet: Outlet, mut in_flight:
     // Who has read the last event finds the place free.
     drop(in_flight);
     outlet.end(outcome.map_or_else(TrackEvent::Failed, TrackEvent::Done));
-}
-
-/// Leave to ask the API, to be held until the request is over. One that is dropped before anything
-/// came of it says nothing about the API.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    provider: Provider,
-    pass: Option<Pass>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            let settle = |stats: &mut Stats| {
-                stats.breaker.settle(pass, &Outcome::Unknown, Instant::now(), random());
-            };
-            self.provider.stats(settle);
-        }
-    }
-}
-
-/// A request that is being answered, as the statistics see it.
-#[derive(Debug)]
-struct InFlight {
-    node: Node,
-    admission: Admission,
-}
-
-impl InFlight {
-    fn new(node: Node, admission: Admission) -> Self {
-        admission.provider.stats(|stats| {
-            stats.began();
-            node.set_queue(stats.in_flight as usize);
-        });
-        Self { node, admission }
-    }
-
-    /// The request was answered, or ended with an error.
-    fn judge(&mut self, outcome: &Result<Completion, Error>) {
-        let Some(pass) = self.admission.pass.take() else { return };
-        self.admission.provider.stats(|stats| {
-            let before = stats.health();
-            match outcome {
-                Ok(completion) => stats.answered(pass, completion, Instant::now()),
-                Err(error) => stats.failed(pass, error, Instant::now()),
-            }
-            if stats.health() != before {
-                self.node.set_health(stats.health());
-            }
-        });
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.admission.provider.stats(|stats| {
-            stats.ended();
-            self.node.set_queue(stats.in_flight as usize);
-        });
-    }
 }
 
 /// A number from 0 up to 1.

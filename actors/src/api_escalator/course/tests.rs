@@ -44,6 +44,7 @@ fn done() -> News {
         timings: Timings::default(),
         mean_logprob: None,
         confidence: None,
+        confidence_floor: None,
         certainty: None,
         model: None,
         cost_micros: None,
