@@ -1,20 +1,30 @@
 //! Owner of the slow track: one provider actor per configured API, each kept alive.
 //!
-//! A question for the track goes through [`ApiEscalator::start`], whichever provider answers it.
+//! A question for the track goes through [`ApiEscalator::start`], whichever provider answers it. The
+//! actor owns one task per question, which asks the providers in `order` and follows its `course`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tandem_config::Provider as Settings;
+use tandem_config::{Choice, HedgeAfter, Provider as Settings};
 use tandem_proto::v1::ProviderStatus;
+use tokio::task::JoinSet;
+use tracing::error;
 
+use crate::provider::outlet::Outlet;
 use crate::provider::{self, Provider, ProviderActor};
 use crate::supervisor::ledger::Intensity;
 use crate::supervisor::{ChildSpec, Children, Verdict};
-use crate::{Error, Node, TrackEvents, TrackRequest};
+use crate::{Address, Error, Node, TrackEvents, TrackRequest};
 
 mod attempt;
+mod course;
+mod order;
+mod pursuit;
+mod retry;
+
+use pursuit::Pursuit;
 
 /// What a provider's name in the tree begins with.
 const CHILD_PREFIX: &str = "provider ";
@@ -36,32 +46,59 @@ pub struct SlowRequest {
     pub reason: String,
 }
 
+impl SlowRequest {
+    /// Whether prompt and answer have room in a provider's context.
+    fn fits(&self, provider: &Provider) -> bool {
+        let answer =
+            self.request.sampling.max_tokens.unwrap_or(u32::MAX).min(provider.max_tokens());
+        self.prompt_tokens.saturating_add(answer) <= provider.context_tokens()
+    }
+}
+
 /// Finds providers, whether their actors are up or not.
 #[derive(Debug, Clone)]
 pub struct ApiEscalator {
-    providers: Arc<BTreeMap<String, Provider>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: Address<Message>,
+    providers: BTreeMap<String, Provider>,
+    choice: Choice,
+    hedge_after: Option<HedgeAfter>,
 }
 
 impl ApiEscalator {
-    /// The providers of a configuration. Nothing is started yet.
+    /// The providers of a configuration, chosen as `router` says. Nothing is started yet.
     #[must_use]
-    pub fn new(settings: &BTreeMap<String, Settings>) -> Self {
+    pub fn new(router: &tandem_config::Router, settings: &BTreeMap<String, Settings>) -> Self {
         let provider =
             |(name, settings): (&String, _)| (name.clone(), Provider::new(name, settings));
-        Self { providers: Arc::new(settings.iter().map(provider).collect()) }
+        Self {
+            shared: Arc::new(Shared {
+                address: Address::new("the slow track"),
+                providers: settings.iter().map(provider).collect(),
+                choice: router.providers,
+                hedge_after: router.hedge_after,
+            }),
+        }
     }
 
-    /// The provider of this name; without a name the first healthy one, else the first.
+    /// The provider of this name; without a name the one that would be asked first now, and that
+    /// is out of service only if all are.
     ///
     /// [`Error::ProviderNotConfigured`] when there is none.
     pub fn provider(&self, name: Option<&str>) -> Result<Provider, Error> {
         let found = match name {
-            Some(name) => self.providers.get(name),
+            Some(name) => self.shared.providers.get(name).cloned(),
             None => {
-                self.providers().find(|it| it.is_worth_trying()).or_else(|| self.providers().next())
+                let in_order = self.in_order();
+                let able = in_order.iter().find(|provider| provider.available().is_ok());
+                able.or(in_order.first()).cloned()
             }
         };
-        found.cloned().ok_or_else(|| {
+        found.ok_or_else(|| {
             let known: Vec<_> = self.providers().map(Provider::name).collect();
             let problem = match (name, known.is_empty()) {
                 (_, true) => "no provider is configured".to_owned(),
@@ -75,17 +112,66 @@ impl ApiEscalator {
         })
     }
 
-    /// Starts an answer. Dropping the events cancels it.
+    /// The providers that would be asked now, first to be asked first: all that are in service, or
+    /// only the one that was named.
     ///
-    /// Fails as [`Provider::start`] does, or with [`Error::ProviderNotConfigured`].
+    /// When there is none, why: what [`Provider::available`] says of the only one, or an
+    /// [`Error::ProviderFailed`] with what it says of each. [`Error::ProviderNotConfigured`] when
+    /// there is none of this name, or none at all.
+    pub fn candidates(&self, named: Option<&str>) -> Result<Vec<Provider>, Error> {
+        if named.is_some() || self.shared.providers.is_empty() {
+            let provider = self.provider(named)?;
+            return provider.available().map(|()| vec![provider]);
+        }
+        let mut refusals = Vec::new();
+        let mut in_order = self.in_order();
+        in_order.retain(|provider| match provider.available() {
+            Ok(()) => true,
+            Err(refusal) => {
+                refusals.push(refusal);
+                false
+            }
+        });
+        if in_order.is_empty() { Err(none_of(refusals)) } else { Ok(in_order) }
+    }
+
+    /// Starts an answer by the provider that `request` begins with or, unless that was named, by
+    /// the first other one that can give it. Dropping the events cancels it.
+    ///
+    /// Fails at once as [`ApiEscalator::candidates`] does, with [`Error::PromptTooLong`] when no
+    /// provider in service reads that much, and with [`Error::Restarting`] while the actor is down.
+    #[allow(clippy::unused_async, reason = "a track is started alike, whichever it is")]
     pub async fn start(&self, request: SlowRequest) -> Result<TrackEvents, Error> {
-        let provider = self.provider(Some(&request.provider))?;
-        attempt::attempt(&provider, &request).await
+        let mut candidates =
+            self.candidates(Some(request.provider.as_str()).filter(|_| request.named))?;
+        candidates.retain(|provider| request.fits(provider));
+        if candidates.is_empty() {
+            let problem = format!(
+                "about {} tokens are more than any provider in service reads",
+                request.prompt_tokens
+            );
+            return Err(Error::PromptTooLong { problem });
+        }
+        // Stable: the others stay in their order.
+        candidates.sort_by_key(|provider| provider.name() != request.provider);
+        let (outlet, events) = Outlet::new();
+        let hedge_after = self.shared.hedge_after;
+        let pursuit = Pursuit { slow: Arc::new(request), candidates, hedge_after };
+        self.shared.address.cast(Message::Pursue(pursuit, outlet))?;
+        Ok(events)
+    }
+
+    /// All providers as they would be asked, able or not.
+    fn in_order(&self) -> Vec<Provider> {
+        let providers: Vec<_> = self.providers().collect();
+        let ranks: Vec<_> = providers.iter().map(|provider| provider.rank()).collect();
+        let order = order::order(self.shared.choice, &ranks, provider::random);
+        order.into_iter().filter_map(|position| providers.get(position).copied().cloned()).collect()
     }
 
     /// All providers, by name.
     pub fn providers(&self) -> impl Iterator<Item = &Provider> {
-        self.providers.values()
+        self.shared.providers.values()
     }
 
     /// How each provider has done so far, by name.
@@ -108,18 +194,21 @@ pub struct Arguments {
     pub node: Node,
 }
 
-/// Messages of an [`ApiEscalatorActor`], which only it sends to itself.
+/// Messages of an [`ApiEscalatorActor`], which only it and its handle send.
 #[derive(Debug)]
 pub enum Message {
+    /// Sees a question through to its last event.
+    Pursue(Pursuit, Outlet),
     /// The pause before a provider's restart is over.
     Restart(String),
 }
 
-/// One life of the actor.
+/// One life of the actor. Dropping it ends the questions under way.
 #[derive(Debug)]
 pub struct State {
     handle: ApiEscalator,
     children: Children,
+    pursuits: JoinSet<()>,
 }
 
 impl Actor for ApiEscalatorActor {
@@ -132,8 +221,8 @@ impl Actor for ApiEscalatorActor {
         myself: ActorRef<Message>,
         Arguments { handle, node }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let mut state =
-            State { children: Children::new(node.clone(), Intensity::default()), handle };
+        let children = Children::new(node.clone(), Intensity::default());
+        let mut state = State { children, handle, pursuits: JoinSet::new() };
         for provider in state.handle.clone().providers() {
             let name = format!("{CHILD_PREFIX}{}", provider.name());
             let arguments =
@@ -142,17 +231,23 @@ impl Actor for ApiEscalatorActor {
             let verdict = state.children.start(spec, myself.get_cell()).await;
             state.carry_out(&myself, verdict);
         }
+        state.handle.shared.address.publish(myself);
         Ok(state)
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Message>,
-        Message::Restart(name): Message,
+        message: Message,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let verdict = state.children.restart(&name, myself.get_cell()).await;
-        state.carry_out(&myself, verdict);
+        match message {
+            Message::Pursue(pursuit, outlet) => state.pursue(pursuit, outlet),
+            Message::Restart(name) => {
+                let verdict = state.children.restart(&name, myself.get_cell()).await;
+                state.carry_out(&myself, verdict);
+            }
+        }
         Ok(())
     }
 
@@ -178,6 +273,16 @@ impl Actor for ApiEscalatorActor {
 }
 
 impl State {
+    fn pursue(&mut self, pursuit: Pursuit, outlet: Outlet) {
+        // There are no more than turns, so this keeps the set small.
+        while let Some(ended) = self.pursuits.try_join_next() {
+            if let Err(error) = ended {
+                error!(%error, "a question to the slow track ended by a defect");
+            }
+        }
+        self.pursuits.spawn(pursuit.run(outlet));
+    }
+
     /// A provider that is given up stays down alone: the others still answer.
     fn carry_out(&self, myself: &ActorRef<Message>, verdict: Verdict) {
         match verdict {
@@ -193,6 +298,17 @@ impl State {
             }
         }
     }
+}
+
+/// The error when no provider is in service.
+fn none_of(mut refusals: Vec<Error>) -> Error {
+    if refusals.len() == 1 {
+        return refusals.remove(0);
+    }
+    let problems: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    let soonest = refusals.iter().filter_map(Error::retry_after).min();
+    let (provider, problem) = ("any".to_owned(), problems.join("; "));
+    Error::ProviderFailed { provider, problem, retry_after: soonest }
 }
 
 #[cfg(test)]

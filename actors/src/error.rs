@@ -158,6 +158,35 @@ pub enum Error {
         /// What it said.
         problem: String,
     },
+    /// A remote API does not accept the key, or there is none to give it.
+    #[error("provider {provider:?} refused the request: {problem}")]
+    ProviderKeyRefused {
+        /// Name in the configuration.
+        provider: String,
+        /// What to do about the key.
+        problem: String,
+    },
+    /// A remote API took longer than its settings allow. Another time it may not.
+    #[error("provider {provider:?} is too slow: {problem}")]
+    ProviderTimedOut {
+        /// Name in the configuration.
+        provider: String,
+        /// Which limit passed.
+        problem: String,
+    },
+    /// What a remote API grants is used up for now.
+    #[error(
+        "the quota at provider {provider:?} is used up: {problem}; it is asked again in {} s",
+        retry_after.as_secs().max(1)
+    )]
+    ProviderExhausted {
+        /// Name in the configuration.
+        provider: String,
+        /// What it said.
+        problem: String,
+        /// When there may be more.
+        retry_after: Duration,
+    },
     /// The store could not read or write.
     #[error("the store failed: {problem}; check disk space and permissions")]
     Store {
@@ -193,13 +222,28 @@ impl Error {
         Self::Invalid { field: field.into(), problem: problem.into() }
     }
 
+    /// When the same request may succeed, if that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::ProviderFailed { retry_after, .. } => *retry_after,
+            Self::ProviderExhausted { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::EngineUnavailable { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// The error without words that a remote API chose, which may quote the prompt.
     #[must_use]
     pub fn for_log(&self) -> String {
         match self {
             Self::ProviderFailed { provider, .. } => format!("provider {provider:?} failed"),
-            Self::ProviderRefused { provider, .. } => {
+            Self::ProviderRefused { provider, .. } | Self::ProviderKeyRefused { provider, .. } => {
                 format!("provider {provider:?} refused the request")
+            }
+            Self::ProviderExhausted { provider, .. } => {
+                format!("the quota at provider {provider:?} is used up")
             }
             other => other.to_string(),
         }

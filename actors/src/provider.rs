@@ -1,7 +1,8 @@
 //! A remote API that speaks the `OpenAI` protocol: the slow track.
 //!
 //! The actor owns the connections and one task per request. Everybody else holds a [`Provider`].
-//! A provider does not retry: who asked decides what to do about a failure.
+//! A provider does not retry: [`crate::api_escalator`] decides what to do about a failure. It only
+//! refuses at once while its API is left alone.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,27 +10,47 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tandem_config::Provider as Settings;
 use tandem_proto::v1::ProviderStatus;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
 use crate::{Address, Error, Node, TrackEvent, TrackEvents, TrackRequest};
 
+mod allowance;
 mod answer;
+pub(crate) mod breaker;
 mod exchange;
 mod failure;
+mod in_flight;
 mod limits;
-mod outlet;
+pub(crate) mod outlet;
+mod record;
 mod request;
 mod sse;
 mod stats;
 
+use breaker::{Cause, Refusal};
 use exchange::{Ask, Endpoint};
+use in_flight::{Admission, InFlight};
 use outlet::Outlet;
 use stats::Stats;
 
 /// When to come back to a provider all of whose places are taken.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Least time before a provider that is left alone is worth another look.
+const PROBE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What decides which of several providers is asked first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rank {
+    /// Setting `providers.NAME.priority`.
+    pub(crate) priority: u32,
+    /// Setting `providers.NAME.weight`.
+    pub(crate) weight: u32,
+    /// How slow, busy and unreliable it has been lately; less is better.
+    pub(crate) burden: f64,
+}
 
 /// How to ask a provider, whichever life its actor is in.
 #[derive(Debug, Clone)]
@@ -56,7 +77,7 @@ impl Provider {
                 settings: settings.clone(),
                 address: Address::new("the provider"),
                 places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
-                stats: Mutex::default(),
+                stats: Mutex::new(Stats::new(settings.breaker_pause)),
             }),
         }
     }
@@ -83,22 +104,14 @@ impl Provider {
 
     /// Starts an answer. Dropping the events cancels it and closes the connection.
     ///
-    /// Refused at once with [`Error::Invalid`] when the API cannot do what is asked, with
-    /// [`Error::Overloaded`] when `concurrency_max` requests are under way and with
-    /// [`Error::Restarting`] while the actor is down, or [`Error::ProviderFailed`] when it stays
-    /// down. Any other failure is the last event.
+    /// Refused at once with [`Error::ProviderRefused`] when the API cannot do what is asked, with
+    /// [`Error::Overloaded`] when `concurrency_max` requests are under way, with
+    /// [`Error::Restarting`] while the actor is down, and as [`Provider::available`] says. Any other
+    /// failure is the last event.
     #[allow(clippy::unused_async, reason = "a track is started alike, whichever it is")]
     pub async fn start(&self, request: TrackRequest) -> Result<TrackEvents, Error> {
         let Shared { name, settings, address, places, .. } = &*self.shared;
-        if let Some(why) = &self.stats(|stats| stats.down.clone()) {
-            let problem =
-                format!("it is given up after too many restarts ({why}); restart tandemd");
-            return Err(Error::ProviderFailed {
-                provider: name.clone(),
-                problem,
-                retry_after: None,
-            });
-        }
+        self.available()?;
         // What this API cannot do, the other track may be able to.
         let body = request::body(settings, &request).map_err(|error| Error::ProviderRefused {
             provider: self.shared.name.clone(),
@@ -111,17 +124,57 @@ impl Provider {
             ),
             retry_after: BUSY_RETRY_AFTER,
         })?;
+        let pass = self.stats(|stats| stats.breaker.admit(Instant::now()));
+        let pass = pass.map_err(|refusal| self.left_alone(&refusal))?;
+        let admission = Admission::new(self.clone(), pass, place);
         let TrackRequest { turn_id, deadline, .. } = request;
         let ask = Ask { turn_id, body, accepted: Instant::now(), deadline };
         let (outlet, events) = Outlet::new();
-        address.cast(Message::Answer { ask, outlet, place })?;
+        address.cast(Message::Answer { ask, outlet, admission })?;
         Ok(events)
+    }
+
+    /// Why it would refuse the next request, whatever that is: with [`Error::ProviderFailed`] while
+    /// its API is left alone or when its actor stays down, with [`Error::ProviderKeyRefused`] or
+    /// [`Error::ProviderExhausted`] when that is why.
+    pub fn available(&self) -> Result<(), Error> {
+        let now = Instant::now();
+        let (down, refusal) =
+            self.stats(|stats| (stats.down.clone(), stats.breaker.refusal(now).cloned()));
+        if let Some(why) = down {
+            let problem =
+                format!("it is given up after too many restarts ({why}); restart tandemd");
+            let provider = self.shared.name.clone();
+            return Err(Error::ProviderFailed { provider, problem, retry_after: None });
+        }
+        refusal.map_or(Ok(()), |refusal| Err(self.left_alone(&refusal)))
+    }
+
+    fn left_alone(&self, refusal: &Refusal) -> Error {
+        let provider = self.shared.name.clone();
+        let rest = refusal.until.saturating_duration_since(Instant::now()).max(PROBE_RETRY_AFTER);
+        let why = &refusal.why;
+        let problem = if refusal.probing {
+            format!("it is left alone ({why}) until a request that is under way is answered")
+        } else {
+            format!("it is left alone for {} s ({why})", rest.as_secs())
+        };
+        match refusal.cause {
+            Cause::Failing => Error::ProviderFailed { provider, problem, retry_after: Some(rest) },
+            Cause::KeyRefused => Error::ProviderKeyRefused { provider, problem },
+            Cause::Exhausted => {
+                let problem = "it said so before".to_owned();
+                Error::ProviderExhausted { provider, problem, retry_after: rest }
+            }
+        }
     }
 
     /// How it has done so far. Asks neither the actor nor the API.
     #[must_use]
     pub fn status(&self) -> ProviderStatus {
         let Settings { base_url, model, .. } = &self.shared.settings;
+        let now = Instant::now();
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.stats(|stats| ProviderStatus {
             name: self.shared.name.clone(),
             base_url: base_url.clone(),
@@ -131,12 +184,48 @@ impl Provider {
             requests: stats.requests,
             failures: stats.failures,
             last_error: stats.last_error.clone(),
+            breaker: stats.breaker_state(now).into(),
+            breaker_reason: stats.breaker.open().map(|open| open.why.clone()).unwrap_or_default(),
+            asked_again_in_ms: stats
+                .breaker
+                .refusal(now)
+                .filter(|refusal| !refusal.probing)
+                .map(|refusal| milliseconds(refusal.until.saturating_duration_since(now))),
+            retries: stats.retries,
+            hedges: stats.hedges,
+            first_token_p95_ms: stats.record.first_token_p95().map(milliseconds),
         })
     }
 
-    /// Whether the next request is likely to be answered, or it is time to find out.
-    pub(crate) fn is_worth_trying(&self) -> bool {
-        self.stats(|stats| stats.is_worth_trying(Instant::now()))
+    /// Its place among others; see [`tandem_config::Choice`].
+    pub(crate) fn rank(&self) -> Rank {
+        let Settings { priority, weight, .. } = self.shared.settings;
+        let now = Instant::now();
+        let burden = self.stats(|stats| stats.record.burden(stats.in_flight, now));
+        Rank { priority, weight, burden }
+    }
+
+    /// Whether it may be asked once more after it failed. Counts as if that were done.
+    pub(crate) fn may_retry(&self) -> bool {
+        let may = self.may_be_asked_more();
+        self.stats(|stats| stats.retries += u64::from(may));
+        may
+    }
+
+    /// Whether it may be asked because another provider is late. Counts as if that were done.
+    pub(crate) fn may_hedge(&self) -> bool {
+        let may = self.may_be_asked_more();
+        self.stats(|stats| stats.hedges += u64::from(may));
+        may
+    }
+
+    fn may_be_asked_more(&self) -> bool {
+        self.available().is_ok() && self.stats(|stats| stats.allowance.spend(Instant::now()))
+    }
+
+    /// The time within which 95 of 100 of its first tokens come, once that is known.
+    pub(crate) fn first_token_p95(&self) -> Option<Duration> {
+        self.stats(|stats| stats.record.first_token_p95())
     }
 
     /// Refuses all requests from now on: nobody starts the actor again.
@@ -177,7 +266,7 @@ pub(crate) enum Message {
         /// Where the answer goes.
         outlet: Outlet,
         /// Held until the request is over.
-        place: OwnedSemaphorePermit,
+        admission: Admission,
     },
     /// Ends this life as a defect would.
     #[cfg(test)]
@@ -205,7 +294,7 @@ impl Actor for ProviderActor {
     ) -> Result<State, ActorProcessingErr> {
         let Shared { name, settings, address, .. } = &*handle.shared;
         let endpoint = Arc::new(Endpoint::new(name.clone(), settings.clone()));
-        handle.stats(Stats::started);
+        handle.stats(|stats| stats.down = None);
         address.publish(myself);
         Ok(State { handle, node, endpoint, requests: JoinSet::new() })
     }
@@ -217,7 +306,7 @@ impl Actor for ProviderActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Answer { ask, outlet, place } => state.answer(ask, outlet, place),
+            Message::Answer { ask, outlet, admission } => state.answer(ask, outlet, admission),
             #[cfg(test)]
             #[allow(clippy::panic, reason = "tests")]
             Message::Crash => panic!("a test wants it"),
@@ -227,26 +316,26 @@ impl Actor for ProviderActor {
 }
 
 impl State {
-    fn answer(&mut self, ask: Ask, outlet: Outlet, place: OwnedSemaphorePermit) {
+    fn answer(&mut self, ask: Ask, outlet: Outlet, admission: Admission) {
         // At most `concurrency_max` are not finished, so this keeps the set small.
         while let Some(ended) = self.requests.try_join_next() {
             if let Err(error) = ended {
                 error!(provider = self.handle.name(), %error, "a request ended by a defect");
             }
         }
-        let in_flight = InFlight::new(self.handle.clone(), self.node.clone(), place);
+        let in_flight = InFlight::new(self.node.clone(), admission);
         self.requests.spawn(serve(Arc::clone(&self.endpoint), ask, outlet, in_flight));
     }
 }
 
 /// Sees one request through to its last event.
-async fn serve(endpoint: Arc<Endpoint>, ask: Ask, outlet: Outlet, in_flight: InFlight) {
+async fn serve(endpoint: Arc<Endpoint>, ask: Ask, outlet: Outlet, mut in_flight: InFlight) {
     let turn_id = ask.turn_id.clone();
     let outcome = tokio::select! {
         outcome = endpoint.answer(ask, &outlet) => outcome,
         () = outlet.closed() => return,
     };
-    let name = in_flight.provider.name();
+    let name = in_flight.provider().name();
     match &outcome {
         Ok(completion) => debug!(provider = name, turn_id, ?completion, "answered"),
         // The API's words may quote the prompt.
@@ -255,49 +344,14 @@ async fn serve(endpoint: Arc<Endpoint>, ask: Ask, outlet: Outlet, in_flight: InF
             debug!(provider = name, turn_id, %error, "request failed");
         }
     }
-    in_flight.judge(outcome.as_ref().err());
+    in_flight.judge(&outcome);
     // Who has read the last event finds the place free.
     drop(in_flight);
     outlet.end(outcome.map_or_else(TrackEvent::Failed, TrackEvent::Done));
 }
 
-/// A request that is being answered, as the statistics see it.
-#[derive(Debug)]
-struct InFlight {
-    provider: Provider,
-    node: Node,
-    _place: OwnedSemaphorePermit,
-}
-
-impl InFlight {
-    fn new(provider: Provider, node: Node, place: OwnedSemaphorePermit) -> Self {
-        provider.stats(|stats| {
-            stats.began();
-            node.set_queue(stats.in_flight as usize);
-        });
-        Self { provider, node, _place: place }
-    }
-
-    /// The request was answered, or ended with an error.
-    fn judge(&self, error: Option<&Error>) {
-        self.provider.stats(|stats| {
-            let before = stats.health();
-            match error {
-                None => stats.succeeded(),
-                Some(error) => stats.failed(error, Instant::now()),
-            }
-            if stats.health() != before {
-                self.node.set_health(stats.health());
-            }
-        });
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.provider.stats(|stats| {
-            stats.ended();
-            self.node.set_queue(stats.in_flight as usize);
-        });
-    }
+/// A number from 0 up to 1.
+pub(crate) fn random() -> f64 {
+    let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
+    f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
 }

@@ -52,7 +52,7 @@ impl Tandem {
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
         let loader = ModelLoader::new();
-        let escalator = ApiEscalator::new(&config.providers);
+        let escalator = ApiEscalator::new(&config.router, &config.providers);
         let router = Router::new(config.router.clone(), config.daemon.prompt_bytes_max);
         let services = Services {
             store: store.clone(),

@@ -151,7 +151,7 @@ impl Error {
                     "add a table `[providers.NAME]` to the settings, or ask with --policy fast"
                 }
                 reason::PROVIDER_REFUSED => "check the `api_key` of this provider in the settings",
-                reason::PROVIDER_FAILED => {
+                reason::PROVIDER_FAILED | reason::PROVIDER_EXHAUSTED => {
                     "`tandem status` shows the providers; --policy fast answers without them"
                 }
                 reason::STORE_FAILED => "check that the data directory is writable and not full",
@@ -328,6 +328,7 @@ mod tests {
             (reason::PROVIDER_NOT_CONFIGURED, 1),
             (reason::PROVIDER_FAILED, 1),
             (reason::PROVIDER_REFUSED, 1),
+            (reason::PROVIDER_EXHAUSTED, 1),
             (reason::STORE_FAILED, 1),
             (reason::SHUTTING_DOWN, 3),
             (reason::RESTARTING, 1),

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration,
 };
 
-use crate::{Secret, source::Node};
+use crate::{HedgeAfter, Secret, source::Node};
 
 /// How a value of type `T` is written.
 pub(crate) trait Kind<T> {
@@ -129,6 +129,29 @@ impl Kind<Duration> for Time {
         let [from, to] =
             [self.0.start(), self.0.end()].map(|time| in_units(time.as_millis(), &Self::UNITS));
         format!("a time from {from} to {to}, such as \"300s\", \"5m\" or \"250ms\"")
+    }
+}
+
+/// A span of time that may be left to the daemon.
+pub(crate) struct AutoOrTime(pub(crate) RangeInclusive<Duration>);
+
+impl Kind<HedgeAfter> for AutoOrTime {
+    fn read(&self, node: &Node) -> Option<HedgeAfter> {
+        if node.text() == Some("auto") {
+            return Some(HedgeAfter::Auto);
+        }
+        Time(self.0.clone()).read(node).map(HedgeAfter::Time)
+    }
+
+    fn write(&self, value: &HedgeAfter) -> Option<String> {
+        match value {
+            HedgeAfter::Auto => Some(quoted("auto")),
+            HedgeAfter::Time(time) => Time(self.0.clone()).write(time),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        format!("\"auto\" or {}", Time(self.0.clone()).allowed())
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
+    Choice, Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
     Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{
-        AbsolutePath, Address, Each, Flag, Fraction, Integer, Kind, LogProbability, OneOf,
-        Optional, SecretPlace, Size, Text, Time,
+        AbsolutePath, Address, AutoOrTime, Each, Flag, Fraction, Integer, Kind, LogProbability,
+        OneOf, Optional, SecretPlace, Size, Text, Time,
     },
 };
 
@@ -23,6 +23,8 @@ const SPECULATION: OneOf<Speculation> =
     OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
 const TUNE: OneOf<Tune> =
     OneOf(&[("idle", Tune::Idle), ("eager", Tune::Eager), ("off", Tune::Off)]);
+const CHOICES: OneOf<Choice> =
+    OneOf(&[("ordered", Choice::Ordered), ("weighted", Choice::Weighted)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -269,6 +271,18 @@ fn visit_router(router: &mut Router, v: &mut impl Visitor) {
         &mut router.slow_threshold,
         &Fraction,
     );
+    v.setting(
+        "providers",
+        "provider asked first: the first by priority or, weighted, one at random by weight",
+        &mut router.providers,
+        &CHOICES,
+    );
+    v.setting(
+        "hedge_after",
+        "ask the next provider too when the first token takes so long; auto learns how long",
+        &mut router.hedge_after,
+        &Optional(AutoOrTime(TIMEOUT), "\"auto\""),
+    );
     visit_cascade(router, v);
 }
 
@@ -406,5 +420,23 @@ pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
         "requests under way together",
         &mut provider.concurrency_max,
         &Integer(1..=1024),
+    );
+    v.setting(
+        "priority",
+        "its place if router.providers is \"ordered\"; the lowest is asked first",
+        &mut provider.priority,
+        &Integer(0..=1000),
+    );
+    v.setting(
+        "weight",
+        "how often it is asked first if that is \"weighted\"; 0 only in need",
+        &mut provider.weight,
+        &Integer(0..=1000),
+    );
+    v.setting(
+        "breaker_pause",
+        "how long it is left alone when it fails; up to ten times that if it goes on",
+        &mut provider.breaker_pause,
+        &Time(TIMEOUT),
     );
 }

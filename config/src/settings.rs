@@ -200,6 +200,29 @@ pub struct Router {
     /// How long a question waits for its local model to load before the slow track answers it; zero
     /// means for ever.
     pub cold_start_patience: Duration,
+    /// Which of several providers is asked first.
+    pub providers: Choice,
+    /// When the next provider is asked as well because the first token is late; never, if absent.
+    pub hedge_after: Option<HedgeAfter>,
+}
+
+/// Which of several providers is asked first. The others are asked when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one with the lowest `priority`; among equals, the one that has done best lately.
+    Ordered,
+    /// One at random, as often as its `weight` says.
+    Weighted,
+}
+
+/// How long the first token may take before another provider is asked for the same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// As long as 95 of 100 of the latest first tokens of that provider took; for ever, while fewer
+    /// than 20 are known.
+    Auto,
+    /// So long, whoever is asked.
+    Time(Duration),
 }
 
 impl Default for Router {
@@ -216,6 +239,8 @@ impl Default for Router {
             handoff_tokens: 0,
             handoff_logprob: -2.0,
             cold_start_patience: Duration::from_secs(2),
+            providers: Choice::Ordered,
+            hedge_after: None,
         }
     }
 }
@@ -259,6 +284,14 @@ pub struct Provider {
     pub max_tokens: u32,
     /// Requests under way together.
     pub concurrency_max: u32,
+    /// Its place among the providers where these are ordered: the lowest is asked first.
+    pub priority: u32,
+    /// How often it is asked first where the choice is weighted, compared to the others; 0 only
+    /// when no other can answer.
+    pub weight: u32,
+    /// How long it is left alone when it fails. Doubles while it goes on failing, up to ten times
+    /// as long.
+    pub breaker_pause: Duration,
 }
 
 impl Provider {
@@ -275,6 +308,9 @@ impl Provider {
             context_tokens: 8192,
             max_tokens: 2048,
             concurrency_max: 8,
+            priority: 10,
+            weight: 1,
+            breaker_pause: Duration::from_secs(30),
         }
     }
 }

@@ -325,7 +325,7 @@ fn what_is_shown_loads_to_the_same() {
          [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\nprefix_memory_mib = 64\nspeculation = 'auto'\ndraft_model = 'tiny'\nexact = true\n\
          [models]\nkeep_alive = 0\n\
          [memory]\nsystem_prompt = \"Say \\\"hi\\\".\\nThen \\t stop. \\\\ ''' \\u00e9\"\n\
-         [router]\nslow_threshold = 0.1\npolicy = 'private'\n",
+         [router]\nslow_threshold = 0.1\npolicy = 'private'\nproviders = 'weighted'\nhedge_after = '1500ms'\n",
     ))
     .load()
     .unwrap();

@@ -41,6 +41,8 @@ pub const OFFLINE: &str = "OFFLINE";
 pub const PROVIDER_FAILED: &str = "PROVIDER_FAILED";
 /// The remote API refused the credentials.
 pub const PROVIDER_REFUSED: &str = "PROVIDER_REFUSED";
+/// The quota at the remote API is used up; `RetryInfo` says when there may be more.
+pub const PROVIDER_EXHAUSTED: &str = "PROVIDER_EXHAUSTED";
 /// The store could not read or write.
 pub const STORE_FAILED: &str = "STORE_FAILED";
 /// The daemon is shutting down.

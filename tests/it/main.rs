@@ -10,6 +10,7 @@ mod input;
 mod life;
 mod load;
 mod pool;
+mod provider_faults;
 mod queue;
 mod real;
 mod slow;

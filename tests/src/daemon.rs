@@ -58,6 +58,13 @@ impl Setup {
         self
     }
 
+    /// With this environment variable.
+    #[must_use]
+    pub fn environment(mut self, variable: &'static str, value: impl Into<PathBuf>) -> Self {
+        self.home.set(variable, value);
+        self
+    }
+
     /// With a daemon that measures models by itself, however busy the machine is.
     #[must_use]
     pub fn tuning_by_itself(mut self) -> Self {

@@ -1,6 +1,7 @@
 //! A real remote API: llama.cpp's own server on loopback.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,14 +20,24 @@ pub struct LlamaServer {
 }
 
 impl LlamaServer {
-    /// Starts one and waits until it serves.
+    /// Starts one with the model that the fast track has, too, and waits until it serves.
     pub async fn start() -> Self {
+        Self::with(Home::real_model()).await
+    }
+
+    /// Starts one with another model where `TANDEM_TEST_REMOTE_MODEL` names one.
+    pub async fn remote() -> Self {
+        let model = std::env::var_os("TANDEM_TEST_REMOTE_MODEL");
+        Self::with(model.map_or_else(Home::real_model, PathBuf::from)).await
+    }
+
+    async fn with(model: PathBuf) -> Self {
         let binary = programs::required_file("TANDEM_TEST_LLAMA_SERVER", "llama.cpp's server");
         let turn = wait_for_a_turn().await;
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let child = Command::new(binary)
             .arg("--model")
-            .arg(Home::real_model())
+            .arg(model)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--ctx-size", "2048", "--parallel", "1", "--threads", "2"])
             .env("OMP_WAIT_POLICY", "PASSIVE")
@@ -45,6 +56,11 @@ impl LlamaServer {
         })
         .await;
         server
+    }
+
+    /// Where it listens, on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Settings under which it is the provider "remote".

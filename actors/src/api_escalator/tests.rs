@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 fn escalator(names: &[&str], base_url: &str) -> ApiEscalator {
     let settings = |&name: &&str| (name.to_owned(), Settings::new(base_url, "remote"));
-    ApiEscalator::new(&names.iter().map(settings).collect())
+    ApiEscalator::new(&tandem_config::Router::default(), &names.iter().map(settings).collect())
 }
 
 fn idle_escalator(names: &[&str]) -> ApiEscalator {
@@ -48,16 +48,37 @@ async fn start(handle: &ApiEscalator) -> (ActorRef<Message>, Tree) {
 }
 
 #[test]
-fn without_a_name_the_first_healthy_provider_answers() {
+fn without_a_name_the_first_provider_in_service_is_asked_first() {
     let escalator = idle_escalator(&["b", "a", "c"]);
     let chosen = || escalator.provider(None).unwrap().name().to_owned();
-    assert_eq!(chosen(), "a");
+    let candidates = || {
+        let candidates = escalator.candidates(None)?;
+        Ok::<_, Error>(candidates.iter().map(|it| it.name().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(candidates().unwrap(), ["a", "b", "c"]);
     escalator.provider(Some("a")).unwrap().give_up("why");
     assert_eq!(chosen(), "b");
+    assert_eq!(candidates().unwrap(), ["b", "c"]);
+    assert!(escalator.candidates(Some("a")).is_err());
+    assert_eq!(escalator.candidates(Some("c")).unwrap().len(), 1);
     for name in ["b", "c"] {
-        escalator.provider(Some(name)).unwrap().give_up("why");
+        escalator.provider(Some(name)).unwrap().give_up("for another reason");
     }
-    assert_eq!(chosen(), "a", "when none is healthy, the first");
+    assert_eq!(chosen(), "a", "when none is in service, the first");
+    let error = candidates().unwrap_err().to_string();
+    assert!(error.contains("(why)") && error.contains("(for another reason)"), "{error}");
+}
+
+#[test]
+fn a_lower_priority_goes_first() {
+    let settings = |(name, priority): (&str, u32)| {
+        let settings = Settings::new("http://127.0.0.1:1/v1", "remote");
+        (name.to_owned(), Settings { priority, ..settings })
+    };
+    let providers = [("a", 3), ("b", 1), ("c", 2)].map(settings).into();
+    let escalator = ApiEscalator::new(&tandem_config::Router::default(), &providers);
+    let candidates = escalator.candidates(None).unwrap();
+    assert_eq!(candidates.iter().map(Provider::name).collect::<Vec<_>>(), ["b", "c", "a"]);
 }
 
 #[test]

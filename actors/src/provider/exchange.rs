@@ -84,7 +84,7 @@ impl Endpoint {
     async fn key(&self, blame: &Blame<'_>) -> Result<Option<String>> {
         let Some(secret) = self.settings.api_key.clone() else { return Ok(None) };
         let key = spawn_blocking(move || secret.read()).await.map_err(|error| gone(&error))?;
-        key.map(Some).map_err(|error| blame.refused(error.to_string()))
+        key.map(Some).map_err(|error| blame.key_refused(error.to_string()))
     }
 
     /// Posts `body` and waits for the head of the answer.

@@ -7,6 +7,7 @@ use reqwest::{StatusCode, Url};
 use serde_json::Value;
 use tandem_config::Secret;
 
+use super::breaker::REST_MAX;
 use crate::Error;
 
 /// Longest quotation of the API's words, in characters.
@@ -14,6 +15,13 @@ const QUOTE_CHARS_MAX: usize = 300;
 
 /// Longest time that an API may keep us away.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
+/// How long an API is left alone whose quota is used up and that does not say for how long.
+const QUOTA_PAUSE: Duration = Duration::from_mins(10);
+
+/// What APIs call it that no request will be answered until someone pays or a new month begins.
+const QUOTA_CODES: [&str; 3] =
+    ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
 
 /// Words errors of one provider.
 pub(super) struct Blame<'a> {
@@ -37,6 +45,16 @@ impl Blame<'_> {
         Error::ProviderRefused { provider: self.provider.to_owned(), problem: problem.into() }
     }
 
+    /// The API does not accept the key, or there is none.
+    pub(super) fn key_refused(&self, problem: impl Into<String>) -> Error {
+        Error::ProviderKeyRefused { provider: self.provider.to_owned(), problem: problem.into() }
+    }
+
+    /// The API took longer than it may.
+    pub(super) fn late(&self, problem: impl Into<String>) -> Error {
+        Error::ProviderTimedOut { provider: self.provider.to_owned(), problem: problem.into() }
+    }
+
     /// The answer stopped before its end.
     pub(super) fn cut(&self) -> Error {
         self.failed("the connection ended in the middle of the answer")
@@ -50,12 +68,14 @@ impl Blame<'_> {
         body: &[u8],
     ) -> Error {
         let (name, code) = (self.provider, status.as_u16());
-        let said = serde_json::from_slice(body).map_or_else(
-            |_| self.quote(&String::from_utf8_lossy(body)),
-            |value: Value| self.message(&value),
-        );
+        let body: Result<Value, _> =
+            serde_json::from_slice(body).map_err(|_| String::from_utf8_lossy(body));
+        let said = match &body {
+            Ok(value) => self.message(value),
+            Err(text) => self.quote(text),
+        };
         match code {
-            401 | 403 => self.refused(match self.secret {
+            401 | 403 => self.key_refused(match self.secret {
                 None => format!("it wants a key ({code}); set providers.{name}.api_key"),
                 Some(secret) => format!(
                     "it does not accept the key {} ({code}); put a valid one there",
@@ -66,6 +86,13 @@ impl Blame<'_> {
                 "it answers with a redirect ({code}); \
                  set providers.{name}.base_url to the final address"
             )),
+            402 | 429 if code == 402 || is_exhausted(retry_after, body.as_ref().ok()) => {
+                Error::ProviderExhausted {
+                    provider: name.to_owned(),
+                    problem: format!("it answers {status}: {said}"),
+                    retry_after: retry_after.unwrap_or(QUOTA_PAUSE),
+                }
+            }
             408 | 429 | 500.. => Error::ProviderFailed {
                 provider: name.to_owned(),
                 problem: format!("it answers {status}: {said}"),
@@ -133,6 +160,14 @@ pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     Some(pause.min(RETRY_AFTER_MAX))
 }
 
+/// Whether "too many requests" means that none will be answered for long.
+fn is_exhausted(retry_after: Option<Duration>, body: Option<&Value>) -> bool {
+    let error = body.map(|body| body.get("error").unwrap_or(body));
+    let names = ["code", "type"].map(|key| error.and_then(|error| error.get(key)?.as_str()));
+    retry_after.is_some_and(|rest| rest > REST_MAX)
+        || names.into_iter().flatten().any(|name| QUOTA_CODES.contains(&name))
+}
+
 fn place(secret: &Secret) -> String {
     match secret {
         Secret::Env(name) => format!("in environment variable {name}"),
@@ -166,7 +201,7 @@ mod tests {
         let blame = Blame { provider: "far", secret: Some(&secret), key: Some("sk-123") };
         for code in [401, 403] {
             let error = status(&blame, code, r#"{"error":{"message":"bad key sk-123"}}"#);
-            assert!(matches!(error, Error::ProviderRefused { .. }));
+            assert!(matches!(error, Error::ProviderKeyRefused { .. }));
             assert!(error.to_string().contains("environment variable FAR_KEY"), "{error}");
             assert!(!error.to_string().contains("sk-123"), "{error}");
         }
@@ -203,9 +238,28 @@ mod tests {
         for code in [408, 429, 500, 502, 503, 504, 529] {
             assert!(matches!(status(&PLAIN, code, ""), Error::ProviderFailed { .. }), "{code}");
         }
-        for code in [301, 307, 400, 401, 402, 403, 404, 413, 422] {
+        for code in [301, 307, 400, 404, 413, 422] {
             assert!(matches!(status(&PLAIN, code, ""), Error::ProviderRefused { .. }), "{code}");
         }
+    }
+
+    #[test]
+    fn a_used_up_quota_is_told_from_too_many_requests() {
+        let rest = |code: u16, rest: Option<u64>, body: &str| {
+            let code = StatusCode::from_u16(code).unwrap();
+            let rest = rest.map(Duration::from_secs);
+            match PLAIN.status(code, rest, body.as_bytes()) {
+                Error::ProviderExhausted { retry_after, .. } => Some(retry_after.as_secs()),
+                _ => None,
+            }
+        };
+        let quota = r#"{"error":{"message":"pay","code":"insufficient_quota"}}"#;
+        assert_eq!(rest(429, None, "slow down"), None);
+        assert_eq!(rest(429, Some(20), "slow down"), None);
+        assert_eq!(rest(429, Some(21), "slow down"), Some(21));
+        assert_eq!(rest(429, None, quota), Some(QUOTA_PAUSE.as_secs()));
+        assert_eq!(rest(402, None, ""), Some(QUOTA_PAUSE.as_secs()));
+        assert_eq!(rest(503, Some(3600), quota), None);
     }
 
     #[test]

@@ -32,14 +32,14 @@ impl Limit {
             Kind::Deadline => {
                 Error::DeadlineExceeded { stage: format!("while provider {name:?} answered") }
             }
-            Kind::Total => blame.failed(format!(
+            Kind::Total => blame.late(format!(
                 "no complete answer within {allowed:?}; \
                  raise providers.{name}.total_timeout or lower max_tokens"
             )),
-            Kind::FirstToken => blame.failed(format!(
+            Kind::FirstToken => blame.late(format!(
                 "no first token within {allowed:?}; raise providers.{name}.first_token_timeout"
             )),
-            Kind::Idle => blame.failed(format!(
+            Kind::Idle => blame.late(format!(
                 "silent for {allowed:?} in the middle of the answer; \
                  raise providers.{name}.idle_timeout"
             )),

@@ -10,7 +10,7 @@ const EVENTS_MAX: usize = 64;
 /// The sending side of [`TrackEvents`]. Its caller always gets a last event: whoever drops an
 /// outlet without [`Outlet::end`] has died, and the caller is told so.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub struct Outlet {
     deltas: mpsc::Sender<TrackEvent>,
     /// The place for the last event, kept free from the start.
     last: Option<mpsc::OwnedPermit<TrackEvent>>,
@@ -18,24 +18,24 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// Both sides.
-    pub(super) fn new() -> (Self, TrackEvents) {
+    pub(crate) fn new() -> (Self, TrackEvents) {
         let (deltas, events) = mpsc::channel(EVENTS_MAX + 1);
         let last = deltas.clone().try_reserve_owned().ok();
         (Self { deltas, last }, events)
     }
 
     /// Waits until the caller has room. Nothing happens when the caller is gone.
-    pub(super) async fn send(&self, event: TrackEvent) {
+    pub(crate) async fn send(&self, event: TrackEvent) {
         let _ = self.deltas.send(event).await;
     }
 
     /// Waits until the caller is gone.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.deltas.closed().await;
     }
 
     /// Sends the last event.
-    pub(super) fn end(mut self, event: TrackEvent) {
+    pub(crate) fn end(mut self, event: TrackEvent) {
         if let Some(last) = self.last.take() {
             last.send(event);
         }

@@ -1,18 +1,16 @@
-//! How a provider has done so far.
+//! How a provider has done so far, and what follows for the next request.
 
 use std::time::{Duration, Instant};
 
-use tandem_proto::v1::Health;
+use tandem_proto::v1::{Breaker as BreakerState, Health};
 
-use crate::Error;
+use super::allowance::Allowance;
+use super::breaker::{Breaker, Cause, Outcome, Pass};
+use super::record::Record;
+use crate::{Completion, Error};
 
-/// Failures in a row after which a provider counts as degraded.
-const FAILURES_TOLERATED: u32 = 2;
-/// After this long a degraded provider is tried again.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Counters since the daemon started.
-#[derive(Debug, Default)]
+/// Since the daemon started.
+#[derive(Debug)]
 pub(super) struct Stats {
     /// Requests that are being answered.
     pub(super) in_flight: u32,
@@ -20,25 +18,41 @@ pub(super) struct Stats {
     pub(super) requests: u64,
     /// Requests that ended with an error; cancelled ones do not count.
     pub(super) failures: u64,
-    /// The last such error, for a person.
+    /// Requests made because an earlier one to this provider failed.
+    pub(super) retries: u64,
+    /// Requests made because another provider was late.
+    pub(super) hedges: u64,
+    /// The last error, for a person.
     pub(super) last_error: String,
-    failures_in_a_row: u32,
-    last_failure: Option<Instant>,
     /// Why the actor stays down, when it does.
     pub(super) down: Option<String>,
+    pub(super) breaker: Breaker,
+    pub(super) allowance: Allowance,
+    pub(super) record: Record,
 }
 
 impl Stats {
-    /// A life of the actor began.
-    pub(super) fn started(&mut self) {
-        self.failures_in_a_row = 0;
-        self.down = None;
+    /// Of a provider that is left alone for `pause` when it fails.
+    pub(super) fn new(pause: Duration) -> Self {
+        Self {
+            in_flight: 0,
+            requests: 0,
+            failures: 0,
+            retries: 0,
+            hedges: 0,
+            last_error: String::new(),
+            down: None,
+            breaker: Breaker::new(pause),
+            allowance: Allowance::default(),
+            record: Record::default(),
+        }
     }
 
     /// A request was accepted.
     pub(super) fn began(&mut self) {
         self.in_flight += 1;
         self.requests += 1;
+        self.allowance.earn();
     }
 
     /// A request is over, whichever way.
@@ -47,88 +61,92 @@ impl Stats {
     }
 
     /// A request was answered.
-    pub(super) fn succeeded(&mut self) {
-        self.failures_in_a_row = 0;
+    pub(super) fn answered(&mut self, pass: Pass, completion: &Completion, now: Instant) {
+        let first_token = Duration::from_micros(completion.timings.time_to_first_token_us);
+        self.record.answered(first_token, now);
+        self.breaker.settle(pass, &Outcome::Answered, now, super::random());
     }
 
-    /// A request was not answered. A caller's own deadline says nothing about the provider.
-    pub(super) fn failed(&mut self, error: &Error, now: Instant) {
+    /// A request was not answered.
+    pub(super) fn failed(&mut self, pass: Pass, error: &Error, now: Instant) {
         self.failures += 1;
         self.last_error = error.to_string();
-        if !matches!(error, Error::DeadlineExceeded { .. }) {
-            self.failures_in_a_row += 1;
-            self.last_failure = Some(now);
+        let outcome = Outcome::of(error);
+        if outcome != Outcome::Unknown {
+            self.record.failed(now);
         }
-    }
-
-    /// Whether to send it the next request when there is a choice.
-    pub(super) fn is_worth_trying(&self, now: Instant) -> bool {
-        let rested = self.last_failure.is_none_or(|failure| now >= failure + PATIENCE);
-        self.health() == Health::Serving || (self.health() == Health::Degraded && rested)
+        self.breaker.settle(pass, &outcome, now, super::random());
     }
 
     /// Whether the next request is likely to be answered.
     pub(super) fn health(&self) -> Health {
         if self.down.is_some() {
             Health::Down
-        } else if self.failures_in_a_row > FAILURES_TOLERATED {
+        } else if self.breaker.open().is_some() {
             Health::Degraded
         } else {
             Health::Serving
+        }
+    }
+
+    /// Whether the API is asked at all.
+    pub(super) fn breaker_state(&self, now: Instant) -> BreakerState {
+        match self.breaker.open() {
+            None => BreakerState::Closed,
+            Some(open) if open.probing || now >= open.until => BreakerState::HalfOpen,
+            Some(open) => match open.cause {
+                Cause::Failing => BreakerState::Open,
+                Cause::KeyRefused => BreakerState::KeyRefused,
+                Cause::Exhausted => BreakerState::Exhausted,
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn failure() -> Error {
-        Error::ProviderFailed { provider: "far".into(), problem: "why".into(), retry_after: None }
+    fn stats() -> Stats {
+        Stats::new(Duration::from_secs(30))
+    }
+
+    fn fail(stats: &mut Stats, error: &Error, times: usize) {
+        for _ in 0..times {
+            let now = Instant::now();
+            let pass = stats.breaker.admit(now).unwrap();
+            stats.failed(pass, error, now);
+        }
     }
 
     #[test]
-    fn the_third_failure_in_a_row_degrades_until_a_success() {
-        let mut stats = Stats::default();
-        let now = Instant::now();
-        for _ in 0..2 {
-            stats.failed(&failure(), now);
-            assert_eq!(stats.health(), Health::Serving);
-        }
-        stats.failed(&failure(), now);
+    fn a_provider_that_is_left_alone_is_degraded() {
+        let mut stats = stats();
+        let failure = Error::ProviderFailed {
+            provider: "far".into(),
+            problem: "why".into(),
+            retry_after: None,
+        };
+        fail(&mut stats, &failure, 4);
+        assert_eq!(stats.health(), Health::Serving);
+        fail(&mut stats, &failure, 1);
         assert_eq!(stats.health(), Health::Degraded);
-        stats.succeeded();
-        assert_eq!(stats.health(), Health::Serving);
-        assert_eq!((stats.failures, stats.last_error.contains("why")), (3, true));
-    }
-
-    #[test]
-    fn a_degraded_provider_is_tried_again_after_a_while() {
-        let mut stats = Stats::default();
-        let now = Instant::now();
-        for _ in 0..3 {
-            stats.failed(&failure(), now);
-        }
-        assert!(!stats.is_worth_trying(now));
-        assert!(stats.is_worth_trying(now + PATIENCE));
-        stats.failed(&failure(), now + PATIENCE);
-        assert!(!stats.is_worth_trying(now + PATIENCE));
-    }
-
-    #[test]
-    fn an_impatient_caller_degrades_nothing() {
-        let mut stats = Stats::default();
-        for _ in 0..10 {
-            stats.failed(&Error::DeadlineExceeded { stage: "early".into() }, Instant::now());
-        }
-        assert_eq!((stats.health(), stats.failures), (Health::Serving, 10));
-    }
-
-    #[test]
-    fn a_new_life_starts_with_a_clean_record() {
-        let mut stats = Stats { down: Some("too many panics".into()), ..Stats::default() };
+        assert_eq!(stats.breaker_state(Instant::now()), BreakerState::Open);
+        assert_eq!((stats.failures, stats.last_error.contains("why")), (5, true));
+        stats.down = Some("too many panics".into());
         assert_eq!(stats.health(), Health::Down);
-        stats.started();
-        assert_eq!(stats.health(), Health::Serving);
+    }
+
+    #[test]
+    fn an_impatient_caller_and_a_wrong_request_say_nothing_about_the_provider() {
+        for error in [
+            Error::DeadlineExceeded { stage: "early".into() },
+            Error::ProviderRefused { provider: "far".into(), problem: "what?".into() },
+        ] {
+            let mut stats = stats();
+            fail(&mut stats, &error, 10);
+            assert_eq!((stats.health(), stats.failures), (Health::Serving, 10));
+        }
     }
 }

@@ -193,11 +193,8 @@ impl State {
         }
         match provider {
             Err(error) => lasting(error.clone()),
-            Ok(provider) if provider.is_worth_trying() => None,
             Ok(provider) => {
-                let (provider, problem) =
-                    (provider.name().to_owned(), "it has been failing".to_owned());
-                let error = Error::ProviderFailed { provider, problem, retry_after: None };
+                let error = provider.available().err()?;
                 Some(Obstacle { error, passing: true })
             }
         }

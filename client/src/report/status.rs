@@ -47,6 +47,12 @@ pub(crate) struct Provider {
     pub(crate) requests: u64,
     pub(crate) failures: u64,
     pub(crate) last_error: Option<String>,
+    pub(crate) breaker: String,
+    pub(crate) breaker_reason: Option<String>,
+    pub(crate) asked_again_in_ms: Option<u64>,
+    pub(crate) retries: u64,
+    pub(crate) hedges: u64,
+    pub(crate) first_token_p95_ms: Option<u64>,
 }
 
 /// The machine. Shares are 0 to 1, null where the kernel does not say.
@@ -122,6 +128,7 @@ impl From<v1::ProviderStatus> for Provider {
     fn from(provider: v1::ProviderStatus) -> Self {
         Self {
             health: name(provider.health().as_str_name(), "HEALTH_"),
+            breaker: name(provider.breaker().as_str_name(), "BREAKER_"),
             name: provider.name,
             base_url: provider.base_url,
             model: provider.model,
@@ -129,6 +136,11 @@ impl From<v1::ProviderStatus> for Provider {
             requests: provider.requests,
             failures: provider.failures,
             last_error: filled(provider.last_error),
+            breaker_reason: filled(provider.breaker_reason),
+            asked_again_in_ms: provider.asked_again_in_ms,
+            retries: provider.retries,
+            hedges: provider.hedges,
+            first_token_p95_ms: provider.first_token_p95_ms,
         }
     }
 }

@@ -76,7 +76,15 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
             (Code::Unavailable, reason::PROVIDER_FAILED, Some(retry_after.unwrap_or(RESTART_PAUSE)))
         }
         Error::Offline => (Code::FailedPrecondition, reason::OFFLINE, None),
-        Error::ProviderRefused { .. } => (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None),
+        Error::ProviderTimedOut { .. } => {
+            (Code::Unavailable, reason::PROVIDER_FAILED, Some(RESTART_PAUSE))
+        }
+        Error::ProviderExhausted { retry_after, .. } => {
+            (Code::ResourceExhausted, reason::PROVIDER_EXHAUSTED, Some(*retry_after))
+        }
+        Error::ProviderRefused { .. } | Error::ProviderKeyRefused { .. } => {
+            (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None)
+        }
         Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
         Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
         Error::Restarting { .. } => (Code::Unavailable, reason::RESTARTING, Some(RESTART_PAUSE)),

@@ -98,10 +98,25 @@ impl Provider {
             self.requests,
             self.failures,
         );
+        if let Some(why) = &self.breaker_reason {
+            let _ = writeln!(text, "    {}: {why}{}", self.breaker.replace('_', " "), self.again());
+        }
+        if self.retries + self.hedges > 0 {
+            let (retries, hedges) = (self.retries, self.hedges);
+            let _ = writeln!(text, "    {retries} asked again · {hedges} asked early");
+        }
         if let Some(error) = &self.last_error {
             let _ = writeln!(text, "    last error: {error}");
         }
         text
+    }
+
+    /// When it is asked again, as the end of a line.
+    fn again(&self) -> String {
+        match self.asked_again_in_ms {
+            Some(pause) => format!(" · asked again in {}", duration(Duration::from_millis(pause))),
+            None => " · the next answer decides".to_owned(),
+        }
     }
 }
 
@@ -231,6 +246,30 @@ mod tests {
             text.contains("cpu        42 % of 2 cores\npressure   high · stalled: cpu 3 %\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_provider_that_is_left_alone_says_why_and_how_long() {
+        let mut status = status();
+        let provider = |breaker: v1::Breaker, asked_again_in_ms| v1::ProviderStatus {
+            name: "cloud".into(),
+            health: v1::Health::Degraded.into(),
+            breaker: breaker.into(),
+            breaker_reason: "5 failures in a row".into(),
+            asked_again_in_ms,
+            retries: 2,
+            ..Default::default()
+        };
+        status.providers =
+            vec![provider(v1::Breaker::Open, Some(24_000)), provider(v1::Breaker::HalfOpen, None)];
+        let status = Status::from(status);
+        let text = status.text();
+        assert!(text.contains("    open: 5 failures in a row · asked again in 24 s\n"), "{text}");
+        assert!(text.contains("    half open: 5 failures in a row · the next answer decides\n"));
+        assert!(text.contains("    2 asked again · 0 asked early\n"), "{text}");
+        let json = serde_json::to_value(status).unwrap();
+        assert_eq!(json["providers"][0]["breaker"], "open");
+        assert_eq!(json["providers"][0]["asked_again_in_ms"], 24_000);
     }
 
     #[test]
