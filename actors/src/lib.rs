@@ -9,6 +9,7 @@ pub mod inference_worker;
 pub mod memory_store;
 pub mod model_loader;
 pub mod provider;
+pub mod redaction;
 pub mod resource_monitor;
 pub mod router;
 pub mod sampling;

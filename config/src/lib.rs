@@ -27,6 +27,7 @@ pub use settings::{
     Config, Daemon, Engine, LogFormat, Memory, Models, Overrides, Policy, Provider, Resources,
     Router, Speculation, Telemetry, Tune,
 };
+pub use settings::{PersonalData, Redact, Security};
 
 /// The settings file that is read when none is named. It need not exist.
 pub fn default_config_file() -> PathBuf {

@@ -12,6 +12,8 @@ use crate::{
     },
 };
 
+mod security;
+
 const POLICIES: OneOf<Policy> = OneOf(&[
     ("auto", Policy::Auto),
     ("fast", Policy::Fast),
@@ -68,6 +70,7 @@ pub(crate) fn visit(config: &mut Config, visitor: &mut impl Visitor) {
     visitor.table("router", |v| visit_router(&mut config.router, v));
     visitor.table("memory", |v| visit_memory(&mut config.memory, v));
     visitor.table("resources", |v| visit_resources(&mut config.resources, v));
+    visitor.table("security", |v| security::visit_security(&mut config.security, v));
     visitor.table("telemetry", |v| visit_telemetry(&mut config.telemetry, v));
     visitor.providers(&mut config.providers);
 }

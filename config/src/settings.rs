@@ -4,6 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::Secret;
 
+mod security;
+
+pub use security::{PersonalData, Redact, Security};
+
 /// Everything that can be set. One value is made at start-up and handed out from there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -21,6 +25,8 @@ pub struct Config {
     pub memory: Memory,
     /// How much of the machine may be used.
     pub resources: Resources,
+    /// What happens to personal data before a question leaves the machine.
+    pub security: Security,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -48,6 +54,7 @@ impl Config {
             providers: BTreeMap::new(),
             memory: Memory::default(),
             resources: Resources::default(),
+            security: Security::default(),
             telemetry: Telemetry::default(),
         }
     }
