@@ -10,6 +10,8 @@ mod input;
 mod life;
 mod load;
 mod pool;
+#[cfg(target_os = "linux")]
+mod private;
 mod queue;
 mod real;
 mod slow;

@@ -16,7 +16,7 @@ use tower::service_fn;
 
 use crate::script::Script;
 use crate::{
-    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, kill, processes, question, soon,
+    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, kill, processes, program, question, soon,
     wait_for_a_turn,
 };
 
@@ -25,17 +25,26 @@ use crate::{
 pub struct Setup {
     home: Home,
     is_real: bool,
+    /// How its process is started.
+    launch: Launch,
+}
+
+/// How the process of a daemon is started.
+#[derive(Debug, Clone, Copy)]
+enum Launch {
+    Plainly,
+    WithoutNetwork,
 }
 
 impl Setup {
     /// A daemon whose engines follow a script.
     pub fn scripted(script: &Script) -> Self {
-        Self { home: Home::scripted(script), is_real: false }
+        Self { home: Home::scripted(script), is_real: false, launch: Launch::Plainly }
     }
 
     /// A daemon with the real engine and a real model. One runs at a time.
     pub fn real() -> Self {
-        Self { home: Home::real(), is_real: true }
+        Self { home: Home::real(), is_real: true, launch: Launch::Plainly }
     }
 
     /// With these settings.
@@ -59,11 +68,18 @@ impl Setup {
         self
     }
 
+    /// With a kernel that kills it, or its engine, when it asks for a connection.
+    #[must_use]
+    pub fn without_network(mut self) -> Self {
+        self.launch = Launch::WithoutNetwork;
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> Daemon {
         let turn = if self.is_real { Some(wait_for_a_turn().await) } else { None };
-        let (child, client) = launch(&self.home).await;
-        Daemon { home: self.home, child, client, _turn: turn }
+        let (child, client) = launch(&self.home, self.launch).await;
+        Daemon { home: self.home, launch: self.launch, child, client, _turn: turn }
     }
 }
 
@@ -71,6 +87,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Daemon {
     home: Home,
+    launch: Launch,
     child: Child,
     client: Client,
     _turn: Option<SemaphorePermit<'static>>,
@@ -207,7 +224,7 @@ impl Daemon {
     /// Starts the next daemon in the same home; this one has ended.
     pub async fn restart(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "the daemon has not ended");
-        (self.child, self.client) = launch(&self.home).await;
+        (self.child, self.client) = launch(&self.home, self.launch).await;
     }
 
     /// What it and its predecessors wrote to their logs.
@@ -216,9 +233,17 @@ impl Daemon {
     }
 }
 
-async fn launch(home: &Home) -> (Child, Client) {
+async fn launch(home: &Home, launch: Launch) -> (Child, Client) {
     let stderr = File::options().create(true).append(true).open(log_file(home)).unwrap();
-    let mut child = home.command("tandemd").stderr(stderr).spawn().unwrap();
+    let mut command = match launch {
+        Launch::Plainly => home.command("tandemd"),
+        Launch::WithoutNetwork => {
+            let mut command = home.command("without-network");
+            command.arg(program("tandemd"));
+            command
+        }
+    };
+    let mut child = command.stderr(stderr).spawn().unwrap();
     let connected = soon("the daemon to listen", async {
         loop {
             match Client::connect(&home.socket()).await {

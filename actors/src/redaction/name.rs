@@ -1,51 +1,66 @@
 //! Names that the settings list.
 
-use regex::{Regex, RegexBuilder};
+use aho_corasick::AhoCorasick;
 use tandem_config::PersonalData;
 
 use super::{Found, stands_alone};
 use crate::{Error, Result};
 
-/// Most memory for the pattern of all names, in bytes.
-const PATTERN_BYTES_MAX: usize = 32 << 20;
-
 /// Finds names as whole words, in any case and with any white space between their parts.
 #[derive(Debug, Clone)]
-pub(super) struct Names(Regex);
+pub(super) struct Names(AhoCorasick);
 
 impl Names {
     /// `None` when there are no names.
     pub(super) fn new(names: &[String]) -> Result<Option<Self>> {
-        let mut patterns: Vec<String> = names
-            .iter()
-            .map(|name| name.split_whitespace().map(regex::escape).collect::<Vec<_>>().join(r"\s+"))
-            .filter(|pattern| !pattern.is_empty())
-            .collect();
-        if patterns.is_empty() {
+        let names: Vec<String> =
+            names.iter().map(|name| Folded::new(name.trim()).text).filter(|it| !it.is_empty()).collect();
+        if names.is_empty() {
             return Ok(None);
         }
-        // The first that fits is taken, and the longest name says most.
-        patterns.sort_unstable_by_key(|pattern| std::cmp::Reverse(pattern.len()));
-        let pattern = RegexBuilder::new(&patterns.join("|"))
-            .case_insensitive(true)
-            .size_limit(PATTERN_BYTES_MAX)
-            .build();
-        pattern.map(|pattern| Some(Self(pattern))).map_err(|_| {
+        AhoCorasick::new(names).map(|names| Some(Self(names))).map_err(|_| {
             Error::invalid("security.names", "are too many to look for; name fewer people")
         })
     }
 
     pub(super) fn find(&self, text: &str, found: &mut Vec<Found>) {
-        let mut at = 0;
-        while let Some(name) = self.0.find_at(text, at) {
-            at = if stands_alone(text, &name.range()) {
-                found.push(Found { kind: PersonalData::Name, range: name.range() });
-                name.end()
+        let folded = Folded::new(text);
+        let names = self.0.find_overlapping_iter(&folded.text);
+        let ranges = names.map(|name| folded.origin(name.start())..folded.origin(name.end()));
+        let alone = ranges.filter(|range| !range.is_empty() && stands_alone(text, range));
+        found.extend(alone.map(|range| Found { kind: PersonalData::Name, range }));
+    }
+}
+
+/// A text in which case and the kind and amount of white space make no difference.
+struct Folded {
+    text: String,
+    /// Where each byte of `text` was, and at last the end.
+    origins: Vec<usize>,
+}
+
+impl Folded {
+    fn new(original: &str) -> Self {
+        let (mut text, mut origins) = (String::new(), Vec::new());
+        for (at, letter) in original.char_indices() {
+            if letter.is_whitespace() {
+                if !text.ends_with(' ') {
+                    text.push(' ');
+                }
+            } else if letter == 'ς' {
+                // The form of a sigma at the end of a word.
+                text.push('σ');
             } else {
-                // Another name may begin inside of this one.
-                text.ceil_char_boundary(name.start() + 1)
-            };
+                text.extend(letter.to_lowercase());
+            }
+            origins.resize(text.len(), at);
         }
+        origins.push(original.len());
+        Self { text, origins }
+    }
+
+    fn origin(&self, at: usize) -> usize {
+        self.origins.get(at).copied().unwrap_or_default()
     }
 }
 
@@ -65,22 +80,24 @@ mod tests {
 
     #[test]
     fn names_are_whole_words_in_any_case_of_any_script() {
-        let names = ["Budi", "Budi Santoso", "Łukasz", "Ayşe", "Мария"];
-        assert_eq!(found(&names, "BUDI   santoso's cat"), ["BUDI   santoso"]);
+        let names = ["Budi Santoso", "Łukasz", "Ayşe", "Мария", "Γιώργος"];
+        assert_eq!(found(&names, "BUDI \u{a0} santoso's cat"), ["BUDI \u{a0} santoso"]);
         assert_eq!(found(&names, "łukasz, ŁUKASZ; МАРИЯ"), ["łukasz", "ŁUKASZ", "МАРИЯ"]);
-        assert_eq!(found(&names, "budiman kebudian budi_2 Budi1"), Vec::<&str>::new());
+        assert_eq!(found(&names, "ΓΙΏΡΓΟΣ: γιώργος"), ["ΓΙΏΡΓΟΣ", "γιώργος"]);
+        assert_eq!(found(&names, "budi santosos Ałukasz łukasz_2 Łukasz1"), Vec::<&str>::new());
     }
 
     #[test]
-    fn a_shorter_name_is_found_where_the_longer_one_goes_on() {
+    fn a_name_is_found_within_and_beside_a_longer_one() {
         assert_eq!(found(&["Budi", "Budi San"], "Budi Santoso"), ["Budi"]);
         assert_eq!(found(&["an bo", "bo li"], "san bo li"), ["bo li"]);
+        assert_eq!(found(&["Budi", "Budi Santoso"], "Budi Santoso"), ["Budi", "Budi Santoso"]);
     }
 
     #[test]
     fn no_names_find_nothing_and_their_letters_are_no_pattern() {
         assert_eq!(found(&[], "anything"), Vec::<&str>::new());
-        assert_eq!(found(&["  "], "anything"), Vec::<&str>::new());
+        assert_eq!(found(&["  "], "any  thing"), Vec::<&str>::new());
         assert_eq!(found(&["J. (Joe) Doe"], "Jx (Joe) Doe and j. (joe) doe"), ["j. (joe) doe"]);
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
     for token in TOKEN.find_iter(text) {
         let begins_word = !text[..token.start()].ends_with(is_word);
         if begins_word && letters(token.as_str()) >= 8 {
-            secret(token.range());
+            secret(token.start()..token.end() + rest_of_word(&text[token.end()..]));
         }
     }
     for shown in SHOWN.captures_iter(text) {
@@ -94,6 +94,12 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
             secret(random.range());
         }
     }
+}
+
+/// Bytes that belong to the word that goes on with `text`; of a very long one, the beginning.
+fn rest_of_word(text: &str) -> usize {
+    const LETTERS_MAX: usize = 64;
+    text.chars().take(LETTERS_MAX).take_while(|letter| is_word(*letter)).map(char::len_utf8).sum()
 }
 
 /// Blocks of private keys; one that does not end goes on as long as its lines look like it.

@@ -161,7 +161,15 @@ fn a_megabyte_of_anything_is_looked_through() {
         "-----BEGIN PRIVATE KEY-----", "://a:b", "key ", "abc1", "[", "[EMAIL_1", "eyJ", "::", "1.1.", "budi ", "é",
     ] {
         let text = part.repeat((1 << 20) / part.len());
+        let t = std::time::Instant::now();
+        let _ = redaction.places(&text);
+        let t1 = t.elapsed();
         let mask = redaction.mask(&[(Form::Text, &text)]);
-        assert_eq!(mask.restore(Form::Text, &mask.apply(Form::Text, &text)), text, "{part:?}");
+        let t2 = t.elapsed();
+        let m = mask.apply(Form::Text, &text);
+        let t3 = t.elapsed();
+        let same = mask.restore(Form::Text, &m) == text;
+        eprintln!("{part:?} {t1:?} {t2:?} {t3:?} {:?}", t.elapsed());
+        assert!(same, "{part:?}");
     }
 }
