@@ -5,6 +5,7 @@ mod address;
 pub mod api_escalator;
 pub mod confidence;
 mod error;
+pub mod experiments;
 pub mod inference_worker;
 pub mod memory_store;
 pub mod model_loader;

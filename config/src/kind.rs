@@ -84,6 +84,44 @@ impl Kind<f64> for LogProbability {
     }
 }
 
+/// A sampling temperature.
+pub(crate) struct Temperature;
+
+impl Kind<f64> for Temperature {
+    fn read(&self, node: &Node) -> Option<f64> {
+        node.float().filter(|number| (0.0..=5.0).contains(number))
+    }
+
+    fn write(&self, value: &f64) -> Option<String> {
+        Some(format!("{value:?}"))
+    }
+
+    fn allowed(&self) -> String {
+        "a number from 0 to 5".into()
+    }
+}
+
+/// How many get a feature: all, none, or a number from 0 to 1.
+pub(crate) struct Share;
+
+impl Kind<f64> for Share {
+    fn read(&self, node: &Node) -> Option<f64> {
+        node.boolean().map(|all| if all { 1.0 } else { 0.0 }).or_else(|| Fraction.read(node))
+    }
+
+    fn write(&self, value: &f64) -> Option<String> {
+        match *value {
+            value if value >= 1.0 => Some("true".into()),
+            value if value <= 0.0 => Some("false".into()),
+            value => Fraction.write(&value),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        "true, false, or the share that gets it, a number from 0 to 1".into()
+    }
+}
+
 /// `true` or `false`.
 pub(crate) struct Flag;
 

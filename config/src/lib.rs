@@ -27,7 +27,7 @@ pub use settings::{
     Config, Daemon, Engine, LogFormat, Memory, Models, Overrides, Policy, Provider, Resources,
     Router, Speculation, Telemetry, Tune,
 };
-pub use settings::{PersonalData, Redact, Security};
+pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 
 /// The settings file that is read when none is named. It need not exist.
 pub fn default_config_file() -> PathBuf {

@@ -19,8 +19,8 @@ use crate::{Error, Origin};
 /// Longest settings file in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Deepest key: `providers.NAME.api_key.env`.
-const KEY_PARTS_MAX: usize = 4;
+/// Deepest key: `experiments.NAME.variants.NAME.weight`.
+const KEY_PARTS_MAX: usize = 5;
 
 /// A value or a table, as it was written.
 #[derive(Debug)]
