@@ -11,15 +11,15 @@ use tandem_proto::v1::{AskRequest, VariantName};
 
 mod deal;
 pub mod feedback;
+mod listing;
 mod outcome;
 mod recent;
-mod report;
 
 use deal::Hand;
+pub use listing::report;
 pub use outcome::{Outcome, OutcomeAnswer};
 pub(crate) use outcome::{add, verdict};
 pub use recent::{Answered, Recent};
-pub use report::report;
 
 /// The experiments and flags of the settings. Cheap to clone.
 #[derive(Debug, Clone)]

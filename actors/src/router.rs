@@ -170,8 +170,18 @@ impl Router {
             .try_reserve_owned()
             .map_err(|_| Error::Internal { problem: "a new channel has no room".to_owned() })?;
         let seed = sampling::random_seed();
-        let job =
-            Job { turn_id, request, assignment, policy, seed, accepted, deadline, events, end, permit };
+        let job = Job {
+            turn_id,
+            request,
+            assignment,
+            policy,
+            seed,
+            accepted,
+            deadline,
+            events,
+            end,
+            permit,
+        };
         self.address.cast(Message::Submit(Box::new(job)))?;
         Ok(answer)
     }

@@ -8,8 +8,8 @@ use tandem_config::Config;
 use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse};
 use tracing::info;
 
-use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
+use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
 use crate::resource_monitor::{self, ResourceMonitor, ResourceMonitorActor};

@@ -102,9 +102,8 @@ impl Reader {
             let origin = node.origin().clone();
             let parent = self.path.rsplit('.').next().unwrap_or_default().trim_end_matches('s');
             let article = if parent.starts_with('e') { "an" } else { "a" };
-            let message = format!(
-                "is not a name for {article} {parent}; write 1 to 64 of a-z, 0-9, - and _"
-            );
+            let message =
+                format!("is not a name for {article} {parent}; write 1 to 64 of a-z, 0-9, - and _");
             self.refuse(origin, self.key(name), message);
         }
     }

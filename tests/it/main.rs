@@ -5,6 +5,7 @@ mod command;
 mod conversation;
 mod durability;
 mod embedding;
+mod experiments;
 mod faults;
 mod input;
 mod life;

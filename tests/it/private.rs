@@ -22,8 +22,7 @@ fn asked(prompt: &str, policy: Policy, conversation: &str) -> AskRequest {
 
 /// The filter is in force: a question for the slow track ends the daemon.
 async fn is_killed_when_it_connects(mut daemon: Daemon, provider: &str) {
-    let request =
-        AskRequest { provider: provider.to_owned(), ..asked("say it", Policy::Slow, "") };
+    let request = AskRequest { provider: provider.to_owned(), ..asked("say it", Policy::Slow, "") };
     let answer = daemon.ask_with(request).await;
     assert!(answer.done().is_none(), "{answer:?}");
     assert_eq!(daemon.ended().await.signal(), Some(SIGSYS));

@@ -28,7 +28,8 @@ pub async fn take(
     let turn = match recent.find(&request.turn_id) {
         Some(turn) => turn,
         None if request.turn_id.is_empty() => {
-            let problem = "is empty, and nothing was answered since the daemon started; name a turn";
+            let problem =
+                "is empty, and nothing was answered since the daemon started; name a turn";
             return Err(Error::invalid("turn_id", problem));
         }
         None => stored(&request, store).await?,

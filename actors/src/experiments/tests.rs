@@ -34,14 +34,16 @@ fn variant_of(experiments: &Experiments, name: &str, id: &str) -> Option<String>
 }
 
 fn chi_square(seen: &[u32], expected: &[f64]) -> f64 {
-    seen.iter().zip(expected).map(|(seen, expected)| {
-        (f64::from(*seen) - expected).powi(2) / expected
-    }).sum()
+    seen.iter()
+        .zip(expected)
+        .map(|(seen, expected)| (f64::from(*seen) - expected).powi(2) / expected)
+        .sum()
 }
 
 #[test]
 fn each_part_is_as_large_as_its_weight_says() {
-    let experiments = experiments(&[("x", weighed(&[("a", 50), ("b", 30), ("c", 20), ("none", 0)]))]);
+    let experiments =
+        experiments(&[("x", weighed(&[("a", 50), ("b", 30), ("c", 20), ("none", 0)]))]);
     let mut seen = [0; 3];
     for id in ids() {
         match variant_of(&experiments, "x", &id).unwrap().as_str() {
@@ -156,7 +158,10 @@ fn outcomes_add_up_and_a_new_verdict_replaces_the_old_one() {
     assert_eq!((outcomes.answered, outcomes.failed), (3, 1));
     assert_eq!((outcomes.slow, outcomes.fell_back), (1, 1));
     let total = outcomes.total_ms.unwrap();
-    assert!((total.mean - 200.0).abs() < 1e-9 && (total.squares - 20_000.0).abs() < 1e-6, "{total:?}");
+    assert!(
+        (total.mean - 200.0).abs() < 1e-9 && (total.squares - 20_000.0).abs() < 1e-6,
+        "{total:?}"
+    );
     assert_eq!(outcomes.cost_micros.unwrap().count, 1);
     verdict(&mut outcomes, Verdict::Unspecified, Verdict::Up);
     verdict(&mut outcomes, Verdict::Up, Verdict::Down);

@@ -34,7 +34,8 @@ impl MemoryStore {
     /// turn's variants.
     pub async fn record_feedback(&self, feedback: Feedback) -> Result<()> {
         let feedback = Box::new(feedback);
-        self.ask(|reply| super::Request::Experiments(Request::RecordFeedback { feedback, reply })).await
+        self.ask(|reply| super::Request::Experiments(Request::RecordFeedback { feedback, reply }))
+            .await
     }
 
     /// One page of verdicts, oldest turn first, with the questions that may be shown, and the token

@@ -18,8 +18,10 @@ static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static IP: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?-u)\b\d{1,3}(?:\.\d{1,3}){3}\b|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,36}(?:\.\d{1,3}){0,3}")
-        .expect("the pattern is valid")
+    Regex::new(
+        r"(?-u)\b\d{1,3}(?:\.\d{1,3}){3}\b|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,36}(?:\.\d{1,3}){0,3}",
+    )
+    .expect("the pattern is valid")
 });
 
 pub(super) fn find(text: &str, found: &mut Vec<Found>) {

@@ -95,9 +95,12 @@ mod tests {
 
     #[test]
     fn an_iban_ends_where_its_country_says() {
-        for iban in ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "NL91 ABNA 0417 1643 00",
-            "fr14 2004 1010 0505 0001 3m02 606"]
-        {
+        for iban in [
+            "DE89 3704 0044 0532 0130 00",
+            "GB29NWBK60161331926819",
+            "NL91 ABNA 0417 1643 00",
+            "fr14 2004 1010 0505 0001 3m02 606",
+        ] {
             assert_eq!(found(iban), [iban]);
             assert_eq!(found(&format!("IBAN:{iban} PAID 12")), [iban]);
         }
@@ -105,9 +108,13 @@ mod tests {
 
     #[test]
     fn a_wrong_digit_or_a_longer_word_is_no_iban() {
-        for text in ["DE88 3704 0044 0532 0130 00", "GB29NWBK60161331926819X", "DE89 3704", "DE89\u{e9}",
-            "XDE89370400440532013000"]
-        {
+        for text in [
+            "DE88 3704 0044 0532 0130 00",
+            "GB29NWBK60161331926819X",
+            "DE89 3704",
+            "DE89\u{e9}",
+            "XDE89370400440532013000",
+        ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }
     }

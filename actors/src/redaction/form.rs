@@ -35,7 +35,9 @@ impl Form {
             let length = match first {
                 b'"' => string_length(rest),
                 b'-' | b'0'..=b'9' => length_while(rest, is_of_number),
-                _ => length_while(rest, |byte| byte != b'"' && !byte.is_ascii_digit() && byte != b'-'),
+                _ => length_while(rest, |byte| {
+                    byte != b'"' && !byte.is_ascii_digit() && byte != b'-'
+                }),
             };
             let (part, left) = rest.split_at(length);
             rest = left;
@@ -92,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_number_that_is_changed_becomes_a_string() {
-        let masked = Form::Json.map("[6281234567890, 7]", |part| part.replace("6281234567890", "x"));
+        let masked =
+            Form::Json.map("[6281234567890, 7]", |part| part.replace("6281234567890", "x"));
         assert_eq!(masked, "[\"x\", 7]");
     }
 

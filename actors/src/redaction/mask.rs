@@ -62,7 +62,8 @@ impl Mask {
                 keys.insert(value, key);
             }
         }
-        let again = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(keys.keys());
+        let again =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(keys.keys());
         let again = again.ok().filter(|_| !keys.is_empty());
         Self { redaction: redaction.clone(), keys, values: Arc::new(values), again }
     }

@@ -13,8 +13,11 @@ pub(super) struct Names(AhoCorasick);
 impl Names {
     /// `None` when there are no names.
     pub(super) fn new(names: &[String]) -> Result<Option<Self>> {
-        let names: Vec<String> =
-            names.iter().map(|name| Folded::new(name.trim()).text).filter(|it| !it.is_empty()).collect();
+        let names: Vec<String> = names
+            .iter()
+            .map(|name| Folded::new(name.trim()).text)
+            .filter(|it| !it.is_empty())
+            .collect();
         if names.is_empty() {
             return Ok(None);
         }

@@ -13,8 +13,10 @@ static CALLED: LazyLock<Regex> = LazyLock::new(|| {
     let words = "phone|telephone|telp|telepon|telpon|tel|hp|handphone|ponsel|wa|whatsapp|mobile|cell|fax\
                  |faks|sms|dial|call|hubungi|kontak|telefon|rufnummer|téléphone|teléfono";
     let between = "me|us|him|her|at|on|is|to|no|nr|nomor|number|ke|di|saya|kami|dia|ini|adalah|ya";
-    Regex::new(&format!(r"(?i)\b(?:{words})(?:nya|-nya)?(?:[\s.:=#-]+(?:{between})\b){{0,3}}[\s.:=#(+-]*$"))
-        .expect("the pattern is valid")
+    Regex::new(&format!(
+        r"(?i)\b(?:{words})(?:nya|-nya)?(?:[\s.:=#-]+(?:{between})\b){{0,3}}[\s.:=#(+-]*$"
+    ))
+    .expect("the pattern is valid")
 });
 
 /// Where a number begins whose first group may have `+` or `(` before it.

@@ -223,15 +223,30 @@ mod tests {
     #[test]
     fn forms_that_models_make_are_read() {
         for text in [
-            "[EMAIL_1]", "[email_1]", "[Email 1]", "[EMAIL-1]", "[EMAIL\\_1]", "\\[EMAIL\\_1\\]",
-            "[EMAIL\\\\_1]", "EMAIL_1", "EMAIL\\_1",
+            "[EMAIL_1]",
+            "[email_1]",
+            "[Email 1]",
+            "[EMAIL-1]",
+            "[EMAIL\\_1]",
+            "\\[EMAIL\\_1\\]",
+            "[EMAIL\\\\_1]",
+            "EMAIL_1",
+            "EMAIL\\_1",
         ] {
-            assert_eq!(begins(text, false, true), Beginning::Placeholder(FIRST, text.len()), "{text}");
+            assert_eq!(
+                begins(text, false, true),
+                Beginning::Placeholder(FIRST, text.len()),
+                "{text}"
+            );
             let followed = format!("{text}, too");
             let beginning = begins(&followed, false, false);
             assert_eq!(beginning, Beginning::Placeholder(FIRST, text.len()), "{text}");
             for cut in 1..text.len() {
-                assert_eq!(begins(&text[..cut], false, false), Beginning::Incomplete, "{text} {cut}");
+                assert_eq!(
+                    begins(&text[..cut], false, false),
+                    Beginning::Incomplete,
+                    "{text} {cut}"
+                );
             }
         }
         assert_eq!(begins("[EMAIL_1]x", true, false), Beginning::Placeholder(FIRST, 9));
@@ -240,8 +255,21 @@ mod tests {
     #[test]
     fn words_of_its_own_are_left_to_the_model() {
         for text in [
-            "email_1", "Email 1", "Phone 1: ", "EMAIL_1x", "EMAIL_1_a", "EMAIL_1é", "EMAIL_01",
-            "[EMAIL_1", "[EMAIL_]", "[EMAIL]", "EMAIL 1", "[[EMAIL_1]]", "\\[EMAIL_1]", "emails", "[",
+            "email_1",
+            "Email 1",
+            "Phone 1: ",
+            "EMAIL_1x",
+            "EMAIL_1_a",
+            "EMAIL_1é",
+            "EMAIL_01",
+            "[EMAIL_1",
+            "[EMAIL_]",
+            "[EMAIL]",
+            "EMAIL 1",
+            "[[EMAIL_1]]",
+            "\\[EMAIL_1]",
+            "emails",
+            "[",
         ] {
             assert_eq!(begins(text, false, true), Beginning::Other, "{text}");
         }
@@ -253,7 +281,8 @@ mod tests {
     #[test]
     fn whatever_can_be_read_counts_as_mentioned() {
         let twelve = Key { number: 12, ..FIRST };
-        for text in ["[EMAIL_12]", "email_12", "e-mail EMAIL 12", "\\[Email\\_12\\]", "xEMAIL-12x"] {
+        for text in ["[EMAIL_12]", "email_12", "e-mail EMAIL 12", "\\[Email\\_12\\]", "xEMAIL-12x"]
+        {
             assert_eq!(mentioned(text), [FIRST, twelve], "{text}");
         }
         assert_eq!(mentioned("email, EMAIL_, 1"), []);

@@ -53,19 +53,20 @@ static SHOWN: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static KEY_BEGINS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----").expect("the pattern is valid")
+    Regex::new("-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+        .expect("the pattern is valid")
 });
 static KEY_ENDS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----").expect("the pattern is valid")
 });
 
 /// Text without spaces that could be a key.
-static RANDOM: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[A-Za-z0-9+/_-]{20,256}={0,2}").expect("the pattern is valid")
-});
+static RANDOM: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[A-Za-z0-9+/_-]{20,256}={0,2}").expect("the pattern is valid"));
 /// What is said shortly before a key, and what before other random text.
 static SAID: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)key|token|secret|passw|credential|auth|kunci|sandi|rahasia").expect("the pattern is valid")
+    Regex::new(r"(?i)key|token|secret|passw|credential|auth|kunci|sandi|rahasia")
+        .expect("the pattern is valid")
 });
 static SAID_OF_OTHERS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)\bsha|hash|commit|digest|checksum|uuid|\bid\b|public|fingerprint|primary|foreign|path")
@@ -109,13 +110,14 @@ fn private_keys(text: &str, secret: &mut impl FnMut(Range<usize>)) {
         while ends.next_if(|end| end.start() < begin.end()).is_some() {}
         let end = ends.peek().map(regex::Match::end);
         let end = end.filter(|end| end - begin.start() <= PRIVATE_KEY_BYTES_MAX);
-        secret(begin.start()..end.unwrap_or_else(|| {
-            let body = text[begin.end()..].bytes().take(PRIVATE_KEY_BYTES_MAX);
-            let is_body = |byte: &u8| {
-                byte.is_ascii_alphanumeric() || b"+/=\\\r\n".contains(byte)
-            };
-            begin.end() + body.take_while(is_body).count()
-        }));
+        secret(
+            begin.start()..end.unwrap_or_else(|| {
+                let body = text[begin.end()..].bytes().take(PRIVATE_KEY_BYTES_MAX);
+                let is_body =
+                    |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=\\\r\n".contains(byte);
+                begin.end() + body.take_while(is_body).count()
+            }),
+        );
     }
 }
 

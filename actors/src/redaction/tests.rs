@@ -22,13 +22,50 @@ impl Random {
     /// A text of values, near misses, placeholders and letters of many scripts, in any order.
     fn text(&mut self) -> String {
         const PARTS: [&str; 44] = [
-            "budi@example.com", "Ana.Lee+x@mail.co.id", "+62 812-3456-7890", "081234567890",
-            "(415) 555-2671", "4111 1111 1111 1111", "4111111111111111", "DE89 3704 0044 0532 0130 00",
-            "sk-abcdefghij0123456789", "password=hunter2!", "password: \"two \\\" words 1\"",
-            "AKIAIOSFODNN7EXAMPLE", "3171234505900001", "123-45-6789", "Budi Santoso", "budi", "Ayşe",
-            "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----", "10.11.12.13",
-            "[EMAIL_1]", "EMAIL_1", "[phone_2]", "[NAME", "SECRET\\_1", "\\[IBAN\\_1\\]", "[", "]", "\\",
-            "_", "1", "12", "@", " ", " ", "\n", ".", "-", "é", "漢字", "🙂", "x", "EMAIL_", "_3", "Card 4",
+            "budi@example.com",
+            "Ana.Lee+x@mail.co.id",
+            "+62 812-3456-7890",
+            "081234567890",
+            "(415) 555-2671",
+            "4111 1111 1111 1111",
+            "4111111111111111",
+            "DE89 3704 0044 0532 0130 00",
+            "sk-abcdefghij0123456789",
+            "password=hunter2!",
+            "password: \"two \\\" words 1\"",
+            "AKIAIOSFODNN7EXAMPLE",
+            "3171234505900001",
+            "123-45-6789",
+            "Budi Santoso",
+            "budi",
+            "Ayşe",
+            "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----",
+            "10.11.12.13",
+            "[EMAIL_1]",
+            "EMAIL_1",
+            "[phone_2]",
+            "[NAME",
+            "SECRET\\_1",
+            "\\[IBAN\\_1\\]",
+            "[",
+            "]",
+            "\\",
+            "_",
+            "1",
+            "12",
+            "@",
+            " ",
+            " ",
+            "\n",
+            ".",
+            "-",
+            "é",
+            "漢字",
+            "🙂",
+            "x",
+            "EMAIL_",
+            "_3",
+            "Card 4",
         ];
         (0..self.below(14)).map(|_| self.of(&PARTS)).collect()
     }
@@ -80,9 +117,9 @@ fn nothing_that_was_found_is_left_in_any_text() {
                 values += 1;
                 let value = &text[found.range];
                 for masked in &masked {
-                    let left = masked.match_indices(value).any(|(at, value)| {
-                        stands_alone(masked, &(at..at + value.len()))
-                    });
+                    let left = masked
+                        .match_indices(value)
+                        .any(|(at, value)| stands_alone(masked, &(at..at + value.len())));
                     assert!(!left, "{round}: {value:?} in {masked:?} of {texts:?}");
                 }
             }
@@ -101,26 +138,39 @@ fn arguments_of_tools_stay_json_and_come_back() {
         let mask = redaction.mask(&[(Form::Json, &written)]);
         let masked = mask.apply(Form::Json, &written);
         assert!(serde_json::from_str::<serde_json::Value>(&masked).is_ok(), "{round}: {masked}");
-        for restored in [mask.restore(Form::Json, &masked), streamed(&mask, Form::Json, &masked, &mut random)]
+        for restored in
+            [mask.restore(Form::Json, &masked), streamed(&mask, Form::Json, &masked, &mut random)]
         {
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&restored).unwrap(), json, "{round}");
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&restored).unwrap(),
+                json,
+                "{round}"
+            );
         }
     }
 }
 
 #[test]
 fn a_value_has_one_placeholder_in_all_messages_of_a_turn() {
-    let texts = ["I am budi@example.com, PHONE_1 is taken", "password: swordfish", "say swordfish to \
-                 budi@example.com or 0812-3456-7890, not Swordfishes"];
+    let texts = [
+        "I am budi@example.com, PHONE_1 is taken",
+        "password: swordfish",
+        "say swordfish to \
+                 budi@example.com or 0812-3456-7890, not Swordfishes",
+    ];
     let mask = everything().mask(&texts.map(|text| (Form::Text, text)));
     let masked = texts.map(|text| mask.apply(Form::Text, text));
-    assert_eq!(masked, [
-        "I am [EMAIL_1], PHONE_1 is taken",
-        "password: [SECRET_1]",
-        "say [SECRET_1] to [EMAIL_1] or [PHONE_2], not Swordfishes",
-    ]);
+    assert_eq!(
+        masked,
+        [
+            "I am [EMAIL_1], PHONE_1 is taken",
+            "password: [SECRET_1]",
+            "say [SECRET_1] to [EMAIL_1] or [PHONE_2], not Swordfishes",
+        ]
+    );
     assert_eq!(mask.counts().to_string(), "1 secret, 1 e-mail address and 1 phone number");
-    let answer = "Dear EMAIL_1 and [email\\_1], PHONE_1 [phone 2] \\[SECRET\\_1\\], email_1 [EMAIL_3]";
+    let answer =
+        "Dear EMAIL_1 and [email\\_1], PHONE_1 [phone 2] \\[SECRET\\_1\\], email_1 [EMAIL_3]";
     assert_eq!(
         mask.restore(Form::Text, answer),
         "Dear budi@example.com and budi@example.com, PHONE_1 0812-3456-7890 swordfish, email_1 [EMAIL_3]"
@@ -157,8 +207,30 @@ fn only_the_kinds_that_are_asked_for_are_found() {
 fn a_megabyte_of_anything_is_looked_through() {
     let redaction = everything();
     for part in [
-        "a", "a@", "a.a@a.", "1", "1 ", "12 ", "12-", "0812 ", "A1", "DE89 ", "sk-", "password=", "password is ",
-        "-----BEGIN PRIVATE KEY-----", "://a:b", "key ", "abc1", "[", "[EMAIL_1", "eyJ", "::", "1.1.", "budi ", "é",
+        "a",
+        "a@",
+        "a.a@a.",
+        "1",
+        "1 ",
+        "12 ",
+        "12-",
+        "0812 ",
+        "A1",
+        "DE89 ",
+        "sk-",
+        "password=",
+        "password is ",
+        "-----BEGIN PRIVATE KEY-----",
+        "://a:b",
+        "key ",
+        "abc1",
+        "[",
+        "[EMAIL_1",
+        "eyJ",
+        "::",
+        "1.1.",
+        "budi ",
+        "é",
     ] {
         let text = part.repeat((1 << 20) / part.len());
         let t = std::time::Instant::now();

@@ -141,7 +141,8 @@ impl State {
         let named = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
         let overrides = &job.assignment.overrides;
         let provider = services.escalator.provider(named.or(overrides.provider.as_deref()));
-        let cascade = services.experiments.gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
+        let cascade =
+            services.experiments.gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
         let handoff =
             HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
         decide(Situation {
@@ -153,7 +154,7 @@ impl State {
             provider: provider.ok().map(|provider| provider.name().to_owned()),
             named: named.is_some(),
             escalation: Escalation {
-                confidence: if cascade { config.confidence_threshold } else { 0.0 },
+                confidence: if cascade { config.confidence_threshold } else { Some(0.0) },
                 handoff: Some(handoff).filter(|handoff| cascade && handoff.tokens > 0),
             },
         })

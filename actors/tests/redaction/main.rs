@@ -67,8 +67,11 @@ fn most_personal_data_is_found_and_little_else() {
     assert!(lines.len() >= 200, "{}", lines.len());
     for line in lines {
         let (text, expected) = read(line);
-        let found: Vec<Place> =
-            redaction.places(&text).into_iter().map(|it| (it.kind, it.range.start, it.range.end)).collect();
+        let found: Vec<Place> = redaction
+            .places(&text)
+            .into_iter()
+            .map(|it| (it.kind, it.range.start, it.range.end))
+            .collect();
         for place in &expected {
             let tally = tallies.entry(place.0).or_default();
             if found.contains(place) {

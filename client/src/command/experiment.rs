@@ -49,7 +49,10 @@ impl Experiment {
                 let found = found.ok_or_else(|| {
                     let known = if known.is_empty() { "none".into() } else { known.join(", ") };
                     let hint = "`tandem experiment list` shows the experiments";
-                    Failure::usage(format!("there is no experiment {name:?}; there is {known}"), hint)
+                    Failure::usage(
+                        format!("there is no experiment {name:?}; there is {known}"),
+                        hint,
+                    )
                 })?;
                 context.terminal.result(&found, Report::text)
             }

@@ -81,7 +81,7 @@ impl Turn {
         word: &'static str,
     ) -> Result<(), Failure> {
         let request = v1::FeedbackRequest {
-            turn_id: self.turn.unwrap_or_default(),
+            turn_id: self.turn.filter(|_| !self.last).unwrap_or_default(),
             conversation_id: self.conversation.unwrap_or_default(),
             verdict: verdict.into(),
             comment: self.comment.unwrap_or_default(),

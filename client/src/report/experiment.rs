@@ -58,10 +58,10 @@ pub(crate) struct Measure {
     pub(crate) more_needed: Option<f64>,
 }
 
-/// What is compared, and in which unit it is shown.
+/// What is compared.
 enum Data {
     Share(Share),
-    Mean(Sample, &'static str),
+    Mean(Sample),
 }
 
 impl From<v1::ExperimentsResponse> for List {
@@ -114,9 +114,9 @@ impl Measure {
                 let cases = control.map_or(share.all, |control| control.all.min(share.all));
                 ("Wilson, Newcombe", share.estimate(), difference, cases)
             }
-            (Data::Mean(sample, _), control) => {
+            (Data::Mean(sample), control) => {
                 let control = match control {
-                    Some(Data::Mean(control, _)) => Some(*control),
+                    Some(Data::Mean(control)) => Some(*control),
                     _ => None,
                 };
                 let difference = control.and_then(|control| sample.difference(control));
@@ -147,7 +147,9 @@ impl Measure {
         let [value, low, high] = [value, low, high].map(|number| number * factor);
         let unit = self.unit();
         if sign {
-            format!("{value:+.digits$} [{low:+.digits$}, {high:+.digits$}] {unit}").trim().to_owned()
+            format!("{value:+.digits$} [{low:+.digits$}, {high:+.digits$}] {unit}")
+                .trim()
+                .to_owned()
         } else {
             format!("{value:.digits$} [{low:.digits$}, {high:.digits$}] {unit}").trim().to_owned()
         }
@@ -175,19 +177,19 @@ impl Measure {
 #[allow(clippy::cast_precision_loss, reason = "numbers of turns")]
 fn data(outcomes: &v1::Outcomes) -> Vec<(&'static str, Data)> {
     let share = |part: u64, all: u64| Data::Share(Share { part: part as f64, all: all as f64 });
-    let mean = |moments: Option<v1::Moments>, factor: f64, unit| {
+    let mean = |moments: Option<v1::Moments>, factor: f64| {
         let v1::Moments { count, mean, squares } = moments.unwrap_or_default();
         let (mean, squares) = (mean * factor, squares * factor * factor);
-        Data::Mean(Sample { count: count as f64, mean, squares }, unit)
+        Data::Mean(Sample { count: count as f64, mean, squares })
     };
     vec![
         ("answered", share(outcomes.answered, outcomes.answered + outcomes.failed)),
         ("approved", share(outcomes.up, outcomes.up + outcomes.down)),
         ("slow track", share(outcomes.slow, outcomes.answered)),
         ("fell back", share(outcomes.fell_back, outcomes.answered)),
-        ("first token", mean(outcomes.first_token_ms, 1.0, "ms")),
-        ("whole answer", mean(outcomes.total_ms, 1.0, "ms")),
-        ("cost", mean(outcomes.cost_micros, 1e-6, "")),
+        ("first token", mean(outcomes.first_token_ms, 1.0)),
+        ("whole answer", mean(outcomes.total_ms, 1.0)),
+        ("cost", mean(outcomes.cost_micros, 1e-6)),
     ]
 }
 

@@ -4,9 +4,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tandem_actors::{Answer, Error};
 use tandem_proto::v1::assistant_server::Assistant;
-use tandem_proto::v1::{
-    AskEvent, AskRequest, FeedbackRequest, FeedbackResponse, ask_event::Event,
-};
+use tandem_proto::v1::{AskEvent, AskRequest, FeedbackRequest, FeedbackResponse, ask_event::Event};
 use tonic::{Request, Response, Status};
 
 use super::{Daemon, deadline, status};

@@ -16,8 +16,7 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let program = arguments.next().context("name the program to run")?;
     let unix = u64::from(libc::AF_UNIX.unsigned_abs());
-    let is_not_unix =
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, unix)?;
+    let is_not_unix = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, unix)?;
     let rules = BTreeMap::from([
         (libc::SYS_socket, vec![SeccompRule::new(vec![is_not_unix])?]),
         // What is submitted to a ring passes no filter.

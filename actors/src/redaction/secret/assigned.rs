@@ -27,13 +27,68 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What stands where a value would, and says that there is one, or what it has to be.
 const WORDS: [&str; 62] = [
-    "null", "none", "nil", "true", "false", "undefined", "string", "str", "int", "integer", "number",
-    "text", "bytes", "bool", "boolean", "optional", "required", "empty", "default", "password",
-    "passwd", "passphrase", "secret", "token", "value", "input", "env", "process", "self", "this",
-    "config", "hidden", "redacted", "changeme", "minimum", "must", "not", "wrong", "incorrect",
-    "invalid", "valid", "correct", "expired", "missing", "hashed", "encrypted", "the", "your", "and",
-    "yang", "harus", "wajib", "salah", "minimal", "tidak", "benar", "lupa", "kosong", "rahasia",
-    "reset", "forgotten", "unknown",
+    "null",
+    "none",
+    "nil",
+    "true",
+    "false",
+    "undefined",
+    "string",
+    "str",
+    "int",
+    "integer",
+    "number",
+    "text",
+    "bytes",
+    "bool",
+    "boolean",
+    "optional",
+    "required",
+    "empty",
+    "default",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "value",
+    "input",
+    "env",
+    "process",
+    "self",
+    "this",
+    "config",
+    "hidden",
+    "redacted",
+    "changeme",
+    "minimum",
+    "must",
+    "not",
+    "wrong",
+    "incorrect",
+    "invalid",
+    "valid",
+    "correct",
+    "expired",
+    "missing",
+    "hashed",
+    "encrypted",
+    "the",
+    "your",
+    "and",
+    "yang",
+    "harus",
+    "wajib",
+    "salah",
+    "minimal",
+    "tidak",
+    "benar",
+    "lupa",
+    "kosong",
+    "rahasia",
+    "reset",
+    "forgotten",
+    "unknown",
 ];
 
 pub(super) fn find(text: &str, secret: &mut impl FnMut(Range<usize>)) {
@@ -42,7 +97,8 @@ pub(super) fn find(text: &str, secret: &mut impl FnMut(Range<usize>)) {
         let range = match (quoted, found.name("bare")) {
             (Some(value), _) => value.range(),
             (None, Some(value)) => {
-                let bare = value.as_str().trim_end_matches(['.', ':', '!', '?', ')', ']', '}', '*']);
+                let bare =
+                    value.as_str().trim_end_matches(['.', ':', '!', '?', ')', ']', '}', '*']);
                 value.start()..value.start() + bare.len()
             }
             (None, None) => continue,
@@ -51,7 +107,9 @@ pub(super) fn find(text: &str, secret: &mut impl FnMut(Range<usize>)) {
             text: &text[range.clone()],
             quoted: quoted.is_some(),
             said: found.name("word").is_some(),
-            alone: text[range.end..].trim_start_matches([' ', '.', '!', '*', '`']).starts_with(['\n', '\r', ',', ';'])
+            alone: text[range.end..]
+                .trim_start_matches([' ', '.', '!', '*', '`'])
+                .starts_with(['\n', '\r', ',', ';'])
                 || text[range.end..].trim_matches([' ', '.', '!', '*', '`']).is_empty(),
         };
         if value.is_secret(&found) {
@@ -63,8 +121,12 @@ pub(super) fn find(text: &str, secret: &mut impl FnMut(Range<usize>)) {
 /// Whether `text` is a value at all, and no example, variable or word about values.
 pub(super) fn is_value(text: &str) -> bool {
     let lower = text.to_lowercase();
-    let example = lower.starts_with("your") || lower.starts_with("my_") || lower.starts_with("xxx")
-        || text.contains("...") || text.contains('…') || text.contains("${")
+    let example = lower.starts_with("your")
+        || lower.starts_with("my_")
+        || lower.starts_with("xxx")
+        || text.contains("...")
+        || text.contains('…')
+        || text.contains("${")
         || text.starts_with(['<', '$', '{', '%', '*', '[', '(', '&', '@']);
     let first = text.bytes().next();
     let one_letter = text.bytes().all(|byte| Some(byte) == first);
@@ -138,6 +200,8 @@ impl Value<'_> {
                 name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                     && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             });
-        path || self.text.contains(['(', '[', '{']) || self.text.contains("::") || self.text.contains("->")
+        path || self.text.contains(['(', '[', '{'])
+            || self.text.contains("::")
+            || self.text.contains("->")
     }
 }

@@ -45,18 +45,25 @@ pub fn report(
 }
 
 fn different(variant: &config::Variant) -> Vec<String> {
-    let config::Variant { weight: _, model, provider, policy, system_prompt, slow_threshold, temperature } =
-        variant;
-    let text = |key: &str, value: &Option<String>| value.as_ref().map(|it| format!("{key} = {it:?}"));
-    let number = |key: &str, value: &Option<f64>| value.map(|it| format!("{key} = {it}"));
+    let config::Variant {
+        weight: _,
+        model,
+        provider,
+        policy,
+        system_prompt,
+        slow_threshold,
+        temperature,
+    } = variant;
+    let text = |key: &str, value: Option<&String>| value.map(|it| format!("{key} = {it:?}"));
+    let number = |key: &str, value: Option<f64>| value.map(|it| format!("{key} = {it}"));
     let policy = policy.map(|policy| format!("{policy:?}").to_lowercase());
     [
-        text("model", model),
-        text("provider", provider),
-        text("policy", &policy),
-        text("system_prompt", system_prompt),
-        number("slow_threshold", slow_threshold),
-        number("temperature", temperature),
+        text("model", model.as_ref()),
+        text("provider", provider.as_ref()),
+        text("policy", policy.as_ref()),
+        text("system_prompt", system_prompt.as_ref()),
+        number("slow_threshold", *slow_threshold),
+        number("temperature", *temperature),
     ]
     .into_iter()
     .flatten()
