@@ -4,13 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "tandem/v1/sampling.proto",
     "tandem/v1/assistant.proto",
     "tandem/v1/inference.proto",
     "tandem/v1/models.proto",
     "tandem/v1/conversations.proto",
     "tandem/v1/admin.proto",
+    "tandem/v1/experiments.proto",
     "tandem/engine/v1/engine.proto",
 ];
 

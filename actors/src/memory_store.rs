@@ -18,6 +18,7 @@ use crate::{Address, Error, Node, Result};
 
 mod codec;
 mod database;
+mod experiments;
 mod key;
 mod opening;
 mod thread;
@@ -186,6 +187,7 @@ pub enum Request {
         value: String,
         reply: Reply<()>,
     },
+    Experiments(experiments::Request),
 }
 
 /// Messages of the actor. Use [`MemoryStore`].

@@ -9,6 +9,7 @@ use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCo
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
+use crate::experiments::{Assignment, Experiments, Overrides, Recent};
 use crate::memory_store::MemoryStore;
 use crate::model_loader::ModelLoader;
 use crate::provider::Provider;
@@ -49,6 +50,10 @@ pub struct Services {
     pub escalator: ApiEscalator,
     /// The machine.
     pub monitor: ResourceMonitor,
+    /// What is different for a part of the conversations.
+    pub experiments: Experiments,
+    /// What was answered of late.
+    pub recent: Recent,
     /// How contexts are built.
     pub memory: tandem_config::Memory,
     /// Longest answer of the fast track when the caller does not say.
@@ -99,7 +104,10 @@ struct Load {
 /// A question that was admitted.
 #[derive(Debug)]
 pub(crate) struct Job {
+    pub(crate) turn_id: String,
     pub(crate) request: AskRequest,
+    /// The variants of experiments that the turn is part of, and what they change beside the request.
+    pub(crate) assignment: Assignment,
     /// The policy in effect.
     pub(crate) policy: Policy,
     /// Seed when the caller gave none.
@@ -132,7 +140,7 @@ impl Router {
     /// Admits a question. It is answered within `time` or `router.deadline`, whichever is less.
     pub async fn ask(
         &self,
-        request: AskRequest,
+        mut request: AskRequest,
         time: Option<Duration>,
         services: &Services,
     ) -> Result<Answer> {
@@ -143,7 +151,11 @@ impl Router {
             id => Some(services.store.conversation(id).await?),
         };
         let conversation = conversation.map_or(Policy::Unspecified, |it| it.policy());
-        let policy = policy::settle(&request, conversation, &self.config)?;
+        let turn_id = uuid::Uuid::now_v7().to_string();
+        let assignment = services.experiments.assign(lasting_id(&request, &turn_id), &request);
+        let varied = assignment.overrides.policy;
+        let policy = policy::settle(&request, conversation, varied, &self.config)?;
+        apply(&assignment.overrides, &mut request);
         if !request.provider.is_empty() {
             services.escalator.provider(Some(&request.provider))?;
         }
@@ -158,7 +170,18 @@ impl Router {
             .try_reserve_owned()
             .map_err(|_| Error::Internal { problem: "a new channel has no room".to_owned() })?;
         let seed = sampling::random_seed();
-        let job = Job { request, policy, seed, accepted, deadline, events, end, permit };
+        let job = Job {
+            turn_id,
+            request,
+            assignment,
+            policy,
+            seed,
+            accepted,
+            deadline,
+            events,
+            end,
+            permit,
+        };
         self.address.cast(Message::Submit(Box::new(job)))?;
         Ok(answer)
     }
@@ -248,6 +271,26 @@ impl Services {
     fn longest_default_answer(&self) -> u32 {
         let longest = self.escalator.providers().map(Provider::max_tokens).max();
         longest.unwrap_or_default().max(self.max_tokens)
+    }
+}
+
+/// What a question is part of for longest: its conversation, else itself.
+fn lasting_id<'a>(request: &'a AskRequest, turn_id: &'a str) -> &'a str {
+    if request.conversation_id.is_empty() { turn_id } else { &request.conversation_id }
+}
+
+/// Puts into the request what a variant changes and the request did not say.
+fn apply(overrides: &Overrides, request: &mut AskRequest) {
+    if let Some(model) = &overrides.model {
+        request.model.clone_from(model);
+    }
+    if let Some(system) = &overrides.system_prompt {
+        request.system = Some(system.clone());
+    }
+    if let Some(temperature) = overrides.temperature {
+        #[allow(clippy::cast_possible_truncation, reason = "at most 5")]
+        let temperature = temperature as f32;
+        request.sampling.get_or_insert_default().temperature = Some(temperature);
     }
 }
 

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tandem_config::Config;
+use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse};
 use tracing::info;
 
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
+use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
 use crate::resource_monitor::{self, ResourceMonitor, ResourceMonitorActor};
@@ -59,6 +61,8 @@ impl Tandem {
             loader: loader.clone(),
             escalator: escalator.clone(),
             monitor: monitor.clone(),
+            experiments: Experiments::new(config),
+            recent: Recent::default(),
             memory: config.memory.clone(),
             max_tokens: config.engine.max_tokens,
             default_model: config.models.default.clone(),
@@ -130,6 +134,16 @@ impl Tandem {
         time: Option<std::time::Duration>,
     ) -> Result<Answer> {
         self.router.ask(request, time, &self.services).await
+    }
+
+    /// Takes a verdict on an answer; see [`feedback::take`].
+    pub async fn feedback(&self, request: FeedbackRequest) -> Result<FeedbackResponse> {
+        feedback::take(request, &self.services.recent, &self.store).await
+    }
+
+    /// The experiments and how their variants do.
+    pub async fn experiments(&self) -> Result<Vec<Experiment>> {
+        Ok(report(&self.services.experiments, self.store.outcomes().await?))
     }
 
     /// Stops everything, last started first. The handle of [`Tandem::start`] ends when it is

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
+use crate::experiments::Answered;
 use crate::memory_store::MemoryStore;
 use crate::router::{self, Counts, Job, Plan, Services};
 use crate::{Error, TrackEvent};
@@ -19,10 +20,12 @@ use crate::{Error, TrackEvent};
 mod context;
 mod hold_back;
 mod machine;
+mod outcome;
 mod reply;
 mod run;
 
 use machine::{Effect, Facts, Machine, Run};
+use outcome::Record;
 use run::run;
 pub(crate) use run::{Question, warm};
 
@@ -81,6 +84,7 @@ pub(crate) struct State {
     tasks: JoinSet<()>,
     /// The latest run of each track, to be stopped alone.
     runs: HashMap<Track, AbortHandle>,
+    record: Record,
 }
 
 /// The actor.
@@ -97,7 +101,7 @@ impl Actor for TurnActor {
         myself: ActorRef<Message>,
         Arguments { turn_id, job, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Job { request, seed, accepted, deadline, events, end, permit, .. } = job;
+        let Job { request, assignment, seed, accepted, deadline, events, end, permit, .. } = job;
         let question = Question::new(&turn_id, request, seed, deadline, &plan, &services);
         let facts = Facts {
             turn_id,
@@ -140,6 +144,7 @@ impl Actor for TurnActor {
             first_deltas: HashMap::new(),
             tasks,
             runs: HashMap::new(),
+            record: Record::new(assignment.variants),
         };
         state.carry_out(&myself, effects);
         Ok(state)
@@ -231,8 +236,12 @@ impl State {
     }
 
     fn emit(&mut self, myself: &ActorRef<Message>, event: Event) {
+        self.record.see(&event);
         match &event {
-            Event::Done(done) => self.counts.answered(done.track()),
+            Event::Done(done) => {
+                self.counts.answered(done.track());
+                self.remember(done.track());
+            }
             Event::Notice(notice) => match notice.kind() {
                 NoticeKind::FellBack => self.counts.fell_back(),
                 NoticeKind::Escalated => self.counts.escalated(),
@@ -249,12 +258,25 @@ impl State {
         }
     }
 
+    /// What a verdict on the answer needs.
+    fn remember(&self, track: Track) {
+        let turn = Answered {
+            turn_id: self.question.turn_id.clone(),
+            conversation_id: self.question.conversation_id.clone(),
+            slow: track == Track::Slow,
+            private: self.machine.is_private(),
+            ..Answered::default()
+        };
+        self.record.answered(turn, &self.services.recent, &self.services.store);
+    }
+
     fn end(&mut self, myself: &ActorRef<Message>, result: Result<(), Error>) {
         if let Err(error) = result {
             if matches!(error, Error::Cancelled { .. }) {
                 self.counts.cancelled();
             } else {
                 self.counts.failed();
+                self.record.failed(&self.services.store);
             }
             let turn = &self.question.turn_id;
             info!(turn, error = error.for_log(), "turn ended without an answer");

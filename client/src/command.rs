@@ -15,6 +15,8 @@ mod config;
 mod constraint;
 mod conversation;
 mod embed;
+mod experiment;
+mod feedback;
 mod model;
 mod service;
 mod status;
@@ -67,6 +69,12 @@ pub(crate) enum Command {
     /// Show and delete stored conversations
     #[command(subcommand, alias = "conversations")]
     Conversation(conversation::Conversation),
+    /// Say what an answer was worth
+    #[command(subcommand)]
+    Feedback(feedback::Feedback),
+    /// Compare variants of settings
+    #[command(subcommand)]
+    Experiment(experiment::Experiment),
     /// Show what the daemon is doing
     Status(status::Status),
     /// Check and show the settings
@@ -85,6 +93,8 @@ impl Command {
             Self::Embed(embed) => embed.run(context).await?,
             Self::Model(model) => model.run(context).await?,
             Self::Conversation(conversation) => return conversation.run(context).await,
+            Self::Feedback(feedback) => feedback.run(context).await?,
+            Self::Experiment(experiment) => experiment.run(context).await?,
             Self::Status(status) => status.run(context).await?,
             Self::Config(config) => config.run(context)?,
             Self::Service(service) => return service.run(context).await,

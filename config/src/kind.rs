@@ -84,6 +84,44 @@ impl Kind<f64> for LogProbability {
     }
 }
 
+/// A sampling temperature.
+pub(crate) struct Temperature;
+
+impl Kind<f64> for Temperature {
+    fn read(&self, node: &Node) -> Option<f64> {
+        node.float().filter(|number| (0.0..=5.0).contains(number))
+    }
+
+    fn write(&self, value: &f64) -> Option<String> {
+        Some(format!("{value:?}"))
+    }
+
+    fn allowed(&self) -> String {
+        "a number from 0 to 5".into()
+    }
+}
+
+/// How many get a feature: all, none, or a number from 0 to 1.
+pub(crate) struct Share;
+
+impl Kind<f64> for Share {
+    fn read(&self, node: &Node) -> Option<f64> {
+        node.boolean().map(|all| if all { 1.0 } else { 0.0 }).or_else(|| Fraction.read(node))
+    }
+
+    fn write(&self, value: &f64) -> Option<String> {
+        match *value {
+            value if value >= 1.0 => Some("true".into()),
+            value if value <= 0.0 => Some("false".into()),
+            value => Fraction.write(&value),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        "true, false, or the share that gets it, a number from 0 to 1".into()
+    }
+}
+
 /// `true` or `false`.
 pub(crate) struct Flag;
 
@@ -226,6 +264,26 @@ impl<T: Copy + PartialEq> Kind<T> for OneOf<T> {
     }
 }
 
+/// Some of some words, or none.
+pub(crate) struct AnyOf<T: 'static>(pub(crate) &'static [(&'static str, T)]);
+
+impl<T: Copy + PartialEq> Kind<Vec<T>> for AnyOf<T> {
+    fn read(&self, node: &Node) -> Option<Vec<T>> {
+        let value = |text: &&str| self.0.iter().find(|(word, _)| word == text).map(|(_, it)| *it);
+        node.list()?.iter().map(value).collect()
+    }
+
+    fn write(&self, values: &Vec<T>) -> Option<String> {
+        let word = |value: &T| self.0.iter().find(|(_, it)| it == value).map(|(it, _)| quoted(it));
+        Some(format!("[{}]", values.iter().map(word).collect::<Option<Vec<_>>>()?.join(", ")))
+    }
+
+    fn allowed(&self) -> String {
+        let words: Vec<_> = self.0.iter().map(|(word, _)| format!("{word:?}")).collect();
+        format!("a list of none or some of {}, in brackets", words.join(", "))
+    }
+}
+
 /// Text whose length in bytes is in the range.
 pub(crate) struct Text(pub(crate) RangeInclusive<usize>);
 
@@ -240,6 +298,31 @@ impl Kind<String> for Text {
 
     fn allowed(&self) -> String {
         format!("text of {} to {} bytes", self.0.start(), self.0.end())
+    }
+}
+
+/// A list of texts.
+pub(crate) struct Texts {
+    pub(crate) count_max: usize,
+    /// Length of each in bytes.
+    pub(crate) bytes: RangeInclusive<usize>,
+}
+
+impl Kind<Vec<String>> for Texts {
+    fn read(&self, node: &Node) -> Option<Vec<String>> {
+        let texts = node.list().filter(|texts| texts.len() <= self.count_max)?;
+        let fits = |text: &str| self.bytes.contains(&text.len());
+        texts.into_iter().map(|text| fits(text).then(|| text.to_owned())).collect()
+    }
+
+    fn write(&self, values: &Vec<String>) -> Option<String> {
+        let texts: Vec<_> = values.iter().map(|text| quoted(text)).collect();
+        Some(format!("[{}]", texts.join(", ")))
+    }
+
+    fn allowed(&self) -> String {
+        let (from, to) = (self.bytes.start(), self.bytes.end());
+        format!("a list of at most {} texts of {from} to {to} bytes, in brackets", self.count_max)
     }
 }
 

@@ -27,6 +27,7 @@ pub use settings::{
     Choice, Config, Daemon, Engine, HedgeAfter, LogFormat, Memory, Models, Overrides, Policy,
     Provider, Resources, Router, Speculation, Telemetry, Tune,
 };
+pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 
 /// The settings file that is read when none is named. It need not exist.
 pub fn default_config_file() -> PathBuf {

@@ -10,6 +10,8 @@ use crate::{
     source::{self, Node, Table},
 };
 
+mod experiments;
+
 /// Longest path of a unix socket in bytes: `sun_path` has 108, and a zero ends it.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -60,6 +62,7 @@ impl Config {
             reader.origins.insert("daemon.socket".into(), Origin::Variable("TANDEM_SOCKET".into()));
         }
         reader.settle(&mut config);
+        reader.settle_experiments(&config);
 
         if reader.problems.is_empty() {
             return Ok(config);
@@ -87,6 +90,22 @@ impl Reader {
 
     fn refuse(&mut self, origin: Origin, key: String, message: String) {
         self.problems.push(Problem { origin, key, message });
+    }
+
+    /// Refuses a name that the user gave a table, if it cannot be one.
+    fn check_name(&mut self, name: &str) {
+        let valid = (1..=64).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
+        if !valid && let Some(node) = self.table.entries.get(name) {
+            let origin = node.origin().clone();
+            let parent = self.path.rsplit('.').next().unwrap_or_default().trim_end_matches('s');
+            let article = if parent.starts_with('e') { "an" } else { "a" };
+            let message =
+                format!("is not a name for {article} {parent}; write 1 to 64 of a-z, 0-9, - and _");
+            self.refuse(origin, self.key(name), message);
+        }
     }
 
     /// Refuses what is left in the table.
@@ -208,20 +227,28 @@ impl Visitor for Reader {
         self.setting(name, what, slot, kind);
     }
 
+    fn tables<T: Default>(
+        &mut self,
+        name: &str,
+        slots: &mut BTreeMap<String, T>,
+        inside: impl Fn(&mut T, &mut Self),
+    ) {
+        self.table(name, |reader| {
+            let names: Vec<_> = reader.table.entries.keys().cloned().collect();
+            for name in names {
+                reader.check_name(&name);
+                let mut slot = T::default();
+                reader.table(&name, |reader| inside(&mut slot, reader));
+                slots.insert(name, slot);
+            }
+        });
+    }
+
     fn providers(&mut self, slots: &mut BTreeMap<String, Provider>) {
         self.table("providers", |reader| {
             let names: Vec<_> = reader.table.entries.keys().cloned().collect();
             for name in names {
-                let valid = (1..=64).contains(&name.len())
-                    && name.bytes().all(|b| {
-                        b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b)
-                    });
-                if !valid && let Some(node) = reader.table.entries.get(&name) {
-                    let origin = node.origin().clone();
-                    let message =
-                        "is not a name for a provider; write 1 to 64 of a-z, 0-9, - and _";
-                    reader.refuse(origin, reader.key(&name), message.into());
-                }
+                reader.check_name(&name);
                 let mut provider = Provider::new("", "");
                 reader.table(&name, |reader| schema::visit_provider(&mut provider, reader));
                 slots.insert(name, provider);

@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+mod experiments;
+mod security;
+
 const POLICIES: OneOf<Policy> = OneOf(&[
     ("auto", Policy::Auto),
     ("fast", Policy::Fast),
@@ -58,6 +61,14 @@ pub(crate) trait Visitor {
         self.setting(key, what, slot, kind);
     }
 
+    /// Goes into each table below the table `name`, whatever it is called.
+    fn tables<T: Default>(
+        &mut self,
+        name: &str,
+        slots: &mut BTreeMap<String, T>,
+        inside: impl Fn(&mut T, &mut Self),
+    );
+
     /// Goes into each table below `providers`.
     fn providers(&mut self, slots: &mut BTreeMap<String, Provider>);
 }
@@ -70,6 +81,9 @@ pub(crate) fn visit(config: &mut Config, visitor: &mut impl Visitor) {
     visitor.table("router", |v| visit_router(&mut config.router, v));
     visitor.table("memory", |v| visit_memory(&mut config.memory, v));
     visitor.table("resources", |v| visit_resources(&mut config.resources, v));
+    visitor.table("security", |v| security::visit_security(&mut config.security, v));
+    visitor.table("flags", |v| experiments::visit_flags(&mut config.flags, v));
+    visitor.tables("experiments", &mut config.experiments, experiments::visit_experiment);
     visitor.table("telemetry", |v| visit_telemetry(&mut config.telemetry, v));
     visitor.providers(&mut config.providers);
 }

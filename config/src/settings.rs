@@ -4,6 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::Secret;
 
+mod experiments;
+mod security;
+
+pub use experiments::{Experiment, Flags, Variant};
+pub use security::{PersonalData, Redact, Security};
+
 /// Everything that can be set. One value is made at start-up and handed out from there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -21,6 +27,12 @@ pub struct Config {
     pub memory: Memory,
     /// How much of the machine may be used.
     pub resources: Resources,
+    /// What happens to personal data before a question leaves the machine.
+    pub security: Security,
+    /// Features that only a part of the conversations gets.
+    pub flags: Flags,
+    /// Variants of settings that are compared, by the name of the comparison.
+    pub experiments: BTreeMap<String, Experiment>,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -48,6 +60,9 @@ impl Config {
             providers: BTreeMap::new(),
             memory: Memory::default(),
             resources: Resources::default(),
+            security: Security::default(),
+            flags: Flags::default(),
+            experiments: BTreeMap::new(),
             telemetry: Telemetry::default(),
         }
     }

@@ -19,6 +19,7 @@ impl Config {
         let mut writer = Writer {
             lines: vec![format!("# Data directory: {data_dir:?} (TANDEM_HOME moves it)")],
             prefix: "",
+            path: String::new(),
         };
         schema::visit(&mut self.clone(), &mut writer);
         writer.lines.join("\n") + "\n"
@@ -29,12 +30,20 @@ struct Writer {
     lines: Vec<String>,
     /// Begins every line of a table.
     prefix: &'static str,
+    /// The table that is written.
+    path: String,
 }
 
 impl Visitor for Writer {
     fn table(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
-        self.lines.push(format!("\n{}[{name}]", self.prefix));
+        let outside = self.path.clone();
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        self.lines.push(format!("\n{}[{}]", self.prefix, self.path));
         inside(self);
+        self.path = outside;
     }
 
     fn setting<T>(
@@ -49,6 +58,17 @@ impl Visitor for Writer {
             None => format!("# {key} = {}", kind.example()),
         };
         self.lines.push(format!("{setting:<SETTING_COLUMNS$} # {what}"));
+    }
+
+    fn tables<T: Default>(
+        &mut self,
+        name: &str,
+        slots: &mut BTreeMap<String, T>,
+        inside: impl Fn(&mut T, &mut Self),
+    ) {
+        for (key, slot) in slots.iter_mut() {
+            self.table(&format!("{name}.{key}"), |writer| inside(slot, writer));
+        }
     }
 
     fn providers(&mut self, slots: &mut BTreeMap<String, Provider>) {

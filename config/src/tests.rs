@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 use crate::{Config, Error, LogFormat, Overrides, Policy, Secret, paths::Environment};
 
+mod experiments;
+
 /// A user's home with a settings file, and the environment of a process there.
 struct Home {
     directory: TempDir,

@@ -5,11 +5,14 @@ mod command;
 mod conversation;
 mod durability;
 mod embedding;
+mod experiments;
 mod faults;
 mod input;
 mod life;
 mod load;
 mod pool;
+#[cfg(target_os = "linux")]
+mod private;
 mod provider_faults;
 mod queue;
 mod real;

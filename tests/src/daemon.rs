@@ -16,8 +16,8 @@ use tower::service_fn;
 
 use crate::script::Script;
 use crate::{
-    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, LlamaServer, kill, processes, question,
-    soon, wait_for_a_turn,
+    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, LlamaServer, kill, processes, program,
+    question, soon, wait_for_a_turn,
 };
 
 /// A daemon that is yet to be started.
@@ -26,17 +26,26 @@ pub struct Setup {
     home: Home,
     /// It takes turns with others that are real.
     waits: bool,
+    /// How its process is started.
+    launch: Launch,
+}
+
+/// How the process of a daemon is started.
+#[derive(Debug, Clone, Copy)]
+enum Launch {
+    Plainly,
+    WithoutNetwork,
 }
 
 impl Setup {
     /// A daemon whose engines follow a script.
     pub fn scripted(script: &Script) -> Self {
-        Self { home: Home::scripted(script), waits: false }
+        Self { home: Home::scripted(script), waits: false, launch: Launch::Plainly }
     }
 
     /// A daemon with the real engine and a real model. One runs at a time.
     pub fn real() -> Self {
-        Self { home: Home::real(), waits: true }
+        Self { home: Home::real(), waits: true, launch: Launch::Plainly }
     }
 
     /// The same beside a server, whose turn it is.
@@ -72,11 +81,18 @@ impl Setup {
         self
     }
 
+    /// With a kernel that kills it, or its engine, when it asks for a connection.
+    #[must_use]
+    pub fn without_network(mut self) -> Self {
+        self.launch = Launch::WithoutNetwork;
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> Daemon {
         let turn = if self.waits { Some(wait_for_a_turn().await) } else { None };
-        let (child, client) = launch(&self.home).await;
-        Daemon { home: self.home, child, client, _turn: turn }
+        let (child, client) = launch(&self.home, self.launch).await;
+        Daemon { home: self.home, launch: self.launch, child, client, _turn: turn }
     }
 }
 
@@ -84,6 +100,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Daemon {
     home: Home,
+    launch: Launch,
     child: Child,
     client: Client,
     _turn: Option<SemaphorePermit<'static>>,
@@ -220,7 +237,7 @@ impl Daemon {
     /// Starts the next daemon in the same home; this one has ended.
     pub async fn restart(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "the daemon has not ended");
-        (self.child, self.client) = launch(&self.home).await;
+        (self.child, self.client) = launch(&self.home, self.launch).await;
     }
 
     /// What it and its predecessors wrote to their logs.
@@ -229,9 +246,17 @@ impl Daemon {
     }
 }
 
-async fn launch(home: &Home) -> (Child, Client) {
+async fn launch(home: &Home, launch: Launch) -> (Child, Client) {
     let stderr = File::options().create(true).append(true).open(log_file(home)).unwrap();
-    let mut child = home.command("tandemd").stderr(stderr).spawn().unwrap();
+    let mut command = match launch {
+        Launch::Plainly => home.command("tandemd"),
+        Launch::WithoutNetwork => {
+            let mut command = home.command("without-network");
+            command.arg(program("tandemd"));
+            command
+        }
+    };
+    let mut child = command.stderr(stderr).spawn().unwrap();
     let connected = soon("the daemon to listen", async {
         loop {
             match Client::connect(&home.socket()).await {

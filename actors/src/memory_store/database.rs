@@ -20,6 +20,8 @@ use super::title::one_line;
 use super::{codec, key};
 use crate::{Error, Result};
 
+mod verdicts;
+
 /// Longest title that a caller may give.
 const TITLE_BYTES_MAX: usize = 200;
 /// Longest title that is made from a first prompt.

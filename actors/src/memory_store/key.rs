@@ -7,7 +7,10 @@
 //! | `t` conversation, sequence, piece    | a piece of a `Turn`, see [`PIECE_BYTES`]     |
 //! | `u` age, conversation                | nothing; conversations by their last update  |
 //! | `e` name                             | settings that an engine ran well with        |
+//! | `f` turn                             | `Feedback` on a turn                         |
+//! | `x` experiment, 0, variant           | `Outcomes` of a variant                      |
 
+use tandem_proto::v1::VariantName;
 use uuid::Uuid;
 
 /// Turns lie in pieces of at most this size. sled moves a page of more than 128 KiB to a file of
@@ -54,6 +57,29 @@ pub(super) fn read_update(key: &[u8]) -> Option<(u64, Uuid)> {
 
 pub(super) fn engine_choice(name: &str) -> Vec<u8> {
     [b"e", name.as_bytes()].concat()
+}
+
+/// Before all verdicts.
+pub(super) const FEEDBACK: &[u8] = b"f";
+/// Behind all verdicts.
+pub(super) const FEEDBACK_TO: &[u8] = b"g";
+
+pub(super) fn feedback(turn: &str) -> Vec<u8> {
+    [FEEDBACK, turn.as_bytes()].concat()
+}
+
+/// What the keys of all outcomes begin with.
+pub(super) const OUTCOMES: &[u8] = b"x";
+
+/// Names have no zero in them.
+pub(super) fn outcomes(variant: &VariantName) -> Vec<u8> {
+    [OUTCOMES, variant.experiment.as_bytes(), b"\0", variant.variant.as_bytes()].concat()
+}
+
+/// The variant from a key of [`outcomes`].
+pub(super) fn read_outcomes(key: &[u8]) -> Option<VariantName> {
+    let (experiment, variant) = std::str::from_utf8(key.get(1..)?).ok()?.split_once('\0')?;
+    Some(VariantName { experiment: experiment.to_owned(), variant: variant.to_owned() })
 }
 
 fn key<const N: usize>(kind: u8, parts: &[&[u8]]) -> [u8; N] {

@@ -104,7 +104,7 @@ fn serve(mut database: Database, queue: &Receiver<Job>, arguments: &Arguments) -
 }
 
 /// Tells the caller of a change that was made whether it is on disk.
-type Acknowledge = Box<dyn FnOnce(Result<()>) + Send>;
+pub(super) type Acknowledge = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl Request {
     /// Answers, or says what is to be done once the change is on disk.
@@ -128,11 +128,12 @@ impl Request {
             Self::RememberEngineChoice { key, value, reply } => {
                 change(reply, || database.remember_engine_choice(&key, &value))
             }
+            Self::Experiments(request) => request.serve(database),
         }
     }
 }
 
-fn read<T: Send + 'static>(
+pub(super) fn read<T: Send + 'static>(
     reply: Reply<T>,
     work: impl FnOnce() -> Result<T>,
 ) -> Option<Acknowledge> {
@@ -142,7 +143,7 @@ fn read<T: Send + 'static>(
     None
 }
 
-fn change<T: Send + 'static>(
+pub(super) fn change<T: Send + 'static>(
     reply: Reply<T>,
     work: impl FnOnce() -> Result<T>,
 ) -> Option<Acknowledge> {

@@ -5,10 +5,12 @@ use tandem_proto::v1::{AskRequest, Policy};
 
 use crate::{Error, Result};
 
-/// The policy of `request` in a conversation of the policy `conversation`.
+/// The policy of `request` in a conversation of the policy `conversation`; `variant` is that of an
+/// experiment, in the place of the one in the settings.
 pub(super) fn settle(
     request: &AskRequest,
     conversation: Policy,
+    variant: Option<tandem_config::Policy>,
     config: &tandem_config::Router,
 ) -> Result<Policy> {
     let asked = request.policy();
@@ -22,7 +24,7 @@ pub(super) fn settle(
         .into_iter()
         .find(|policy| *policy != Policy::Unspecified)
         .or(client)
-        .unwrap_or_else(|| of(config.policy)))
+        .unwrap_or_else(|| of(variant.unwrap_or(config.policy))))
 }
 
 fn of(policy: tandem_config::Policy) -> Policy {
@@ -48,7 +50,7 @@ mod tests {
         };
         let request =
             AskRequest { policy: asked.into(), client: client.to_owned(), ..AskRequest::default() };
-        settle(&request, conversation, &config)
+        settle(&request, conversation, None, &config)
     }
 
     #[test]

@@ -12,7 +12,8 @@ use tracing::{debug, error, warn};
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
 use super::score::score;
-use super::{Arguments, Job, Load, Message};
+use super::{Arguments, Job, Load, Message, lasting_id};
+use crate::experiments::Feature;
 use crate::provider::Provider;
 use crate::turn::{self, Question, TurnActor, warm};
 use crate::{Error, Node, Result};
@@ -67,7 +68,7 @@ impl State {
                 }
             };
             self.arguments.handle.counts.started();
-            let turn_id = uuid::Uuid::now_v7().to_string();
+            let turn_id = job.turn_id.clone();
             let node = self.arguments.node.child(&format!("turn {turn_id}"));
             let arguments = turn::Arguments {
                 turn_id,
@@ -137,21 +138,24 @@ impl State {
     fn plan(&self, job: &Job) -> Result<Plan> {
         let Arguments { services, handle, .. } = &self.arguments;
         let config = &handle.config;
-        let name = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
-        let provider = services.escalator.provider(name);
+        let named = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
+        let overrides = &job.assignment.overrides;
+        let provider = services.escalator.provider(named.or(overrides.provider.as_deref()));
+        let cascade =
+            services.experiments.gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
         let handoff =
             HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
         decide(Situation {
             policy: job.policy,
             score: score(&job.request.prompt),
-            slow_threshold: config.slow_threshold,
+            slow_threshold: overrides.slow_threshold.unwrap_or(config.slow_threshold),
             fast: self.fast_obstacle(job),
             slow: self.slow_obstacle(job, provider.as_ref()),
             provider: provider.ok().map(|provider| provider.name().to_owned()),
-            named: name.is_some(),
+            named: named.is_some(),
             escalation: Escalation {
-                confidence: config.confidence_threshold,
-                handoff: Some(handoff).filter(|handoff| handoff.tokens > 0),
+                confidence: if cascade { config.confidence_threshold } else { Some(0.0) },
+                handoff: Some(handoff).filter(|handoff| cascade && handoff.tokens > 0),
             },
         })
     }

@@ -132,6 +132,11 @@ impl Machine {
         self.facts.private = true;
     }
 
+    /// Nothing of it may ever be read by a remote provider.
+    pub(super) fn is_private(&self) -> bool {
+        self.facts.private
+    }
+
     /// Something that the caller should know about a track that runs.
     pub(super) fn on_notice(&mut self, kind: NoticeKind, message: String) -> Vec<Effect> {
         match self.state {

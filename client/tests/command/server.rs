@@ -286,6 +286,15 @@ impl assistant_server::Assistant for Script {
         let events: Vec<_> = events.chain(ends_with).collect();
         Ok(Response::new(Box::pin(iter(events))))
     }
+
+    async fn feedback(
+        &self,
+        request: Request<v1::FeedbackRequest>,
+    ) -> Result<Response<v1::FeedbackResponse>, Status> {
+        let asked = request.into_inner().turn_id;
+        let turn_id = if asked.is_empty() { "the-last".to_owned() } else { asked };
+        Ok(Response::new(v1::FeedbackResponse { turn_id }))
+    }
 }
 
 fn conversation(id: &str) -> v1::Conversation {
@@ -448,5 +457,45 @@ impl admin_server::Admin for Script {
     ) -> Result<Response<v1::DrainResponse>, Status> {
         self.drained.notify_one();
         Ok(Response::new(v1::DrainResponse {}))
+    }
+
+    async fn experiments(
+        &self,
+        _: Request<v1::ExperimentsRequest>,
+    ) -> Result<Response<v1::ExperimentsResponse>, Status> {
+        let outcomes = |answered, up| {
+            Some(v1::Outcomes { answered, failed: 1, up, down: 20, ..Default::default() })
+        };
+        let variant = |name: &str, up| v1::Variant {
+            name: name.into(),
+            weight: 50,
+            outcomes: outcomes(100, up),
+            ..Default::default()
+        };
+        let variants = vec![variant("b", 70), variant("control", 20)];
+        let (name, enabled) = ("greeting".to_owned(), true);
+        let experiment = v1::Experiment { name, enabled, share: 1.0, variants };
+        Ok(Response::new(v1::ExperimentsResponse { experiments: vec![experiment] }))
+    }
+
+    async fn list_feedback(
+        &self,
+        request: Request<v1::ListFeedbackRequest>,
+    ) -> Result<Response<v1::ListFeedbackResponse>, Status> {
+        let last = request.into_inner().page_token == "more";
+        let feedback = |id: &str, prompt: &str, verdict: v1::Verdict, slow| v1::Feedback {
+            turn_id: id.into(),
+            prompt: prompt.into(),
+            verdict: verdict.into(),
+            slow,
+            ..Default::default()
+        };
+        let (feedback, next) = if last {
+            (vec![feedback("2", "why?", v1::Verdict::Up, true)], "")
+        } else {
+            let shown = feedback("1", "what?", v1::Verdict::Down, false);
+            (vec![shown, feedback("3", "", v1::Verdict::Up, false)], "more")
+        };
+        Ok(Response::new(v1::ListFeedbackResponse { feedback, next_page_token: next.into() }))
     }
 }

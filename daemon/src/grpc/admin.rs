@@ -5,10 +5,13 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tandem_proto::v1::admin_server::Admin;
-use tandem_proto::v1::{DrainRequest, DrainResponse, StatusRequest, StatusResponse, WatchRequest};
+use tandem_proto::v1::{
+    DrainRequest, DrainResponse, ExperimentsRequest, ExperimentsResponse, ListFeedbackRequest,
+    ListFeedbackResponse, StatusRequest, StatusResponse, WatchRequest,
+};
 use tonic::{Request, Response, Status};
 
-use super::Daemon;
+use super::{Daemon, status};
 
 /// Numbers such as memory change without the tree changing.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,6 +45,24 @@ impl Admin for Daemon {
     async fn drain(&self, _: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
         self.begin_drain();
         Ok(Response::new(DrainResponse {}))
+    }
+
+    async fn experiments(
+        &self,
+        _: Request<ExperimentsRequest>,
+    ) -> Result<Response<ExperimentsResponse>, Status> {
+        let experiments = self.tandem.experiments().await.map_err(status::of)?;
+        Ok(Response::new(ExperimentsResponse { experiments }))
+    }
+
+    async fn list_feedback(
+        &self,
+        request: Request<ListFeedbackRequest>,
+    ) -> Result<Response<ListFeedbackResponse>, Status> {
+        let ListFeedbackRequest { page_size, page_token } = request.into_inner();
+        let listed = self.tandem.store.list_feedback(page_size, &page_token).await;
+        let (feedback, next_page_token) = listed.map_err(status::of)?;
+        Ok(Response::new(ListFeedbackResponse { feedback, next_page_token }))
     }
 }
 

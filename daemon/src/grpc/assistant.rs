@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tandem_actors::{Answer, Error};
 use tandem_proto::v1::assistant_server::Assistant;
-use tandem_proto::v1::{AskEvent, AskRequest, ask_event::Event};
+use tandem_proto::v1::{AskEvent, AskRequest, FeedbackRequest, FeedbackResponse, ask_event::Event};
 use tonic::{Request, Response, Status};
 
 use super::{Daemon, deadline, status};
@@ -17,6 +17,14 @@ impl Assistant for Daemon {
         let time = deadline::of(request.metadata());
         let answer = self.tandem.ask(request.into_inner(), time).await.map_err(status::of)?;
         Ok(Response::new(events(answer)))
+    }
+
+    async fn feedback(
+        &self,
+        request: Request<FeedbackRequest>,
+    ) -> Result<Response<FeedbackResponse>, Status> {
+        let taken = self.tandem.feedback(request.into_inner()).await;
+        taken.map(Response::new).map_err(status::of)
     }
 }
 
