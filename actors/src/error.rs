@@ -135,6 +135,15 @@ pub enum Error {
         /// Which provider is missing.
         problem: String,
     },
+    /// The question has personal data, which the settings keep here.
+    #[error(
+        "{found} in the conversation, which stays on this machine (security.redact = \"local\"); \
+         use the policy fast, or let such data be masked"
+    )]
+    PersonalData {
+        /// How many values of which kinds.
+        found: String,
+    },
     /// The slow track is turned off.
     #[error(
         "the slow track is turned off (router.offline = true); turn it on, or use the policy fast"

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tandem_config::Redact;
 use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -13,6 +14,7 @@ use crate::experiments::{Assignment, Experiments, Overrides, Recent};
 use crate::memory_store::MemoryStore;
 use crate::model_loader::ModelLoader;
 use crate::provider::Provider;
+use crate::redaction::Redaction;
 use crate::resource_monitor::ResourceMonitor;
 use crate::turn::Question;
 use crate::{Address, Error, Node, Result, sampling};
@@ -54,6 +56,10 @@ pub struct Services {
     pub experiments: Experiments,
     /// What was answered of late.
     pub recent: Recent,
+    /// Finds personal data in what would leave the machine.
+    pub redaction: Redaction,
+    /// What is done where some is found.
+    pub redact: Redact,
     /// How contexts are built.
     pub memory: tandem_config::Memory,
     /// Longest answer of the fast track when the caller does not say.

@@ -12,6 +12,7 @@ use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
+use crate::redaction::Redaction;
 use crate::resource_monitor::{self, ResourceMonitor, ResourceMonitorActor};
 use crate::router::{self, Router, RouterActor, Services};
 use crate::supervisor::{self, ChildSpec, Supervisor};
@@ -56,11 +57,15 @@ impl Tandem {
         let loader = ModelLoader::new();
         let escalator = ApiEscalator::new(&config.router, &config.providers);
         let router = Router::new(config.router.clone(), config.daemon.prompt_bytes_max);
+        let redaction = Redaction::new(&config.security)
+            .map_err(|error| SpawnErr::StartupFailed(error.into()))?;
         let services = Services {
             store: store.clone(),
             loader: loader.clone(),
             escalator: escalator.clone(),
             monitor: monitor.clone(),
+            redaction,
+            redact: config.security.redact,
             experiments: Experiments::new(config),
             recent: Recent::default(),
             memory: config.memory.clone(),

@@ -20,6 +20,7 @@ use crate::{Error, TrackEvent};
 mod context;
 mod hold_back;
 mod machine;
+mod masking;
 mod outcome;
 mod reply;
 mod run;

@@ -35,6 +35,8 @@ pub const CANCELLED: &str = "CANCELLED";
 pub const CONVERSATION_NOT_FOUND: &str = "CONVERSATION_NOT_FOUND";
 /// No provider has this name, or none is configured.
 pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
+/// There is personal data in the question, which the settings keep on this machine.
+pub const PERSONAL_DATA: &str = "PERSONAL_DATA";
 /// The slow track is turned off in the settings.
 pub const OFFLINE: &str = "OFFLINE";
 /// The remote API failed or could not be reached.

@@ -16,6 +16,7 @@ mod private;
 mod provider_faults;
 mod queue;
 mod real;
+mod redaction;
 mod slow;
 mod template;
 mod tuning;

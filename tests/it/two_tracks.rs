@@ -62,7 +62,7 @@ async fn in_a_duo_the_local_answer_is_shown_and_the_remote_one_counts() {
     assert_eq!(turns, [(PROMPT.to_owned(), answer.complete())]);
 
     // A program that reads the answer gets the one that counts, and nothing else.
-    let arguments = ["ask", "--policy", "duo", "--max-tokens", "12", PROMPT];
+    let arguments = ["ask", "--policy", "duo", "--temperature", "0", "--max-tokens", "12", PROMPT];
     let output = daemon.home().tandem(&arguments).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("Paris") && !text.contains(LOCAL), "{text}");

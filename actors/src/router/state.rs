@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
+use tandem_config::Redact;
 use tandem_proto::v1::Pressure;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
@@ -22,6 +23,8 @@ use crate::{Error, Node, Result};
 const WARMING_MAX: usize = 2;
 /// Bytes of a token in ordinary text, at least on average.
 const BYTES_PER_TOKEN: usize = 3;
+/// Bytes of a question that are searched for personal data before it is routed.
+const SEARCHED_BYTES_MAX: usize = 64 << 10;
 /// When to ask again while the machine is short of everything.
 const PRESSURE_RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -187,6 +190,7 @@ impl State {
 
     /// Why no provider can answer, or had better not be asked.
     fn slow_obstacle(&self, job: &Job, provider: Result<&Provider, &Error>) -> Option<Obstacle> {
+        let services = &self.arguments.services;
         let lasting = |error| Some(Obstacle { error, passing: false });
         if self.arguments.handle.config.offline {
             return lasting(Error::Offline);
@@ -194,6 +198,13 @@ impl State {
         if job.request.sampling.as_ref().is_some_and(|sampling| !sampling.grammar.is_empty()) {
             let problem = "is set, but no provider takes one; use json_schema or the policy fast";
             return lasting(Error::invalid("sampling.grammar", problem));
+        }
+        // A longer one is looked at when it is about to leave.
+        if services.redact == Redact::Local && job.request.prompt.len() <= SEARCHED_BYTES_MAX {
+            let found = services.redaction.find(&job.request.prompt);
+            if !found.is_empty() {
+                return lasting(Error::PersonalData { found: found.to_string() });
+            }
         }
         match provider {
             Err(error) => lasting(error.clone()),

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
 use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Message;
 use super::context::{Budget, Dialogue, estimate, most_recent};
 use super::machine::Run;
+use super::masking::{Unmask, mask};
 use crate::api_escalator::SlowRequest;
 use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
@@ -105,11 +107,11 @@ pub(super) async fn run(
 ) {
     let started = match run.track {
         Track::Slow => start_slow(&question, &services, &turn).await,
-        _ => start_fast(&question, &services, &turn).await,
+        _ => start_fast(&question, &services, &turn).await.map(|events| (events, None)),
     };
     // A turn that has ended hears nothing more, and this task ends with it.
     let send = |event| turn.cast(Message::Track(run, event)).is_ok();
-    let mut events = match started {
+    let (mut events, mut unmask) = match started {
         Ok(events) => events,
         Err(error) => {
             send(TrackEvent::Failed(error));
@@ -118,7 +120,11 @@ pub(super) async fn run(
     };
     while let Some(event) = events.recv().await {
         let last = matches!(event, TrackEvent::Done(_) | TrackEvent::Failed(_));
-        if !send(event) || last {
+        let readable = match &mut unmask {
+            Some(unmask) => unmask.event(event),
+            None => vec![event],
+        };
+        if !readable.into_iter().all(send) || last {
             return;
         }
     }
@@ -252,7 +258,7 @@ async fn start_slow(
     question: &Question,
     services: &Services,
     turn: &ActorRef<Message>,
-) -> Result<TrackEvents> {
+) -> Result<(TrackEvents, Option<Unmask>)> {
     let provider = question.provider(services)?;
     let mut sampling = question.sampling.clone();
     let answer = sampling.max_tokens.unwrap_or(provider.max_tokens());
@@ -276,10 +282,19 @@ async fn start_slow(
         return Err(budget.too_long(length));
     }
     tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
+    let (redaction, how) = (services.redaction.clone(), services.redact);
+    // A long conversation takes some milliseconds.
+    let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling)).await;
+    let masked = masked.map_err(|error| Error::Internal { problem: error.to_string() })??;
+    let unmask = masked.undo.map(|(found, unmask)| {
+        let message = format!("{found} masked before anything leaves this machine");
+        let _ = turn.cast(Message::Notice(NoticeKind::Redacted, message));
+        unmask
+    });
     let request = TrackRequest {
         turn_id: question.turn_id.clone(),
-        prompt: Prompt::Chat(messages),
-        sampling,
+        prompt: Prompt::Chat(masked.messages),
+        sampling: masked.sampling,
         deadline: question.deadline,
     };
     let slow = SlowRequest {
@@ -290,7 +305,7 @@ async fn start_slow(
         prompt_tokens: length,
         reason: question.reasons.join("; "),
     };
-    services.escalator.start(slow).await
+    Ok((services.escalator.start(slow).await?, unmask))
 }
 
 /// The end of the conversation, and how many turns before it are too much to look at.

@@ -75,6 +75,7 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ProviderFailed { retry_after, .. } => {
             (Code::Unavailable, reason::PROVIDER_FAILED, Some(retry_after.unwrap_or(RESTART_PAUSE)))
         }
+        Error::PersonalData { .. } => (Code::FailedPrecondition, reason::PERSONAL_DATA, None),
         Error::Offline => (Code::FailedPrecondition, reason::OFFLINE, None),
         Error::ProviderTimedOut { .. } => {
             (Code::Unavailable, reason::PROVIDER_FAILED, Some(RESTART_PAUSE))
