@@ -128,7 +128,7 @@ impl ApiEscalator {
         in_order.retain(|provider| match provider.available() {
             Ok(()) => true,
             Err(refusal) => {
-                refusals.push(refusal);
+                refusals.push((provider.name().to_owned(), refusal));
                 false
             }
         });
@@ -300,15 +300,15 @@ impl State {
     }
 }
 
-/// The error when no provider is in service.
-fn none_of(mut refusals: Vec<Error>) -> Error {
+/// The error when no provider is in service: what each says.
+fn none_of(mut refusals: Vec<(String, Error)>) -> Error {
     if refusals.len() == 1 {
-        return refusals.remove(0);
+        return refusals.remove(0).1;
     }
-    let problems: Vec<_> = refusals.iter().map(ToString::to_string).collect();
-    let soonest = refusals.iter().filter_map(Error::retry_after).min();
-    let (provider, problem) = ("any".to_owned(), problems.join("; "));
-    Error::ProviderFailed { provider, problem, retry_after: soonest }
+    let retry_after = refusals.iter().filter_map(|(_, refusal)| refusal.retry_after()).min();
+    let (names, problems): (Vec<_>, Vec<_>) =
+        refusals.into_iter().map(|(name, refusal)| (name, refusal.to_string())).unzip();
+    Error::ProviderFailed { provider: names.join(", "), problem: problems.join("; "), retry_after }
 }
 
 #[cfg(test)]

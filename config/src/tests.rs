@@ -163,6 +163,7 @@ fn a_value_of_the_wrong_type_or_range_is_refused_with_what_is_allowed() {
         ("daemon.prompt_bytes_max = '9GiB'", "write a size from 1KiB to 8MiB"),
         ("models.dir = 'models'", "= \"models\" is not allowed; write a path that begins with /"),
         ("models.default = ['a']", "= (array) is not allowed; write text of 1 to 4096 bytes"),
+        ("router.hedge_after = 'soon'", "write \"auto\" or a time from 10ms to 1d"),
         ("providers.UPPER = {}", "providers.UPPER is not a name for a provider"),
         ("providers.x = {}", "providers.x.base_url is missing; write an address"),
         ("providers.x = {}", "providers.x.model is missing; write text"),
@@ -335,6 +336,8 @@ fn what_is_shown_loads_to_the_same() {
     let mut again = shown.load().unwrap();
     again.daemon.data_dir.clone_from(&config.daemon.data_dir);
     assert_eq!(again, config, "{}", config.to_toml());
+    let auto = Home::new("router.hedge_after = 'auto'").load().unwrap();
+    assert!(auto.to_toml().contains("\nhedge_after = \"auto\" "), "{}", auto.to_toml());
 
     let defaults = Home::new("").load().unwrap();
     let text = defaults.to_toml();
