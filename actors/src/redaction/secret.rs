@@ -46,7 +46,7 @@ static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
 /// What is sent to prove who one is: in an address, or in a header.
 static SHOWN: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
-        r#"[a-z]://[^\s/:@"']{0,128}:(?<address>[^\s/@"']{3,256})@"#,
+        r#"[a-z]://[^\s/:@"']*:(?<address>[^\s/@"']{3,})@"#,
         r"(?i:\b(?:bearer|basic)[ \t]+)(?<header>[A-Za-z0-9._~+/-]{16,1024}={0,2})",
     ];
     Regex::new(&forms.join("|")).expect("the pattern is valid")
@@ -91,7 +91,8 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
     private_keys(text, &mut secret);
     assigned::find(text, &mut secret);
     for random in RANDOM.find_iter(text) {
-        if is_random(random.as_str()) && is_said(before(text, random.start(), 48)) {
+        if is_random(random.as_str()) && is_said(before(text, random.start(), 48), random.as_str())
+        {
             secret(random.range());
         }
     }
@@ -121,10 +122,13 @@ fn private_keys(text: &str, secret: &mut impl FnMut(Range<usize>)) {
     }
 }
 
-/// Whether `text` says of what follows that it is a key.
-fn is_said(text: &str) -> bool {
+/// Whether `text` says of the `value` behind it that it is a key.
+fn is_said(text: &str, value: &str) -> bool {
     let last = |pattern: &Regex| pattern.find_iter(text).last().map(|it| it.start());
-    last(&SAID).is_some_and(|said| last(&SAID_OF_OTHERS).is_none_or(|other| other < said))
+    let (said, other) = (last(&SAID), last(&SAID_OF_OTHERS));
+    // What is only of hexadecimal digits looks like a digest, whatever it is the digest of.
+    let is_digest = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    said.is_some_and(|said| other.is_none_or(|other| other < said && !is_digest))
 }
 
 /// Whether `text` looks made by chance: letters and digits, with little that repeats.

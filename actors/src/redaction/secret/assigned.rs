@@ -14,10 +14,11 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
                |(?:auth|access|refresh|bearer|session|api|bot)[ _-]?token|client[ _-]?secret|kunci[ _-]?api";
     let other = "token|secret";
     let pin = r"\b(?:pin|otp|cvv2?|cvc)";
-    let between = r"(?:-?nya)?(?:\s+(?:saya|kami|anda|wi-?fi|akun|baru|atm|untuk\s+\w{1,20}|for\s+(?:the\s+)?\w{1,20}))?";
-    let join = r"\s{0,3}(?:(?<sign>:=|=>|=|:)\s{0,3}|(?<word>\s(?:is|adalah|ialah|yaitu)\s{1,3}))";
-    let value = "(?:\"(?<double>[^\"\\n]{1,512})\"|'(?<single>[^'\\n]{1,512})'|`(?<tick>[^`\\n]{1,512})`\
-                 |(?<bare>[^\\s\"'`,;]{1,512}))";
+    let between = r"(?:-?nya)?(?:\s+(?:saya|kami|anda|wi-?fi|akun|baru|atm|untuk\s+[^\s:=]{1,20}|for\s+(?:the\s+)?[^\s:=]{1,20})){0,2}";
+    let join =
+        r"(?:\s{0,3}(?<sign>:=|=>|=|:)\s{0,3}|\s{1,3}(?<word>is|adalah|ialah|yaitu|saya)\s{1,3})";
+    let value = "(?:\"(?<double>[^\"\\n]+)\"|'(?<single>[^'\\n]+)'|`(?<tick>[^`\\n]+)`\
+                 |(?<bare>[^\\s\"'`,;]+))";
     let pattern = format!(
         "(?i)(?:(?<password>{password})|(?<key>{key})|(?<other>{other})|(?<pin>{pin}))\
          [\"'`*]{{0,2}}{between}[\"'`*]{{0,2}}{join}{value}"
@@ -97,8 +98,12 @@ pub(super) fn find(text: &str, secret: &mut impl FnMut(Range<usize>)) {
         let range = match (quoted, found.name("bare")) {
             (Some(value), _) => value.range(),
             (None, Some(value)) => {
-                let bare =
-                    value.as_str().trim_end_matches(['.', ':', '!', '?', ')', ']', '}', '*']);
+                // The mark that ends a sentence is none of a value that an equals sign begins.
+                let ends: &[char] = match found.name("sign") {
+                    Some(_) => &['.', ':', ')', ']', '}', '*'],
+                    None => &['.', ':', ')', ']', '}', '*', '!', '?'],
+                };
+                let bare = value.as_str().trim_end_matches(ends);
                 value.start()..value.start() + bare.len()
             }
             (None, None) => continue,
