@@ -93,7 +93,7 @@ fn is_european(number: &Number<'_>) -> bool {
     let grouped = if *first == 2 && rest.iter().all(|length| *length == 2) {
         pairs && !goes_on(number)
     } else {
-        rest.iter().all(|length| *length >= 2)
+        rest.iter().all(|length| *length >= 2) && rest.last().is_some_and(|length| *length >= 3)
     };
     long_distance
         && !comes_after(number)
