@@ -20,7 +20,7 @@ impl Hand {
         }
         let hash = hash.finalize();
         let number = |from: usize| {
-            hash.iter().skip(from).take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+            hash.iter().skip(from).take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
         };
         Self { taking_part: number(0), variant: number(8) }
     }
@@ -34,7 +34,7 @@ impl Hand {
     pub(super) fn pick<T>(self, parts: impl Iterator<Item = (T, u32)> + Clone) -> Option<T> {
         let all: u64 = parts.clone().map(|(_, weight)| u64::from(weight)).sum();
         // Below `all`, as the random number is below 2^64.
-        let place = u128::from(self.variant) * u128::from(all) >> 64;
+        let place = (u128::from(self.variant) * u128::from(all)) >> 64;
         let mut below = 0_u128;
         parts.into_iter().find_map(|(part, weight)| {
             below += u128::from(weight);

@@ -1,5 +1,5 @@
 //! Shares, independence and stickiness of the deal; sums of outcomes.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use tandem_config::PersonalData;
 
-use super::{Found, is_word, stands_alone};
+use super::{Found, before, is_word, stands_alone};
 
 /// Endings of file names, as in `icon@2x.png`, and of what is no address for other reasons.
 const NO_DOMAINS: [&str; 12] =
@@ -39,24 +39,31 @@ fn is_email(text: &str, range: &Range<usize>) -> bool {
     // `git@host:path` is a place of code, and `a@b.mean()` a product of matrices.
     let is_code = local == "git" && after.starts_with(':') || after.starts_with('(');
     !is_code
+        && !is_password(before(text, range.start, 256))
         && !NO_DOMAINS.iter().any(|it| it.eq_ignore_ascii_case(ending))
         && !after.starts_with(is_word)
+}
+
+/// Whether what follows `before` is the password in an address, as in `https://user:password@host`.
+fn is_password(before: &str) -> bool {
+    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    word.ends_with(':') && word.contains("://")
 }
 
 fn is_ip(text: &str, range: &Range<usize>) -> bool {
     let address = &text[range.clone()];
     let touches = |letter: char| letter == '.' || letter == ':' || letter == '-';
-    let before = &text[..range.start];
+    let said = &text[..range.start];
     let after = &text[range.end..];
     if let Ok(ip) = address.parse::<Ipv4Addr>() {
         // A fifth number makes it something else, such as a version.
-        let goes_on = before.ends_with(|c: char| c == '.' || is_word(c) || c == '-')
+        let goes_on = said.ends_with(|c: char| c == '.' || is_word(c) || c == '-')
             || after.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_word));
         return !goes_on && !ip.is_loopback() && !ip.is_unspecified() && !ip.is_broadcast();
     }
     let Ok(ip) = address.parse::<Ipv6Addr>() else { return false };
     stands_alone(text, range)
-        && !before.ends_with(touches)
+        && !said.ends_with(touches)
         && address.bytes().filter(|byte| byte.is_ascii_hexdigit()).count() >= 4
         && !ip.is_loopback()
 }

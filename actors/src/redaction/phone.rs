@@ -59,6 +59,7 @@ fn is_international(number: &Number<'_>) -> bool {
     // What comes behind the point of a decimal number is short.
     let decimal = number.lengths().len() == 2 && number.gaps().all(|gap| gap == ".");
     prefix
+        && (plus || !comes_after(number))
         && (8..=15).contains(&digits.len())
         && !digits.starts_with(b"0")
         && !round
@@ -92,9 +93,10 @@ fn is_european(number: &Number<'_>) -> bool {
     let grouped = if *first == 2 && rest.iter().all(|length| *length == 2) {
         pairs && !goes_on(number)
     } else {
-        rest.iter().all(|length| *length >= 2)
+        rest.iter().all(|length| *length >= 2) && rest.last().is_some_and(|length| *length >= 3)
     };
     long_distance
+        && !comes_after(number)
         && (9..=12).contains(&number.digits.len())
         && (2..=5).contains(first)
         && !rest.is_empty()
@@ -147,6 +149,12 @@ fn is_date(number: &Number<'_>) -> bool {
         let alike = gap(one, two) == gap(two, three);
         alike && ((year(one) && day(two) && day(three)) || (day(one) && day(two) && year(three)))
     })
+}
+
+/// Whether another group comes before it.
+fn comes_after(number: &Number<'_>) -> bool {
+    let said = before(number.text, number.range.start, 2);
+    said.starts_with(|c: char| c.is_ascii_digit()) && said.ends_with([' ', '-', '.'])
 }
 
 /// Whether another group follows that looks the same.

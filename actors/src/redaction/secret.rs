@@ -10,6 +10,8 @@ use super::{Found, before, is_word};
 
 mod assigned;
 
+use assigned::{is_mixed, is_value};
+
 /// Longest private key, in bytes.
 const PRIVATE_KEY_BYTES_MAX: usize = 16 << 10;
 
@@ -43,10 +45,14 @@ static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&forms.join("|")).expect("the pattern is valid")
 });
 
-/// What is sent to prove who one is: in an address, or in a header.
+/// What is sent to prove who one is: in an address, a header or an argument, or said in short.
 static SHOWN: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
-        r#"[a-z]://[^\s/:@"']{0,128}:(?<address>[^\s/@"']{3,256})@"#,
+        r#"[a-z]://[^\s/:@"']*:(?<address>[^\s/@"']{3,})@"#,
+        r#"\s-u\s+[^\s:@"']+:(?<user>[^\s@"']{3,})"#,
+        r#"--(?:password|passwd|passphrase|token|secret|api-key)[ =](?<flag>[^\s"'`,;]{4,})"#,
+        r#"(?i:\b(?:pw|pwd|sandi)\s+)(?<word>[^\s"'`,;]{6,})"#,
+        r"(?i:\botp(?:\s+(?:kamu|anda|saya|code))?\s+)(?<otp>\d{4,8})",
         r"(?i:\b(?:bearer|basic)[ \t]+)(?<header>[A-Za-z0-9._~+/-]{16,1024}={0,2})",
     ];
     Regex::new(&forms.join("|")).expect("the pattern is valid")
@@ -82,16 +88,22 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
         }
     }
     for shown in SHOWN.captures_iter(text) {
-        let in_address = shown.name("address").filter(|it| assigned::is_value(it.as_str()));
-        let in_header = shown.name("header").filter(|it| is_random(it.as_str()));
-        if let Some(value) = in_address.or(in_header) {
+        let is_secret = |name: &str, value: &str| match name {
+            "header" => is_random(value),
+            "word" => is_value(value) && is_mixed(value),
+            _ => is_value(value),
+        };
+        let named = ["address", "user", "flag", "word", "otp", "header"].into_iter();
+        let mut found = named.filter_map(|name| Some((name, shown.name(name)?)));
+        if let Some((_, value)) = found.find(|(name, value)| is_secret(name, value.as_str())) {
             secret(value.range());
         }
     }
     private_keys(text, &mut secret);
     assigned::find(text, &mut secret);
     for random in RANDOM.find_iter(text) {
-        if is_random(random.as_str()) && is_said(before(text, random.start(), 48)) {
+        if is_random(random.as_str()) && is_said(before(text, random.start(), 48), random.as_str())
+        {
             secret(random.range());
         }
     }
@@ -121,10 +133,13 @@ fn private_keys(text: &str, secret: &mut impl FnMut(Range<usize>)) {
     }
 }
 
-/// Whether `text` says of what follows that it is a key.
-fn is_said(text: &str) -> bool {
+/// Whether `text` says of the `value` behind it that it is a key.
+fn is_said(text: &str, value: &str) -> bool {
     let last = |pattern: &Regex| pattern.find_iter(text).last().map(|it| it.start());
-    last(&SAID).is_some_and(|said| last(&SAID_OF_OTHERS).is_none_or(|other| other < said))
+    let (said, other) = (last(&SAID), last(&SAID_OF_OTHERS));
+    // What is only of hexadecimal digits looks like a digest, whatever it is the digest of.
+    let is_digest = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    said.is_some_and(|said| other.is_none_or(|other| other < said && !is_digest))
 }
 
 /// Whether `text` looks made by chance: letters and digits, with little that repeats.
@@ -138,11 +153,11 @@ fn is_random(text: &str) -> bool {
 
 /// Bits a byte, as often as each occurs.
 fn entropy(text: &str) -> f64 {
-    let mut counts = [0_u16; 256];
+    let mut counts = [0_u32; 256];
     for byte in text.bytes() {
         counts[usize::from(byte)] += 1;
     }
-    #[allow(clippy::cast_precision_loss, reason = "at most 1024 bytes are looked at")]
+    #[allow(clippy::cast_precision_loss, reason = "exact for any text in memory")]
     let length = text.len() as f64;
     let shares = counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / length);
     -shares.map(|share| share * share.log2()).sum::<f64>()

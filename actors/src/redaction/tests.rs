@@ -233,15 +233,8 @@ fn a_megabyte_of_anything_is_looked_through() {
         "é",
     ] {
         let text = part.repeat((1 << 20) / part.len());
-        let t = std::time::Instant::now();
-        let _ = redaction.places(&text);
-        let t1 = t.elapsed();
         let mask = redaction.mask(&[(Form::Text, &text)]);
-        let t2 = t.elapsed();
-        let m = mask.apply(Form::Text, &text);
-        let t3 = t.elapsed();
-        let same = mask.restore(Form::Text, &m) == text;
-        eprintln!("{part:?} {t1:?} {t2:?} {t3:?} {:?}", t.elapsed());
+        let same = mask.restore(Form::Text, &mask.apply(Form::Text, &text)) == text;
         assert!(same, "{part:?}");
     }
 }

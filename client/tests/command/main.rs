@@ -18,6 +18,7 @@ use tokio::{
 mod chat;
 mod constraint;
 mod daemon;
+mod experiment;
 mod server;
 
 use server::Server;

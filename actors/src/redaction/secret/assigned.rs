@@ -14,10 +14,11 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
                |(?:auth|access|refresh|bearer|session|api|bot)[ _-]?token|client[ _-]?secret|kunci[ _-]?api";
     let other = "token|secret";
     let pin = r"\b(?:pin|otp|cvv2?|cvc)";
-    let between = r"(?:-?nya)?(?:\s+(?:saya|kami|anda|wi-?fi|akun|baru|atm|untuk\s+\w{1,20}|for\s+(?:the\s+)?\w{1,20}))?";
-    let join = r"\s{0,3}(?:(?<sign>:=|=>|=|:)\s{0,3}|(?<word>\s(?:is|adalah|ialah|yaitu)\s{1,3}))";
-    let value = "(?:\"(?<double>[^\"\\n]{1,512})\"|'(?<single>[^'\\n]{1,512})'|`(?<tick>[^`\\n]{1,512})`\
-                 |(?<bare>[^\\s\"'`,;]{1,512}))";
+    let between = r"(?:-?nya)?(?:\s+(?:saya|kami|anda|wi-?fi|akun|e?mail|surel|admin|root|baru|atm|untuk\s+[^\s:=]{1,20}|for\s+(?:the\s+)?[^\s:=]{1,20})){0,2}";
+    let join =
+        r"(?:\s{0,3}(?<sign>:=|=>|=|:)\s{0,3}|\s{1,3}(?<word>is|adalah|ialah|yaitu|saya)\s{1,3})";
+    let value = "(?:\"(?<double>[^\"\\n]+)\"|'(?<single>[^'\\n]+)'|`(?<tick>[^`\\n]+)`\
+                 |(?<bare>[^\\s\"'`,;]+))";
     let pattern = format!(
         "(?i)(?:(?<password>{password})|(?<key>{key})|(?<other>{other})|(?<pin>{pin}))\
          [\"'`*]{{0,2}}{between}[\"'`*]{{0,2}}{join}{value}"
@@ -97,8 +98,12 @@ pub(super) fn find(text: &str, secret: &mut impl FnMut(Range<usize>)) {
         let range = match (quoted, found.name("bare")) {
             (Some(value), _) => value.range(),
             (None, Some(value)) => {
-                let bare =
-                    value.as_str().trim_end_matches(['.', ':', '!', '?', ')', ']', '}', '*']);
+                // The mark that ends a sentence is none of a value that an equals sign begins.
+                let ends: &[char] = match found.name("sign") {
+                    Some(_) => &['.', ':', ')', ']', '}', '*'],
+                    None => &['.', ':', ')', ']', '}', '*', '!', '?'],
+                };
+                let bare = value.as_str().trim_end_matches(ends);
                 value.start()..value.start() + bare.len()
             }
             (None, None) => continue,
@@ -133,6 +138,16 @@ pub(super) fn is_value(text: &str) -> bool {
     !example && !one_letter && !WORDS.contains(&lower.as_str())
 }
 
+/// More than letters, or more than digits.
+pub(super) fn is_mixed(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit()) && !is_number(text)
+        || text.bytes().any(|byte| b"!@#$%^&*+=?~".contains(&byte))
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 struct Value<'a> {
     text: &'a str,
     quoted: bool,
@@ -155,11 +170,11 @@ impl Value<'_> {
         if found.name("password").is_some() {
             self.is_password()
         } else if found.name("key").is_some() {
-            self.text.len() >= 8 && self.is_mixed() && !self.text.contains(' ')
+            self.text.len() >= 8 && is_mixed(self.text) && !self.text.contains(' ')
         } else {
             self.text.len() >= 10
-                && self.has(|byte| byte.is_ascii_digit())
-                && self.has(|byte| byte.is_ascii_alphabetic())
+                && self.text.bytes().any(|byte| byte.is_ascii_digit())
+                && self.text.bytes().any(|byte| byte.is_ascii_alphabetic())
                 && !self.text.contains(|c: char| c == ' ' || "()[]{}<>".contains(c))
                 && (self.text.len() < 20 || is_random(self.text))
         }
@@ -172,24 +187,10 @@ impl Value<'_> {
         // A sentence about passwords goes on; a password that is only letters stands alone.
         let plain = self.text.chars().all(char::is_alphabetic);
         match (self.quoted, self.said) {
-            (true, _) => !self.text.contains(' ') || self.is_mixed(),
-            (false, true) => self.is_mixed() || self.has_digits_only(),
+            (true, _) => !self.text.contains(' ') || is_mixed(self.text),
+            (false, true) => is_mixed(self.text) || is_number(self.text),
             (false, false) => !plain || self.alone,
         }
-    }
-
-    /// More than letters.
-    fn is_mixed(&self) -> bool {
-        self.has(|byte| byte.is_ascii_digit()) && !self.has_digits_only()
-            || self.has(|byte| b"!@#$%^&*+=?~".contains(&byte))
-    }
-
-    fn has_digits_only(&self) -> bool {
-        self.text.bytes().all(|byte| byte.is_ascii_digit())
-    }
-
-    fn has(&self, wanted: impl Fn(u8) -> bool) -> bool {
-        self.text.bytes().any(wanted)
     }
 
     /// A call, an element, or a path of names.
