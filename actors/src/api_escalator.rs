@@ -40,6 +40,8 @@ pub struct SlowRequest {
     pub provider: String,
     /// The caller named that provider: no other one may answer.
     pub named: bool,
+    /// Another provider may be asked as well when the first token is late.
+    pub hedge: bool,
     /// About how many tokens the prompt has.
     pub prompt_tokens: u32,
     /// Why the question leaves the machine, in words.
@@ -155,7 +157,7 @@ impl ApiEscalator {
         // Stable: the others stay in their order.
         candidates.sort_by_key(|provider| provider.name() != request.provider);
         let (outlet, events) = Outlet::new();
-        let hedge_after = self.shared.hedge_after;
+        let hedge_after = self.shared.hedge_after.filter(|_| request.hedge);
         let pursuit = Pursuit { slow: Arc::new(request), candidates, hedge_after };
         self.shared.address.cast(Message::Pursue(pursuit, outlet))?;
         Ok(events)

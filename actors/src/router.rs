@@ -32,6 +32,8 @@ pub(crate) use plan::Escalation;
 pub(crate) use plan::{HandOff, Plan};
 use state::State;
 
+/// Answers that the tracks of a turn begin: that of each, and once more when one fails.
+const RUNS_MAX: usize = 3;
 /// Events of a turn besides one per token: routing, notices, ends.
 const EVENTS_BESIDE_TOKENS: usize = 64;
 /// Longest name of a model or provider.
@@ -170,7 +172,7 @@ impl Router {
             accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
         let longest = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
         let tokens = longest.unwrap_or_else(|| services.longest_default_answer()) as usize;
-        let (events, answer) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
+        let (events, answer) = mpsc::channel(RUNS_MAX * tokens + EVENTS_BESIDE_TOKENS);
         let end = events
             .clone()
             .try_reserve_owned()
@@ -281,7 +283,7 @@ impl Services {
 }
 
 /// What a question is part of for longest: its conversation, else itself.
-fn lasting_id<'a>(request: &'a AskRequest, turn_id: &'a str) -> &'a str {
+pub(crate) fn lasting_id<'a>(request: &'a AskRequest, turn_id: &'a str) -> &'a str {
     if request.conversation_id.is_empty() { turn_id } else { &request.conversation_id }
 }
 

@@ -14,9 +14,10 @@ use super::context::{Budget, Dialogue, estimate, most_recent};
 use super::machine::Run;
 use super::masking::{Unmask, mask};
 use crate::api_escalator::SlowRequest;
+use crate::experiments::Feature;
 use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
-use crate::router::{Plan, Services};
+use crate::router::{Plan, Services, lasting_id};
 use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampling};
 
 /// What an engine reads at once, with something to spare. No more of a conversation fits into any
@@ -41,6 +42,8 @@ pub(crate) struct Question {
     pub(super) provider_named: bool,
     /// Why the plan is as it is, in words.
     reasons: Vec<String>,
+    /// Another provider may be asked as well when one is late.
+    hedge: bool,
     /// The slow track may take over within an answer of the fast one.
     watched: bool,
     /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
@@ -66,6 +69,7 @@ impl Question {
             turn_id: turn_id.to_owned(),
             provider_named: !request.provider.is_empty(),
             reasons: plan.reasons.clone(),
+            hedge: services.experiments.gets(Feature::Hedge, lasting_id(&request, turn_id)),
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
             patience: Some(services.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
@@ -302,6 +306,7 @@ async fn start_slow(
         conversation_id: question.conversation_id.clone(),
         provider: question.provider.clone(),
         named: question.provider_named,
+        hedge: question.hedge,
         prompt_tokens: length,
         reason: question.reasons.join("; "),
     };
