@@ -24,7 +24,6 @@ fn wait(weight: u32, random: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, reason = "tests")]
     use std::cell::Cell;
 
     use super::*;

@@ -1,4 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "random numbers are small"
+)]
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
