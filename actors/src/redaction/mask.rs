@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use tandem_config::PersonalData;
 
 use super::placeholder::{self, Key};
@@ -14,6 +14,10 @@ use super::{Counts, Form, Found, Redaction, Restorer, stands_alone};
 /// What a provider is told, so that it uses placeholders as they are.
 const NOTE: &str = "Parts of this conversation are replaced by placeholders in square brackets, such \
                     as [EMAIL_1]. Write them exactly as they are wherever you mean what they stand for.";
+
+/// Longest value that is looked for where nothing shows what it is. Nobody repeats a longer one in
+/// passing, and an automaton for it costs much.
+const AGAIN_BYTES_MAX: usize = 256;
 
 /// Which placeholder stands for which value. The same value has the same one in all texts of the
 /// turn, and no placeholder is used that one of them has in it already.
@@ -62,9 +66,14 @@ impl Mask {
                 keys.insert(value, key);
             }
         }
-        let again =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(keys.keys());
-        let again = again.ok().filter(|_| !keys.is_empty());
+        let again: Vec<_> = keys.keys().filter(|value| value.len() <= AGAIN_BYTES_MAX).collect();
+        let again = (!again.is_empty()).then(|| {
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(again)
+        });
+        let again = again.and_then(Result::ok);
         Self { redaction: redaction.clone(), keys, values: Arc::new(values), again }
     }
 
