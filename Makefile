@@ -17,7 +17,7 @@ endif
 
 programs := -p tandem-engine -p tandem-daemon -p tandem-client
 
-.PHONY: help setup model embedding-model build demo test lint coverage llama-server bench-peer model-synthetic
+.PHONY: help setup model embedding-model build demo test lint coverage llama-server bench-peer model-synthetic router-protocols
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ bench-peer: build model ## Measure against llama.cpp's own server, about an hour
 model-synthetic: setup ## Write models of 1.1 and 7 billion random weights, 5 GB, for measurements
 	cargo build --release --locked -p tandem-tests --bin make-model
 	@scripts/bench-models.sh "$(CARGO_TARGET_DIR)/release" $(SIZES)
+
+# DATA is a folder with public_gsm8k.jsonl, public_mmlu.jsonl and public_mtbench.jsonl.
+router-protocols: ## Measure how well questions are routed; DATA=FOLDER of graded questions
+	@: $${DATA:?name the folder of the graded questions, as in make router-protocols DATA=FOLDER}
+	cargo run --release --locked -p tandem-tests --bin router-protocols -- "$$DATA"
 
 # The programs are built first and with all targets: tests start them as processes.
 test: model embedding-model llama-server ## Run all tests, with a real model and a real remote API

@@ -23,7 +23,6 @@ mod counts;
 mod plan;
 mod policy;
 mod queue;
-mod score;
 mod state;
 
 pub(crate) use counts::Counts;

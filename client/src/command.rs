@@ -18,6 +18,7 @@ mod embed;
 mod experiment;
 mod feedback;
 mod model;
+mod router;
 mod service;
 mod status;
 mod tuning;
@@ -75,6 +76,9 @@ pub(crate) enum Command {
     /// Compare variants of settings
     #[command(subcommand)]
     Experiment(experiment::Experiment),
+    /// Score questions, and measure, train and calibrate the scores
+    #[command(subcommand)]
+    Router(router::Router),
     /// Show what the daemon is doing
     Status(status::Status),
     /// Check and show the settings
@@ -95,6 +99,7 @@ impl Command {
             Self::Conversation(conversation) => return conversation.run(context).await,
             Self::Feedback(feedback) => feedback.run(context).await?,
             Self::Experiment(experiment) => experiment.run(context).await?,
+            Self::Router(router) => router.run(context).await?,
             Self::Status(status) => status.run(context).await?,
             Self::Config(config) => config.run(context)?,
             Self::Service(service) => return service.run(context).await,

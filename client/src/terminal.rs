@@ -110,6 +110,11 @@ impl Terminal {
         self.write_out(&text)
     }
 
+    /// Prints lines that are JSON already.
+    pub(crate) fn raw(self, lines: &str) -> Result<(), Failure> {
+        self.write_out(lines)
+    }
+
     /// As [`Self::result`], in place of what the terminal showed before. A pipe gets one after
     /// the other.
     pub(crate) fn replace<T: Serialize>(

@@ -19,6 +19,7 @@ mod home;
 mod llama_server;
 mod processes;
 mod programs;
+pub mod protocols;
 pub mod script;
 
 pub use answer::{Answer, Asking, question};

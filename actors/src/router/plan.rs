@@ -1,8 +1,8 @@
 //! Which track answers first, and which covers for it: hard constraints before the score.
 
 use tandem_proto::v1::{Policy, Track};
+use tandem_router::Score;
 
-use super::score::Score;
 use crate::{Error, Result};
 
 /// What a decision rests on.

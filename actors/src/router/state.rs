@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
 use tandem_proto::v1::Pressure;
+use tandem_router::Scorer;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
-use super::score::score;
 use super::{Arguments, Job, Load, Message, lasting_id};
 use crate::experiments::Feature;
 use crate::provider::Provider;
@@ -150,7 +150,7 @@ impl State {
             HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
         decide(Situation {
             policy: job.policy,
-            score: score(&job.request.prompt),
+            score: Scorer::shipped().score(&job.request.prompt),
             slow_threshold: overrides.slow_threshold.unwrap_or(config.slow_threshold),
             fast: self.fast_obstacle(job),
             slow: self.slow_obstacle(job, provider.as_ref()),

@@ -1,13 +1,16 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
+use tandem_router::Kind;
+
 use super::*;
 
 const POLICIES: [Policy; 6] =
     [Policy::Unspecified, Policy::Auto, Policy::Fast, Policy::Slow, Policy::Duo, Policy::Private];
 
 fn situation(policy: Policy, score: f64) -> Situation {
+    let reasons = vec!["it is a question".to_owned()];
     Situation {
         policy,
-        score: Score { value: score, reasons: vec!["it is a question".to_owned()] },
+        score: Score { value: score, kind: Kind::Chat, reasons },
         slow_threshold: 0.6,
         fast: None,
         slow: None,
