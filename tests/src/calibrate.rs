@@ -5,6 +5,7 @@
 #![allow(clippy::cast_precision_loss, reason = "counts of questions")]
 
 mod asking;
+mod cascade;
 mod logistic;
 pub mod metrics;
 mod question;
@@ -13,6 +14,7 @@ mod report;
 use serde::{Deserialize, Serialize};
 
 pub use asking::{Manner, ask_all};
+pub use cascade::Cascade;
 pub use logistic::{FEATURES, Rule, out_of_fold};
 pub use question::{Gold, Question};
 pub use report::Report;

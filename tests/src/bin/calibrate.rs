@@ -1,6 +1,7 @@
 //! Asks a running daemon questions with known answers, and fits the rule that tells how likely an
 //! answer is right.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use tandem_client::Client;
 use tandem_tests::bench::say;
-use tandem_tests::calibrate::{Graded, Manner, Question, Report, ask_all};
+use tandem_tests::calibrate::{Cascade, Graded, Manner, Question, Report, ask_all, out_of_fold};
 
 /// Calibrate the confidence of a local model's answers.
 ///
@@ -41,6 +42,14 @@ struct Arguments {
     /// Weight of the L2 penalty; some hundred answers allow no rule that goes to extremes.
     #[arg(long, default_value_t = 30.0)]
     penalty: f64,
+    /// What the slow track made of the questions: lines of {"id", "strong_score"}. Compares what is
+    /// gained when it takes over by confidence with what its choice by prompts gains.
+    #[arg(long, requires = "scores")]
+    slow: Vec<PathBuf>,
+    /// Scores of the prompts, as `tandem router score` writes them, by weights that did not learn from
+    /// these questions.
+    #[arg(long, requires = "slow")]
+    scores: Option<PathBuf>,
     /// A file for the results.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -78,11 +87,33 @@ async fn calibrate(arguments: Arguments) -> Result<()> {
     #[allow(clippy::print_stdout, reason = "the result of this program")]
     {
         print!("{}", report.text());
+        if let Some(scores) = &arguments.scores {
+            let confidences = out_of_fold(&graded, arguments.folds, arguments.penalty);
+            let slow = numbers(&arguments.slow, "strong_score")?;
+            let scores = numbers(std::slice::from_ref(scores), "score")?;
+            print!("\n{}", Cascade::new(&graded, &confidences, &slow, &scores).text());
+        }
     }
     if let Some(path) = arguments.json {
         fs::write(&path, report.json()?).with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+/// The numbers under `key`, by the ids of their lines.
+fn numbers(files: &[PathBuf], key: &str) -> Result<HashMap<String, f64>> {
+    let mut numbers = HashMap::new();
+    for path in files {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        for (at, line) in text.lines().enumerate() {
+            let place = || format!("{}, line {}", path.display(), at + 1);
+            let value: serde_json::Value = serde_json::from_str(line).with_context(place)?;
+            let id = value["id"].as_str().context("no id").with_context(place)?;
+            let number = value[key].as_f64().with_context(|| format!("no {key}"));
+            numbers.insert(id.to_owned(), number.with_context(place)?);
+        }
+    }
+    Ok(numbers)
 }
 
 async fn ask(arguments: &Arguments) -> Result<Vec<Graded>> {
