@@ -203,6 +203,26 @@ impl<T: Copy + PartialEq> Kind<T> for OneOf<T> {
     }
 }
 
+/// Some of some words, or none.
+pub(crate) struct AnyOf<T: 'static>(pub(crate) &'static [(&'static str, T)]);
+
+impl<T: Copy + PartialEq> Kind<Vec<T>> for AnyOf<T> {
+    fn read(&self, node: &Node) -> Option<Vec<T>> {
+        let value = |text: &&str| self.0.iter().find(|(word, _)| word == text).map(|(_, it)| *it);
+        node.list()?.iter().map(value).collect()
+    }
+
+    fn write(&self, values: &Vec<T>) -> Option<String> {
+        let word = |value: &T| self.0.iter().find(|(_, it)| it == value).map(|(it, _)| quoted(it));
+        Some(format!("[{}]", values.iter().map(word).collect::<Option<Vec<_>>>()?.join(", ")))
+    }
+
+    fn allowed(&self) -> String {
+        let words: Vec<_> = self.0.iter().map(|(word, _)| format!("{word:?}")).collect();
+        format!("a list of none or some of {}, in brackets", words.join(", "))
+    }
+}
+
 /// Text whose length in bytes is in the range.
 pub(crate) struct Text(pub(crate) RangeInclusive<usize>);
 

@@ -24,8 +24,8 @@ pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
-    Config, Daemon, Engine, LogFormat, Memory, Models, Overrides, Policy, Provider, Resources,
-    Router, Speculation, Telemetry, Tune,
+    Ability, Config, Daemon, Engine, LogFormat, Memory, Models, Overrides, Policy, Provider,
+    ProviderKind, Resources, Router, Speculation, Telemetry, Tune,
 };
 
 /// The settings file that is read when none is named. It need not exist.

@@ -10,6 +10,8 @@ use crate::{
     source::{self, Node, Table},
 };
 
+mod provider;
+
 /// Longest path of a unix socket in bytes: `sun_path` has 108, and a zero ends it.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -223,7 +225,10 @@ impl Visitor for Reader {
                     reader.refuse(origin, reader.key(&name), message.into());
                 }
                 let mut provider = Provider::new("", "");
-                reader.table(&name, |reader| schema::visit_provider(&mut provider, reader));
+                reader.table(&name, |reader| {
+                    schema::visit_provider(&mut provider, reader);
+                    reader.settle_provider(&mut provider);
+                });
                 slots.insert(name, provider);
             }
         });

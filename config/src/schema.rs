@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
-    Speculation, Telemetry, Tune,
+    Ability, Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, ProviderKind,
+    Resources, Router, Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{
-        AbsolutePath, Address, Each, Flag, Fraction, Integer, Kind, LogProbability, OneOf,
+        AbsolutePath, Address, AnyOf, Each, Flag, Fraction, Integer, Kind, LogProbability, OneOf,
         Optional, SecretPlace, Size, Text, Time,
     },
 };
@@ -25,6 +25,15 @@ const TUNE: OneOf<Tune> =
     OneOf(&[("idle", Tune::Idle), ("eager", Tune::Eager), ("off", Tune::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+
+const PROVIDER_KINDS: OneOf<ProviderKind> = OneOf(&[
+    ("openai", ProviderKind::OpenAi),
+    ("anthropic", ProviderKind::Anthropic),
+    ("huggingface", ProviderKind::HuggingFace),
+    ("ollama", ProviderKind::Ollama),
+]);
+const ABILITIES: AnyOf<Ability> =
+    AnyOf(&[("vision", Ability::Vision), ("tools", Ability::Tools), ("json", Ability::Json)]);
 
 const TOKENS_MAX: u32 = 1 << 20;
 const MIB_MAX: u32 = 1 << 20;
@@ -352,9 +361,15 @@ fn visit_telemetry(telemetry: &mut Telemetry, v: &mut impl Visitor) {
 
 /// Shows `visitor` every setting of one provider.
 pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
-    v.required(
+    v.setting(
+        "kind",
+        "what the API speaks: openai, anthropic, huggingface or ollama",
+        &mut provider.kind,
+        &PROVIDER_KINDS,
+    );
+    v.setting(
         "base_url",
-        "address below which /chat/completions is found",
+        "address of the API; when kind is set, the kind's own may be left out",
         &mut provider.base_url,
         &Address,
     );
@@ -406,5 +421,17 @@ pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
         "requests under way together",
         &mut provider.concurrency_max,
         &Integer(1..=1024),
+    );
+    v.setting(
+        "abilities",
+        "what the model can do: vision, tools, json",
+        &mut provider.abilities,
+        &Optional(ABILITIES, "[\"vision\", \"tools\", \"json\"]"),
+    );
+    v.setting(
+        "keep_alive",
+        "how long Ollama keeps the model loaded; for kind ollama only",
+        &mut provider.keep_alive,
+        &Optional(Time(Duration::ZERO..=365 * DAY), "\"5m\""),
     );
 }

@@ -45,6 +45,8 @@ pub(crate) enum Value {
     Integer(i64),
     Float(f64),
     Boolean(bool),
+    /// An array of texts.
+    List(Vec<String>),
     /// Something that no setting is; the name of its type.
     Other(&'static str),
 }
@@ -87,6 +89,17 @@ impl Node {
             _ => None,
         }
     }
+
+    /// Texts in brackets; in a variable, with commas between them.
+    pub(crate) fn list(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Value(Value::List(texts), _) => Some(texts.iter().map(String::as_str).collect()),
+            Self::Value(Value::Untyped(text), _) => {
+                Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Node {
@@ -102,6 +115,7 @@ impl fmt::Display for Node {
             Self::Value(Value::Integer(number), _) => number.fmt(f),
             Self::Value(Value::Float(number), _) => write!(f, "{number:?}"),
             Self::Value(Value::Boolean(value), _) => value.fmt(f),
+            Self::Value(Value::List(_), _) => f.write_str("(array)"),
             Self::Value(Value::Other(kind), _) => write!(f, "({kind})"),
             Self::Table(_) => f.write_str("(table)"),
         }
@@ -154,7 +168,14 @@ fn node(value: &Spanned<DeValue<'_>>, at: Origin, origin: &impl Fn(usize) -> Ori
         }
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("date"),
-        DeValue::Array(_) => Value::Other("array"),
+        DeValue::Array(values) => {
+            let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+            values
+                .iter()
+                .map(text)
+                .collect::<Option<_>>()
+                .map_or(Value::Other("array"), Value::List)
+        }
     };
     Node::Value(value, at)
 }
