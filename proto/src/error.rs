@@ -39,6 +39,8 @@ pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
 pub const OFFLINE: &str = "OFFLINE";
 /// The remote API failed or could not be reached.
 pub const PROVIDER_FAILED: &str = "PROVIDER_FAILED";
+/// Nothing that the request allows to answer it can do what it needs, such as look at images.
+pub const NOT_SUPPORTED: &str = "NOT_SUPPORTED";
 /// The remote API refused the credentials.
 pub const PROVIDER_REFUSED: &str = "PROVIDER_REFUSED";
 /// The store could not read or write.

@@ -10,12 +10,15 @@ use tokio::time::timeout;
 
 use super::Message;
 use super::context::{Budget, Dialogue, estimate, most_recent};
+use super::history::Luggage;
 use super::machine::Run;
 use crate::api_escalator::SlowRequest;
 use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
 use crate::router::{Plan, Services};
-use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampling};
+use crate::{
+    Error, Needs, Prompt, Result, Tools, TrackEvent, TrackEvents, TrackRequest, needs, sampling,
+};
 
 /// What an engine reads at once, with something to spare. No more of a conversation fits into any
 /// context.
@@ -30,6 +33,8 @@ pub(crate) struct Question {
     pub(super) turn_id: String,
     pub(super) conversation_id: String,
     pub(super) prompt: String,
+    pub(super) luggage: Luggage,
+    pub(super) needs: Needs,
     pub(super) system: String,
     /// Id or path of the fast track's model.
     pub(super) model: String,
@@ -67,6 +72,12 @@ impl Question {
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
             patience: Some(services.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
+            needs: needs(&request),
+            luggage: Luggage {
+                tools: Tools::of(&request),
+                images: request.images,
+                results: request.tool_results,
+            },
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -131,6 +142,9 @@ async fn start_fast(
     services: &Services,
     turn: &ActorRef<Message>,
 ) -> Result<TrackEvents> {
+    if !question.needs.are_local() {
+        return Err(not_local(question.needs, services));
+    }
     let (model, conversation) = (&question.model, &question.conversation_id);
     let worker = services.loader.acquire_for(model, conversation).await?;
     if worker.facts().embedding_dimensions > 0 {
@@ -183,6 +197,7 @@ async fn start_fast(
         turn_id: question.turn_id.clone(),
         prompt,
         sampling,
+        tools: Tools::default(),
         deadline: question.deadline,
     })
 }
@@ -206,6 +221,7 @@ pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()>
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(messages),
         sampling,
+        tools: Tools::default(),
         deadline: Instant::now() + WARM_TIME_MAX,
     })?;
     while let Some(event) = events.recv().await {
@@ -221,6 +237,20 @@ fn context_tokens(loaded: &Loaded) -> u32 {
         0 => loaded.context_tokens,
         trained => loaded.context_tokens.min(trained),
     }
+}
+
+/// What the local model cannot do, and who can.
+fn not_local(needs: Needs, services: &Services) -> Error {
+    let able = services.escalator.providers().filter(|provider| provider.can(&needs).is_ok());
+    let able: Vec<_> = able.map(|provider| format!("{:?}", provider.name())).collect();
+    let advice = match able.as_slice() {
+        [] => "configure a provider whose providers.NAME.abilities has that, and ask with the \
+               policy slow or auto"
+            .to_owned(),
+        able => format!("ask with the policy slow or auto: {} can", able.join(", ")),
+    };
+    let needs = Needs { json: false, ..needs };
+    Error::NotSupported { problem: format!("the local model cannot {needs}"), advice }
 }
 
 /// The longest end of the dialogue that fits, how many turns were dropped for it, and its
@@ -259,7 +289,9 @@ async fn start_slow(
     sampling.max_tokens = Some(answer);
     let budget = question.budget(provider.context_tokens(), answer, services);
 
+    let luggage = &question.luggage;
     let (mut turns, cut) = recent_turns(question, services).await?;
+    luggage.check(&turns)?;
     let all = turns.len();
     turns.retain(|turn| !turn.private);
     if turns.len() < all {
@@ -268,18 +300,21 @@ async fn start_slow(
     }
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let lengths: Vec<u32> = dialogue.texts().iter().map(|text| estimate(text)).collect();
-    let dropped = dialogue.turns_to_drop(&lengths, budget.tokens);
-    let messages = dialogue.messages(dropped);
-    let length =
-        messages.iter().fold(0_u32, |sum, message| sum.saturating_add(estimate(&message.content)));
-    if length > budget.tokens {
-        return Err(budget.too_long(length));
+    let room = budget.tokens.saturating_sub(luggage.tokens());
+    let dropped = dialogue.turns_to_drop(&lengths, room);
+    let read = lengths.iter().skip(2 * dropped).fold(luggage.tokens(), |a, b| a.saturating_add(*b));
+    // Results are of no use without the calls.
+    let torn = !luggage.results.is_empty() && dropped == turns.len();
+    if read > budget.tokens || torn {
+        return Err(budget.too_long(read));
     }
+    let messages = luggage.messages(&dialogue, dropped);
     tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
     let request = TrackRequest {
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(messages),
         sampling,
+        tools: luggage.tools.clone(),
         deadline: question.deadline,
     };
     let slow = SlowRequest {
@@ -287,7 +322,7 @@ async fn start_slow(
         conversation_id: question.conversation_id.clone(),
         provider: question.provider.clone(),
         named: question.provider_named,
-        prompt_tokens: length,
+        prompt_tokens: read,
         reason: question.reasons.join("; "),
     };
     services.escalator.start(slow).await
