@@ -15,6 +15,7 @@ mod config;
 mod constraint;
 mod conversation;
 mod embed;
+mod luggage;
 mod model;
 mod service;
 mod status;
