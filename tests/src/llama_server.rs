@@ -21,6 +21,17 @@ pub struct LlamaServer {
 impl LlamaServer {
     /// Starts one and waits until it serves.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one whose model reads tools and is told so by its template, and always takes the
+    /// likeliest token.
+    pub async fn start_with_tools() -> Self {
+        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/tools.jinja");
+        Self::start_with(&["--jinja", "--chat-template-file", template, "--temp", "0"]).await
+    }
+
+    async fn start_with(arguments: &[&str]) -> Self {
         let binary = programs::required_file("TANDEM_TEST_LLAMA_SERVER", "llama.cpp's server");
         let turn = wait_for_a_turn().await;
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -29,6 +40,7 @@ impl LlamaServer {
             .arg(Home::real_model())
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--ctx-size", "2048", "--parallel", "1", "--threads", "2"])
+            .args(arguments)
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -52,6 +64,15 @@ impl LlamaServer {
         let port = self.port;
         format!(
             "[providers.remote]\nbase_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"smollm2\"\n"
+        )
+    }
+
+    /// Settings under which it is the provider "claude" that speaks as Anthropic does.
+    pub fn claude(&self) -> String {
+        let port = self.port;
+        format!(
+            "[providers.claude]\nkind = \"anthropic\"\n\
+             base_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"smollm2\"\n"
         )
     }
 
