@@ -16,7 +16,7 @@ use crate::provider::outlet::Outlet;
 use crate::provider::{self, Provider, ProviderActor};
 use crate::supervisor::ledger::Intensity;
 use crate::supervisor::{ChildSpec, Children, Verdict};
-use crate::{Address, Error, Node, TrackEvents, TrackRequest};
+use crate::{Address, Error, Needs, Node, TrackEvents, TrackRequest};
 
 mod attempt;
 mod course;
@@ -87,17 +87,19 @@ impl ApiEscalator {
         }
     }
 
-    /// The provider of this name; without a name the one that would be asked first now, and that
-    /// is out of service only if all are.
+    /// The provider of this name; without a name the one that would be asked first now for a question
+    /// with these needs, and that is out of service, or cannot do that, only if all are.
     ///
     /// [`Error::ProviderNotConfigured`] when there is none.
-    pub fn provider(&self, name: Option<&str>) -> Result<Provider, Error> {
+    pub fn provider_for(&self, name: Option<&str>, needs: &Needs) -> Result<Provider, Error> {
         let found = match name {
             Some(name) => self.shared.providers.get(name).cloned(),
             None => {
                 let in_order = self.in_order();
-                let able = in_order.iter().find(|provider| provider.available().is_ok());
-                able.or(in_order.first()).cloned()
+                let able = |provider: &&Provider| provider.can(needs).is_ok();
+                let up = |provider: &&Provider| provider.available().is_ok();
+                let best = in_order.iter().filter(able).find(up);
+                best.or(in_order.iter().find(able)).or(in_order.first()).cloned()
             }
         };
         found.ok_or_else(|| {
@@ -112,6 +114,25 @@ impl ApiEscalator {
             };
             Error::ProviderNotConfigured { problem }
         })
+    }
+
+    /// The provider of this name, or any without one; see [`Self::provider_for`].
+    pub fn provider(&self, name: Option<&str>) -> Result<Provider, Error> {
+        self.provider_for(name, &Needs::default())
+    }
+
+    /// Why the local model cannot answer a question with these needs, and who can.
+    pub(crate) fn not_local(&self, needs: Needs) -> Error {
+        let able = self.providers().filter(|provider| provider.can(&needs).is_ok());
+        let able: Vec<_> = able.map(|provider| format!("{:?}", provider.name())).collect();
+        let advice = match able.as_slice() {
+            [] => "configure a provider whose providers.NAME.abilities has that, and ask with the \
+                   policy slow or auto"
+                .to_owned(),
+            able => format!("ask with the policy slow or auto: {} can", able.join(", ")),
+        };
+        let needs = Needs { json: false, ..needs };
+        Error::NotSupported { problem: format!("the local model cannot {needs}"), advice }
     }
 
     /// The providers that would be asked now, first to be asked first: all that are in service, or
@@ -146,6 +167,11 @@ impl ApiEscalator {
     pub async fn start(&self, request: SlowRequest) -> Result<TrackEvents, Error> {
         let mut candidates =
             self.candidates(Some(request.provider.as_str()).filter(|_| request.named))?;
+        let needs = Needs::of(&request.request);
+        // The router sees to it that one can; if it is the only one, it says why it cannot.
+        if candidates.iter().any(|provider| provider.can(&needs).is_ok()) {
+            candidates.retain(|provider| provider.can(&needs).is_ok());
+        }
         candidates.retain(|provider| request.fits(provider));
         if candidates.is_empty() {
             let problem = format!(

@@ -129,6 +129,14 @@ pub enum Error {
         /// What the caller asked for.
         id: String,
     },
+    /// Nothing that may answer can do what the request needs.
+    #[error("{problem}; {advice}")]
+    NotSupported {
+        /// Who cannot do what.
+        problem: String,
+        /// Who can, or how that could be.
+        advice: String,
+    },
     /// No such provider.
     #[error("{problem}; add a table [providers.NAME] with base_url and model to tandem.toml")]
     ProviderNotConfigured {

@@ -1,4 +1,4 @@
-//! A remote API that speaks the `OpenAI` protocol: the slow track.
+//! A remote API: the slow track.
 //!
 //! The actor owns the connections and one task per request. Everybody else holds a [`Provider`].
 //! A provider does not retry: [`crate::api_escalator`] decides what to do about a failure. It only
@@ -8,28 +8,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tandem_config::Provider as Settings;
+use tandem_config::{Ability, Provider as Settings};
 use tandem_proto::v1::ProviderStatus;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
-use crate::{Address, Error, Node, TrackEvent, TrackEvents, TrackRequest};
+use crate::{Address, Error, Needs, Node, TrackEvent, TrackEvents, TrackRequest};
 
 mod allowance;
 mod answer;
 pub(crate) mod breaker;
+mod calls;
+mod dialect;
 mod exchange;
 mod failure;
+mod frames;
 mod in_flight;
 mod limits;
 pub(crate) mod outlet;
 mod record;
-mod request;
-mod sse;
 mod stats;
 
 use breaker::{Cause, Refusal};
+use dialect::Dialect;
 use exchange::{Ask, Endpoint};
 use in_flight::{Admission, InFlight};
 use outlet::Outlet;
@@ -102,6 +104,24 @@ impl Provider {
         self.shared.settings.max_tokens
     }
 
+    /// Whether the remote model can do what is needed; else why not, and how to change that.
+    pub fn can(&self, needs: &Needs) -> Result<(), String> {
+        let Shared { name, settings, .. } = &*self.shared;
+        let missing = |ability| !settings.has(ability);
+        let lacking = Needs {
+            vision: needs.vision && missing(Ability::Vision),
+            tools: needs.tools && missing(Ability::Tools),
+            json: needs.json && missing(Ability::Json),
+        };
+        if lacking == Needs::default() {
+            return Ok(());
+        }
+        let model = &settings.model;
+        Err(format!(
+            "its model {model:?} cannot {lacking}; if it can, add that to providers.{name}.abilities"
+        ))
+    }
+
     /// Starts an answer. Dropping the events cancels it and closes the connection.
     ///
     /// Refused at once with [`Error::ProviderRefused`] when the API cannot do what is asked, with
@@ -113,10 +133,10 @@ impl Provider {
         let Shared { name, settings, address, places, .. } = &*self.shared;
         self.available()?;
         // What this API cannot do, the other track may be able to.
-        let body = request::body(settings, &request).map_err(|error| Error::ProviderRefused {
-            provider: self.shared.name.clone(),
-            problem: error.to_string(),
-        })?;
+        let refused = |problem: String| Error::ProviderRefused { provider: name.clone(), problem };
+        self.can(&Needs::of(&request)).map_err(refused)?;
+        let body = Dialect::of(settings).body(settings, &request);
+        let body = body.map_err(|error| refused(error.to_string()))?;
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| Error::Overloaded {
             what: format!(
                 "{} requests to provider {name:?} are under way (providers.{name}.concurrency_max)",

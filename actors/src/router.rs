@@ -17,7 +17,7 @@ use crate::provider::Provider;
 use crate::redaction::Redaction;
 use crate::resource_monitor::ResourceMonitor;
 use crate::turn::Question;
-use crate::{Address, Error, Node, Result, sampling};
+use crate::{Address, Error, Node, Result, image, sampling, tools};
 
 mod counts;
 mod plan;
@@ -247,7 +247,7 @@ impl Router {
 
     fn check(&self, request: &AskRequest) -> Result<()> {
         check_length("prompt", request.prompt.len(), self.prompt_bytes_max)?;
-        if request.prompt.trim().is_empty() {
+        if request.prompt.trim().is_empty() && request.tool_results.is_empty() {
             return Err(Error::invalid("prompt", "is empty; write a question"));
         }
         check_length("system", request.system().len(), self.prompt_bytes_max)?;
@@ -270,6 +270,8 @@ impl Router {
             let problem = format!("{} is not known to this daemon", request.priority);
             return Err(Error::invalid("priority", problem));
         }
+        image::validate(&request.images)?;
+        tools::validate(request, self.prompt_bytes_max)?;
         request.sampling.as_ref().map_or(Ok(()), sampling::validate)
     }
 }

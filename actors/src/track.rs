@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use tandem_proto::v1::{
-    Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob, Usage,
+    Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob, ToolCall,
+    Usage,
 };
 use tokio::sync::mpsc;
 
-use crate::Error;
+use crate::{Error, Tools};
 
 /// One generation, asked of an inference worker or of a provider.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct TrackRequest {
     pub prompt: Prompt,
     /// How it answers. A worker's request has `seed` and `max_tokens` set.
     pub sampling: Sampling,
+    /// What the model may ask to have done. A worker has no use for it.
+    pub tools: Tools,
     /// When the answer is of no use any more.
     pub deadline: Instant,
 }
@@ -46,8 +49,8 @@ pub(crate) fn length(messages: &[ChatMessage]) -> usize {
     messages.iter().map(|message| message.content.len() + 16).sum()
 }
 
-/// What a track reports, in this order: `Delta`, `Resumed` and `Notice` any number of times, then
-/// either `Done` or `Failed`, then nothing.
+/// What a track reports, in this order: `Delta`, `Resumed`, `Notice` and `ToolCall` any number of
+/// times, then either `Done` or `Failed`, then nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrackEvent {
     /// The next piece of the answer, whole UTF-8.
@@ -59,6 +62,8 @@ pub enum TrackEvent {
         /// Of the tokens behind both, when asked for.
         logprobs: Vec<TokenLogprob>,
     },
+    /// The model wants something done; always whole.
+    ToolCall(ToolCall),
     /// The engine died; the answer goes on.
     Resumed {
         /// How it died, for a person.

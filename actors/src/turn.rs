@@ -18,6 +18,7 @@ use crate::router::{self, Counts, Job, Plan, Services};
 use crate::{Error, TrackEvent};
 
 mod context;
+mod history;
 mod hold_back;
 mod machine;
 mod masking;
@@ -108,6 +109,8 @@ impl Actor for TurnActor {
             turn_id,
             conversation_id: question.conversation_id.clone(),
             prompt: question.prompt.clone(),
+            images: u32::try_from(question.luggage.images.len()).unwrap_or(u32::MAX),
+            tool_results: question.luggage.results.clone(),
             fast_model: question.model.clone(),
             slow_model: question.provider_model(&services),
             seed: question.sampling.seed.or(Some(question.seed)),
@@ -188,7 +191,7 @@ impl State {
     /// Counts, and measures time as the caller sees it.
     fn observe(&mut self, track: Track, mut event: TrackEvent) -> TrackEvent {
         match &mut event {
-            TrackEvent::Delta { .. } => {
+            TrackEvent::Delta { .. } | TrackEvent::ToolCall(_) => {
                 self.first_deltas.entry(track).or_insert_with(Instant::now);
             }
             TrackEvent::Resumed { .. } => self.counts.resumed(),

@@ -17,6 +17,7 @@ mod conversation;
 mod embed;
 mod experiment;
 mod feedback;
+mod luggage;
 mod model;
 mod router;
 mod service;

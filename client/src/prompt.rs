@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub(crate) const BYTES_MAX: u64 = 16 << 20;
 
 /// Puts the question together. Reads standard input when it is a pipe or a word is `-`.
-pub(crate) async fn read(words: Vec<String>) -> Result<String, Failure> {
+pub(crate) async fn read(words: Vec<String>, may_be_empty: bool) -> Result<String, Failure> {
     let asked_to_read = words.iter().any(|word| word == "-");
     let piped = if asked_to_read || !io::stdin().is_terminal() {
         let read = spawn_blocking(|| read_bounded(io::stdin().lock(), BYTES_MAX)).await;
@@ -18,7 +18,14 @@ pub(crate) async fn read(words: Vec<String>) -> Result<String, Failure> {
     } else {
         String::new()
     };
-    assemble(&words, &piped)
+    match assemble(&words, &piped) {
+        None if may_be_empty => Ok(String::new()),
+        None => {
+            let hint = "write it behind `tandem ask`, send it through a pipe, or use `tandem chat`";
+            Err(Failure::usage("there is no question", hint))
+        }
+        Some(question) => Ok(question),
+    }
 }
 
 fn read_bounded(input: impl Read, bytes_max: u64) -> Result<String, Failure> {
@@ -33,19 +40,17 @@ fn read_bounded(input: impl Read, bytes_max: u64) -> Result<String, Failure> {
     })
 }
 
-/// The words, an empty line, then what came through the pipe; either may be missing.
-fn assemble(words: &[String], piped: &str) -> Result<String, Failure> {
+/// The words, an empty line, then what came through the pipe; either may be missing. `None` when both
+/// are.
+fn assemble(words: &[String], piped: &str) -> Option<String> {
     let words: Vec<_> = words.iter().map(String::as_str).filter(|word| *word != "-").collect();
     let words = words.join(" ");
     let piped = piped.trim_end_matches(['\n', '\r']);
     match (words.trim().is_empty(), piped.trim().is_empty()) {
-        (false, false) => Ok(format!("{words}\n\n{piped}")),
-        (false, true) => Ok(words),
-        (true, false) => Ok(piped.to_owned()),
-        (true, true) => {
-            let hint = "write it behind `tandem ask`, send it through a pipe, or use `tandem chat`";
-            Err(Failure::usage("there is no question", hint))
-        }
+        (false, false) => Some(format!("{words}\n\n{piped}")),
+        (false, true) => Some(words),
+        (true, false) => Some(piped.to_owned()),
+        (true, true) => None,
     }
 }
 
@@ -71,9 +76,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_question_is_a_usage_error() {
-        assert_eq!(assemble(&[], "\n").unwrap_err().exit_code(), 2);
-        assert_eq!(assemble(&["-".into()], "").unwrap_err().exit_code(), 2);
+    fn a_missing_question_is_noticed() {
+        assert_eq!(assemble(&[], "\n"), None);
+        assert_eq!(assemble(&["-".into()], ""), None);
     }
 
     #[test]

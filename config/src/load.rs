@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod experiments;
+mod provider;
 
 /// Longest path of a unix socket in bytes: `sun_path` has 108, and a zero ends it.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -250,7 +251,10 @@ impl Visitor for Reader {
             for name in names {
                 reader.check_name(&name);
                 let mut provider = Provider::new("", "");
-                reader.table(&name, |reader| schema::visit_provider(&mut provider, reader));
+                reader.table(&name, |reader| {
+                    schema::visit_provider(&mut provider, reader);
+                    reader.settle_provider(&mut provider);
+                });
                 slots.insert(name, provider);
             }
         });

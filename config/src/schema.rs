@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Choice, Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider, Resources, Router,
-    Speculation, Telemetry, Tune,
+    Ability, Choice, Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider,
+    ProviderKind, Resources, Router, Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{
-        AbsolutePath, Address, AutoOrTime, Each, Flag, Fraction, Integer, Kind, LogProbability,
-        OneOf, Optional, SecretPlace, Size, Text, Time,
+        AbsolutePath, Address, AnyOf, AutoOrTime, Each, Flag, Fraction, Integer, Kind,
+        LogProbability, OneOf, Optional, SecretPlace, Size, Text, Time,
     },
 };
 
@@ -30,6 +30,15 @@ const CHOICES: OneOf<Choice> =
     OneOf(&[("ordered", Choice::Ordered), ("weighted", Choice::Weighted)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+
+const PROVIDER_KINDS: OneOf<ProviderKind> = OneOf(&[
+    ("openai", ProviderKind::OpenAi),
+    ("anthropic", ProviderKind::Anthropic),
+    ("huggingface", ProviderKind::HuggingFace),
+    ("ollama", ProviderKind::Ollama),
+]);
+const ABILITIES: AnyOf<Ability> =
+    AnyOf(&[("vision", Ability::Vision), ("tools", Ability::Tools), ("json", Ability::Json)]);
 
 const TOKENS_MAX: u32 = 1 << 20;
 const MIB_MAX: u32 = 1 << 20;
@@ -380,9 +389,15 @@ fn visit_telemetry(telemetry: &mut Telemetry, v: &mut impl Visitor) {
 
 /// Shows `visitor` every setting of one provider.
 pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
-    v.required(
+    v.setting(
+        "kind",
+        "what the API speaks: openai, anthropic, huggingface or ollama",
+        &mut provider.kind,
+        &PROVIDER_KINDS,
+    );
+    v.setting(
         "base_url",
-        "address below which /chat/completions is found",
+        "address of the API; when kind is set, the kind's own may be left out",
         &mut provider.base_url,
         &Address,
     );
@@ -452,5 +467,17 @@ pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
         "how long it is left alone when it fails; up to ten times that if it goes on",
         &mut provider.breaker_pause,
         &Time(TIMEOUT),
+    );
+    v.setting(
+        "abilities",
+        "what the model can do: vision, tools, json",
+        &mut provider.abilities,
+        &Optional(ABILITIES, "[\"vision\", \"tools\", \"json\"]"),
+    );
+    v.setting(
+        "keep_alive",
+        "how long Ollama keeps the model loaded; for kind ollama only",
+        &mut provider.keep_alive,
+        &Optional(Time(Duration::ZERO..=365 * DAY), "\"5m\""),
     );
 }

@@ -276,10 +276,57 @@ pub enum Policy {
     Private,
 }
 
-/// One remote API that speaks the `OpenAI` protocol.
+/// What a remote API speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// The chat completions of `OpenAI`, which many others speak as well.
+    OpenAi,
+    /// The messages of Anthropic.
+    Anthropic,
+    /// The router of Hugging Face: chat completions, with errors of its own.
+    HuggingFace,
+    /// The chat of Ollama.
+    Ollama,
+}
+
+impl ProviderKind {
+    /// Where it is found when no address is set; for Ollama, on this machine.
+    pub fn public_address(self) -> &'static str {
+        match self {
+            Self::OpenAi => "https://api.openai.com/v1",
+            Self::Anthropic => "https://api.anthropic.com",
+            Self::HuggingFace => "https://router.huggingface.co/v1",
+            Self::Ollama => "http://127.0.0.1:11434",
+        }
+    }
+
+    /// What its models can usually do. Those of Hugging Face and Ollama are as different as can be.
+    pub fn abilities(self) -> &'static [Ability] {
+        match self {
+            Self::OpenAi | Self::Anthropic => &[Ability::Vision, Ability::Tools, Ability::Json],
+            Self::HuggingFace | Self::Ollama => &[Ability::Tools, Ability::Json],
+        }
+    }
+}
+
+/// What a model can do beside answering with text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ability {
+    /// Look at pictures.
+    Vision,
+    /// Ask for tools and read their results.
+    Tools,
+    /// Answer with JSON, and obey a schema.
+    Json,
+}
+
+/// One remote API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
-    /// Address below which `/chat/completions` is found, such as `https://host/v1`; no slash at the end.
+    /// What it speaks.
+    pub kind: ProviderKind,
+    /// Address below which the functions of the API are found, such as `https://host/v1`; no slash at
+    /// the end.
     pub base_url: String,
     /// The model's name at that API.
     pub model: String,
@@ -307,12 +354,17 @@ pub struct Provider {
     /// How long it is left alone when it fails. Doubles while it goes on failing, up to ten times
     /// as long.
     pub breaker_pause: Duration,
+    /// What the remote model can do; when absent, what is usual for the kind.
+    pub abilities: Option<Vec<Ability>>,
+    /// How long Ollama keeps the model loaded; when absent, as Ollama likes. No other kind knows it.
+    pub keep_alive: Option<Duration>,
 }
 
 impl Provider {
     /// Every default for the model `model` of the API at `base_url`.
     pub fn new(base_url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
+            kind: ProviderKind::OpenAi,
             base_url: base_url.into(),
             model: model.into(),
             api_key: None,
@@ -326,7 +378,14 @@ impl Provider {
             priority: 10,
             weight: 1,
             breaker_pause: Duration::from_secs(30),
+            abilities: None,
+            keep_alive: None,
         }
+    }
+
+    /// Whether the remote model can do this.
+    pub fn has(&self, ability: Ability) -> bool {
+        self.abilities.as_deref().unwrap_or(self.kind.abilities()).contains(&ability)
     }
 }
 

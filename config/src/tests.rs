@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::{Config, Error, LogFormat, Overrides, Policy, Secret, paths::Environment};
+use crate::{Ability, Config, Error, LogFormat, Overrides, Policy, Secret, paths::Environment};
 
 mod experiments;
 
@@ -200,6 +200,52 @@ fn all_that_is_wrong_with_a_provider_is_reported() {
     assert_eq!(problems.len(), 5, "{problems:#?}");
     for wrong in ["BIG is not a name", "base_url is missing", "model = ", "max_tokens = 0"] {
         assert!(problems.iter().any(|problem| problem.contains(wrong)), "{wrong}: {problems:#?}");
+    }
+}
+
+#[test]
+fn a_kind_brings_its_address_its_form_and_what_its_models_can_do() {
+    let provider = |settings: &str| {
+        let settings = format!("[providers.x]\nmodel = 'm'\n{settings}");
+        Home::new(&settings).load().unwrap().providers.remove("x").unwrap()
+    };
+    for (settings, address, vision) in [
+        ("kind = 'openai'", "https://api.openai.com/v1", true),
+        ("kind = 'anthropic'", "https://api.anthropic.com", true),
+        ("kind = 'huggingface'", "https://router.huggingface.co/v1", false),
+        ("kind = 'ollama'\nkeep_alive = '5m'", "http://127.0.0.1:11434", false),
+        ("base_url = 'http://h/v1/'", "http://h/v1", true),
+        ("kind = 'anthropic'\nbase_url = 'http://h/v1'", "http://h", true),
+        ("kind = 'ollama'\nbase_url = 'http://h/api'\nabilities = ['vision']", "http://h", true),
+        ("base_url = 'http://h/v1'\nabilities = []", "http://h/v1", false),
+    ] {
+        let provider = provider(settings);
+        assert_eq!(provider.base_url, address, "{settings}");
+        assert_eq!(provider.has(Ability::Vision), vision, "{settings}");
+    }
+    let variable = Home::new("[providers.x]\nkind = 'ollama'\nmodel = 'm'")
+        .with("TANDEM_PROVIDERS__X__ABILITIES", "vision, json");
+    let abilities = variable.load().unwrap().providers["x"].abilities.clone();
+    assert_eq!(abilities, Some(vec![Ability::Vision, Ability::Json]));
+}
+
+#[test]
+fn what_does_not_fit_the_kind_of_a_provider_is_refused_with_the_way_out() {
+    for (settings, message) in [
+        ("model = 'm'", "base_url is missing; write an address"),
+        (
+            "base_url = 'http://h/v1/chat/completions'",
+            "ends in a function of the API; leave /chat/completions out",
+        ),
+        ("kind = 'anthropic'\nbase_url = 'http://h/v1/messages'", "leave /messages out"),
+        ("kind = 'ollama'\nbase_url = 'http://h/v1'", "leave /v1 out, or write kind = \"openai\""),
+        ("kind = 'openai'\nkeep_alive = '5m'", "keep_alive is for kind = \"ollama\" only"),
+        ("kind = 'claude'", "kind = \"claude\" is not allowed; write one of \"openai\""),
+        ("abilities = ['sight']", "abilities = (array) is not allowed; write a list of none or"),
+        ("abilities = 'vision'", "abilities = \"vision\" is not allowed"),
+    ] {
+        let problems = Home::new(&format!("[providers.x]\n{settings}")).problems().join("\n");
+        assert!(problems.contains(message), "{settings}: {problems}");
     }
 }
 

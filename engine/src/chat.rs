@@ -106,7 +106,7 @@ impl Chat {
                     Role::System => "system",
                     Role::User => "user",
                     Role::Assistant => "assistant",
-                    Role::Unspecified => return Err(ChatError::Role(index)),
+                    Role::Tool | Role::Unspecified => return Err(ChatError::Role(index)),
                 };
                 let content = self.guard.protect(&message.content);
                 Ok(context! { role => role, content => content })

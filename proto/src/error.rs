@@ -41,6 +41,8 @@ pub const PERSONAL_DATA: &str = "PERSONAL_DATA";
 pub const OFFLINE: &str = "OFFLINE";
 /// The remote API failed or could not be reached.
 pub const PROVIDER_FAILED: &str = "PROVIDER_FAILED";
+/// Nothing that the request allows to answer it can do what it needs, such as look at images.
+pub const NOT_SUPPORTED: &str = "NOT_SUPPORTED";
 /// The remote API refused the credentials.
 pub const PROVIDER_REFUSED: &str = "PROVIDER_REFUSED";
 /// The quota at the remote API is used up; `RetryInfo` says when there may be more.

@@ -286,7 +286,7 @@ async fn generations_without_or_with_two_prompts_are_refused() {
     let content = "hi".to_owned();
     let both = GenerateRequest {
         prompt: content.clone(),
-        messages: vec![ChatMessage { role: Role::User.into(), content }],
+        messages: vec![ChatMessage { role: Role::User.into(), content, ..Default::default() }],
         ..GenerateRequest::default()
     };
     let status = inference.generate(both).await.unwrap_err();

@@ -3,6 +3,7 @@
 
 mod command;
 mod conversation;
+mod dialects;
 mod durability;
 mod embedding;
 mod experiments;

@@ -190,7 +190,8 @@ async fn the_model_can_be_used_without_router_and_memory() {
     let request = CountTokensRequest { text: text.clone(), ..CountTokensRequest::default() };
     let counted = inference.count_tokens(request).await.unwrap().into_inner().tokens;
     assert_eq!(counted as usize, tokens.len());
-    let messages = vec![ChatMessage { role: Role::User.into(), content: text }];
+    let messages =
+        vec![ChatMessage { role: Role::User.into(), content: text, ..Default::default() }];
     let request = CountTokensRequest { messages, ..CountTokensRequest::default() };
     let rendered = inference.count_tokens(request).await.unwrap().into_inner().tokens;
     assert!(rendered > counted, "{rendered} with the template, {counted} without");

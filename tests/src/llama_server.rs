@@ -22,16 +22,24 @@ pub struct LlamaServer {
 impl LlamaServer {
     /// Starts one with the model that the fast track has, too, and waits until it serves.
     pub async fn start() -> Self {
-        Self::with(Home::real_model()).await
+        Self::start_with(Home::real_model(), &[]).await
     }
 
     /// Starts one with another model where `TANDEM_TEST_REMOTE_MODEL` names one.
     pub async fn remote() -> Self {
         let model = std::env::var_os("TANDEM_TEST_REMOTE_MODEL");
-        Self::with(model.map_or_else(Home::real_model, PathBuf::from)).await
+        Self::start_with(model.map_or_else(Home::real_model, PathBuf::from), &[]).await
     }
 
-    async fn with(model: PathBuf) -> Self {
+    /// Starts one whose model reads tools and is told so by its template, and always takes the
+    /// likeliest token.
+    pub async fn start_with_tools() -> Self {
+        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/tools.jinja");
+        let arguments = ["--jinja", "--chat-template-file", template, "--temp", "0"];
+        Self::start_with(Home::real_model(), &arguments).await
+    }
+
+    async fn start_with(model: PathBuf, arguments: &[&str]) -> Self {
         let binary = programs::required_file("TANDEM_TEST_LLAMA_SERVER", "llama.cpp's server");
         let turn = wait_for_a_turn().await;
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -40,6 +48,7 @@ impl LlamaServer {
             .arg(model)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--ctx-size", "2048", "--parallel", "1", "--threads", "2"])
+            .args(arguments)
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -68,6 +77,15 @@ impl LlamaServer {
         let port = self.port;
         format!(
             "[providers.remote]\nbase_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"smollm2\"\n"
+        )
+    }
+
+    /// Settings under which it is the provider "claude" that speaks as Anthropic does.
+    pub fn claude(&self) -> String {
+        let port = self.port;
+        format!(
+            "[providers.claude]\nkind = \"anthropic\"\n\
+             base_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"smollm2\"\n"
         )
     }
 

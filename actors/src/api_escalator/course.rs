@@ -146,7 +146,7 @@ impl Course {
                 completion.model = answered.map(|candidate| candidate.model.clone());
                 self.end(TrackEvent::Done(completion))
             }
-            News::Said(event @ TrackEvent::Delta { .. }) => {
+            News::Said(event @ (TrackEvent::Delta { .. } | TrackEvent::ToolCall(_))) => {
                 let answering = self.lanes.swap_remove(position);
                 let mut effects = self.close_all();
                 self.lanes.push(answering);

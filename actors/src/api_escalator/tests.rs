@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{Prompt, TrackEvent, TrackRequest, Tree};
+use crate::{Prompt, Tools, TrackEvent, TrackRequest, Tree};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -26,6 +26,7 @@ fn request() -> TrackRequest {
         turn_id: "turn".into(),
         prompt: Prompt::Text("hi".into()),
         sampling: Sampling::default(),
+        tools: Tools::default(),
         deadline: Instant::now() + PATIENCE,
     }
 }

@@ -231,6 +231,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::Tools;
 
     fn admit(in_flight: &mut InFlight) -> (u64, mpsc::Receiver<TrackEvent>) {
         let (events, received) = mpsc::channel(16);
@@ -239,6 +240,7 @@ mod tests {
             turn_id: "turn".to_owned(),
             prompt: Prompt::Text("Once".to_owned()),
             sampling: Sampling { seed: Some(1), max_tokens: Some(8), ..Sampling::default() },
+            tools: Tools::default(),
             deadline: Instant::now(),
         };
         let id = in_flight.next_id();
@@ -285,6 +287,7 @@ mod tests {
                 TrackEvent::Notice(_, message) => panic!("{message}"),
                 TrackEvent::Done(completion) => assert_eq!(completion.mean_logprob, Some(-0.5)),
                 TrackEvent::Failed(error) => panic!("{error}"),
+                other => panic!("a worker has no use for {other:?}"),
             }
         }
         assert_eq!((text.as_str(), resumed), ("up on a", 1));

@@ -2,81 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use serde_json::Value;
-use tandem_proto::v1::{FinishReason, Timings, TokenLogprob, Usage};
+use tandem_proto::v1::{FinishReason, Timings, TokenLogprob, ToolCall, Usage};
 
+use super::calls::Calls;
+use super::dialect::{Chunk, Dialect, End};
 use super::failure::Blame;
 use crate::{Completion, Result};
 
-/// Longest answer in bytes.
+/// Longest answer in bytes, thoughts and arguments of tools included.
 pub(super) const ANSWER_BYTES_MAX: usize = 8 << 20;
-
-/// Ends a stream of chunks.
-const DONE: &str = "[DONE]";
-
-/// A chunk of a streamed answer, or a whole answer, which has `message` where a chunk has `delta`.
-#[derive(Deserialize)]
-struct Chunk {
-    choices: Option<Vec<Choice>>,
-    usage: Option<Counts>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    delta: Option<Said>,
-    message: Option<Said>,
-    logprobs: Option<Logprobs>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Said {
-    content: Option<String>,
-    // Thoughts are no part of the answer, but they show that the model is at work.
-    reasoning: Option<Value>,
-    reasoning_content: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Logprobs {
-    content: Option<Vec<Token>>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    #[serde(rename = "token")]
-    text: String,
-    logprob: f32,
-    bytes: Option<Vec<u8>>,
-    // llama.cpp says it, OpenAI does not.
-    id: Option<u32>,
-    #[serde(default)]
-    top_logprobs: Vec<Token>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-    prompt_tokens_details: Option<Details>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    cached_tokens: Option<u64>,
-}
+/// Longest id of a turn that goes into ids of calls, which some APIs want no longer than 40 bytes.
+const CALL_ID_BYTES: usize = 32;
 
 /// What one chunk adds to the answer.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Piece {
     /// The next text.
     pub(super) text: String,
+    /// What the model thinks before its answer.
+    pub(super) reasoning: String,
     /// Of its tokens, when the API tells.
     pub(super) logprobs: Vec<TokenLogprob>,
+    /// What the model wants done, once all of it is known.
+    pub(super) calls: Vec<ToolCall>,
     /// The model said or thought something.
     pub(super) token: bool,
 }
@@ -84,28 +32,41 @@ pub(super) struct Piece {
 /// The facts about an answer that is arriving.
 #[derive(Debug)]
 pub(super) struct Answer {
+    dialect: Dialect,
+    /// Begins the ids of calls that have none.
+    call_prefix: String,
     accepted: Instant,
     first_token: Option<Instant>,
     last_token: Option<Instant>,
-    text_bytes: usize,
+    bytes: usize,
+    /// What is known of calls until the answer ends.
+    calls: Calls,
+    called: bool,
+    refusal: String,
     finish_reason: Option<FinishReason>,
     done: bool,
-    usage: Option<Usage>,
+    usage: Usage,
     logprob_sum: f64,
     logprobs: u32,
 }
 
 impl Answer {
-    /// Nothing has arrived yet of the answer to a request accepted at `accepted`.
-    pub(super) fn new(accepted: Instant) -> Self {
+    /// Nothing has arrived yet of the answer to a request of turn `turn_id` accepted at `accepted`.
+    pub(super) fn new(dialect: Dialect, turn_id: &str, accepted: Instant) -> Self {
+        let turn = turn_id.chars().filter(char::is_ascii_alphanumeric).take(CALL_ID_BYTES);
         Self {
+            dialect,
+            call_prefix: format!("call_{}", turn.collect::<String>()),
             accepted,
             first_token: None,
             last_token: None,
-            text_bytes: 0,
+            bytes: 0,
+            calls: Calls::default(),
+            called: false,
+            refusal: String::new(),
             finish_reason: None,
             done: false,
-            usage: None,
+            usage: Usage::default(),
             logprob_sum: 0.0,
             logprobs: 0,
         }
@@ -115,65 +76,83 @@ impl Answer {
     pub(super) fn chunk(&mut self, data: &str, blame: &Blame<'_>, now: Instant) -> Result<Piece> {
         match data.trim() {
             "" => Ok(Piece::default()),
-            DONE => {
-                self.done = true;
-                Ok(Piece::default())
-            }
-            data => self.take(data.as_bytes(), blame, now).map(Option::unwrap_or_default),
+            // What comes after the end is no part of the answer.
+            _ if self.done => Ok(Piece::default()),
+            data => self.take(self.dialect.read(data.as_bytes(), blame)?, blame, now),
         }
     }
 
     /// Takes the answer of an API that does not stream.
     pub(super) fn whole(&mut self, body: &[u8], blame: &Blame<'_>, now: Instant) -> Result<Piece> {
-        let piece = self.take(body, blame, now)?;
-        self.done = true;
-        piece.ok_or_else(|| {
+        let chunk = self.dialect.read(body, blame)?;
+        if !chunk.answers {
             let name = blame.provider;
-            blame.failed(format!("its answer has no choices; check providers.{name}.base_url"))
-        })
+            let problem = format!(
+                "there is no answer in what it sent; check providers.{name}.base_url and kind"
+            );
+            return Err(blame.failed(problem));
+        }
+        self.take(Chunk { over: true, ..chunk }, blame, now)
     }
 
-    /// `None` when there is nothing but facts in it.
-    fn take(&mut self, json: &[u8], blame: &Blame<'_>, now: Instant) -> Result<Option<Piece>> {
-        // serde_json's message may quote the answer, which belongs in no log.
-        let chunk: Chunk = serde_json::from_slice(json)
-            .map_err(|_| blame.failed("it sent something that is not a chat completion"))?;
-        if let Some(error) = chunk.error {
-            return Err(blame.failed(format!("it reports: {}", blame.message(&error))));
-        }
+    fn take(&mut self, chunk: Chunk, blame: &Blame<'_>, now: Instant) -> Result<Piece> {
+        let Chunk { text, reasoning, refusal, logprobs, calls, token, .. } = chunk;
         if let Some(counts) = chunk.usage {
-            self.usage = Some(counts.into());
+            counts.update(&mut self.usage);
         }
-        let Some(choice) = chunk.choices.into_iter().flatten().next() else {
-            return Ok(None);
-        };
-        match choice.finish_reason.as_deref() {
-            None | Some("") => {}
-            Some("length") => self.finish_reason = Some(FinishReason::Length),
-            Some("content_filter") => {
-                return Err(blame.refused("its content filter ended the answer"));
-            }
-            Some(_) => self.finish_reason = Some(FinishReason::Stop),
-        }
-        let piece = Piece::from(choice);
-        self.note(&piece, now);
-        if self.text_bytes > ANSWER_BYTES_MAX {
-            let limit = ANSWER_BYTES_MAX >> 20;
-            return Err(blame.failed(format!("its answer is longer than {limit} MiB")));
-        }
-        Ok(Some(piece))
-    }
-
-    fn note(&mut self, piece: &Piece, now: Instant) {
-        if piece.token {
+        if token {
             self.first_token.get_or_insert(now);
             self.last_token = Some(now);
         }
-        self.text_bytes += piece.text.len();
-        for token in &piece.logprobs {
+        for token in &logprobs {
             self.logprob_sum += f64::from(token.logprob);
             self.logprobs += 1;
         }
+        let arguments: usize = calls.iter().map(|piece| piece.arguments.len()).sum();
+        self.bytes += text.len() + reasoning.len() + refusal.len() + arguments;
+        if self.bytes > ANSWER_BYTES_MAX {
+            let limit = ANSWER_BYTES_MAX >> 20;
+            return Err(blame.failed(format!("its answer is longer than {limit} MiB")));
+        }
+        self.refusal.push_str(&refusal);
+        for piece in calls {
+            self.calls.take(piece).map_err(|fault| blame.failed(fault.to_string()))?;
+        }
+        match chunk.end {
+            Some(End::Refused(why)) => return Err(blame.refused(why)),
+            Some(End::Finished(reason)) => self.finish_reason = Some(reason),
+            None => (),
+        }
+        self.done |= chunk.over;
+        let calls = if self.is_complete() { self.complete(blame)? } else { Vec::new() };
+        Ok(Piece { text, reasoning, logprobs, calls, token })
+    }
+
+    /// What is known when all has arrived: the calls, each whole, or that there is no answer.
+    fn complete(&mut self, blame: &Blame<'_>) -> Result<Vec<ToolCall>> {
+        if !self.refusal.is_empty() {
+            return Err(
+                blame.refused(format!("it declines to answer: {}", blame.quote(&self.refusal)))
+            );
+        }
+        let cut = self.finish_reason == Some(FinishReason::Length);
+        let calls = self.calls.finish(&self.call_prefix).map_err(|fault| {
+            if cut {
+                blame.refused(
+                    "its answer was cut off in the middle of a tool call; raise max_tokens",
+                )
+            } else {
+                blame.failed(fault.to_string())
+            }
+        })?;
+        self.called |= !calls.is_empty();
+        if self.finish_reason == Some(FinishReason::ToolCalls) && !self.called {
+            return Err(blame.failed("it wants tools called and does not say which"));
+        }
+        if self.called && !cut {
+            self.finish_reason = Some(FinishReason::ToolCalls);
+        }
+        Ok(calls)
     }
 
     /// Whether the API said that nothing follows.
@@ -190,7 +169,7 @@ impl Answer {
     pub(super) fn completion(&self, now: Instant) -> Completion {
         let first_token = self.first_token.unwrap_or(now);
         let decode = self.last_token.unwrap_or(now).saturating_duration_since(first_token);
-        let usage = self.usage.unwrap_or_default();
+        let usage = self.usage;
         let tokens_per_second = if decode.is_zero() {
             0.0
         } else {
@@ -214,42 +193,6 @@ impl Answer {
             certainty: None,
             model: None,
             cost_micros: None,
-        }
-    }
-}
-
-impl From<Choice> for Piece {
-    fn from(choice: Choice) -> Self {
-        let logprobs = choice.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();
-        let Some(said) = choice.delta.or(choice.message) else { return Self::default() };
-        let thought = [said.reasoning, said.reasoning_content].into_iter().flatten();
-        let thinks = thought.into_iter().any(|value| value.as_str().is_some_and(|t| !t.is_empty()));
-        let text = said.content.unwrap_or_default();
-        let token = thinks || !text.is_empty();
-        Self { text, logprobs: logprobs.into_iter().map(TokenLogprob::from).collect(), token }
-    }
-}
-
-impl From<Token> for TokenLogprob {
-    fn from(token: Token) -> Self {
-        Self {
-            token: token.id.unwrap_or_default(),
-            bytes: token.bytes.unwrap_or_else(|| token.text.into_bytes()),
-            logprob: token.logprob,
-            alternatives: token.top_logprobs.into_iter().map(Self::from).collect(),
-        }
-    }
-}
-
-impl From<Counts> for Usage {
-    fn from(counts: Counts) -> Self {
-        let tokens = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        let cached = counts.prompt_tokens_details.and_then(|details| details.cached_tokens);
-        Self {
-            prompt_tokens: tokens(counts.prompt_tokens),
-            cached_tokens: tokens(cached.unwrap_or_default()),
-            completion_tokens: tokens(counts.completion_tokens),
-            ..Self::default()
         }
     }
 }

@@ -10,10 +10,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::answer::{ANSWER_BYTES_MAX, Answer, Piece};
+use super::dialect::Dialect;
 use super::failure::{Blame, retry_after};
+use super::frames::Frames;
 use super::limits::{Limit, Limits};
 use super::outlet::Outlet;
-use super::sse;
 use crate::{Completion, Error, Result, TrackEvent};
 
 /// As much of an error page as is read.
@@ -37,6 +38,7 @@ pub(crate) struct Ask {
 pub(super) struct Endpoint {
     name: String,
     settings: Settings,
+    dialect: Dialect,
     /// Made for the first request: it holds the system's certificates, about 2 MB.
     client: OnceCell<Client>,
 }
@@ -50,7 +52,8 @@ enum Framing {
 impl Endpoint {
     /// Does not connect.
     pub(super) fn new(name: String, settings: Settings) -> Self {
-        Self { name, settings, client: OnceCell::new() }
+        let dialect = Dialect::of(&settings);
+        Self { name, settings, dialect, client: OnceCell::new() }
     }
 
     /// Streams an answer into `outlet`, all but its last event.
@@ -66,10 +69,11 @@ impl Endpoint {
         if !response.status().is_success() {
             return Err(within(limits.next(), &blame, refusal(response, &blame)).await?);
         }
-        let mut answer = Answer::new(ask.accepted);
+        let mut answer = Answer::new(self.dialect, &ask.turn_id, ask.accepted);
         match framing(&response, &blame)? {
             Framing::Events => {
-                stream(response, &mut answer, &mut limits, &blame, outlet).await?;
+                let frames = self.dialect.frames();
+                stream(response, frames, &mut answer, &mut limits, &blame, outlet).await?;
             }
             Framing::Whole => {
                 let body = within(limits.next(), &blame, whole(response, &blame)).await??;
@@ -89,7 +93,7 @@ impl Endpoint {
 
     /// Posts `body` and waits for the head of the answer.
     async fn request(&self, blame: &Blame<'_>, body: Vec<u8>) -> Result<Response> {
-        let address = format!("{}/chat/completions", self.settings.base_url);
+        let address = self.dialect.address(&self.settings);
         let url = Url::parse(&address).map_err(|error| {
             let name = &self.name;
             blame.refused(format!(
@@ -97,14 +101,12 @@ impl Endpoint {
             ))
         })?;
         let client = self.client.get_or_try_init(|| self.build(&url, blame)).await?;
-        let mut request = client
+        let request = client
             .post(url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream")
             .body(body);
-        if let Some(key) = blame.key {
-            request = request.bearer_auth(key);
-        }
+        let request = self.dialect.sign(request, blame.key, blame)?;
         let connect = self.settings.connect_timeout;
         request.send().await.map_err(|error| blame.transport(&url, &error, connect))
     }
@@ -127,12 +129,12 @@ impl Endpoint {
 /// Reads a stream of events up to its end.
 async fn stream(
     mut response: Response,
+    mut frames: Frames,
     answer: &mut Answer,
     limits: &mut Limits,
     blame: &Blame<'_>,
     outlet: &Outlet,
 ) -> Result<()> {
-    let mut parser = sse::Parser::default();
     while !answer.is_over() {
         let chunk = match within(limits.next(), blame, response.chunk()).await {
             Ok(Ok(Some(chunk))) => chunk,
@@ -141,8 +143,8 @@ async fn stream(
             Ok(_) => return Err(blame.cut()),
             Err(timeout) => return Err(timeout),
         };
-        parser.push(&chunk).map_err(|fault| blame.failed(fault.to_string()))?;
-        while let Some(data) = parser.next_event() {
+        frames.push(&chunk).map_err(|fault| blame.failed(fault.to_string()))?;
+        while let Some(data) = frames.next_event() {
             let piece = answer.chunk(&data, blame, Instant::now())?;
             let token = piece.token;
             deliver(piece, limits, blame, outlet).await?;
@@ -154,16 +156,17 @@ async fn stream(
 
 /// Passes a piece on as soon as the caller has room for it.
 async fn deliver(
-    Piece { text, logprobs, .. }: Piece,
+    Piece { text, reasoning, logprobs, calls, .. }: Piece,
     limits: &Limits,
     blame: &Blame<'_>,
     outlet: &Outlet,
 ) -> Result<()> {
-    if text.is_empty() && logprobs.is_empty() {
-        return Ok(());
+    let empty = text.is_empty() && reasoning.is_empty() && logprobs.is_empty();
+    let delta = (!empty).then_some(TrackEvent::Delta { text, reasoning, logprobs });
+    for event in delta.into_iter().chain(calls.into_iter().map(TrackEvent::ToolCall)) {
+        within(limits.deadline(), blame, outlet.send(event)).await?;
     }
-    let delta = TrackEvent::Delta { text, reasoning: String::new(), logprobs };
-    within(limits.deadline(), blame, outlet.send(delta)).await
+    Ok(())
 }
 
 /// The body of an answer that is not streamed.

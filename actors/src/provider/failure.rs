@@ -23,6 +23,15 @@ const QUOTA_PAUSE: Duration = Duration::from_mins(10);
 const QUOTA_CODES: [&str; 3] =
     ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
 
+/// Types of errors that asking again does not mend, as OpenAI and Anthropic call them.
+const REFUSALS: [&str; 5] = [
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+];
+
 /// Words errors of one provider.
 pub(super) struct Blame<'a> {
     /// Name in the configuration.
@@ -74,6 +83,12 @@ impl Blame<'_> {
             Ok(value) => self.message(value),
             Err(text) => self.quote(text),
         };
+        // Hugging Face says so while it loads a model.
+        let estimate = || body.as_ref().ok()?.get("estimated_time")?.as_f64();
+        let retry_after = retry_after.or_else(|| {
+            let estimate = Duration::try_from_secs_f64(estimate()?.ceil()).ok()?;
+            Some(estimate.min(RETRY_AFTER_MAX))
+        });
         match code {
             401 | 403 => self.key_refused(match self.secret {
                 None => format!("it wants a key ({code}); set providers.{name}.api_key"),
@@ -102,18 +117,32 @@ impl Blame<'_> {
         }
     }
 
+    /// An error object in place of an answer, or in the middle of one.
+    pub(super) fn reported(&self, error: &Value) -> Error {
+        let problem = format!("it reports: {}", self.message(error));
+        let inner = error.get("error").unwrap_or(error);
+        match inner.get("type").and_then(Value::as_str) {
+            Some(kind) if REFUSALS.contains(&kind) => self.refused(problem),
+            _ => self.failed(problem),
+        }
+    }
+
     /// The message in an error object of the API.
-    pub(super) fn message(&self, error: &Value) -> String {
+    fn message(&self, error: &Value) -> String {
         let error = error.get("error").unwrap_or(error);
         let message = ["message", "detail"].iter().find_map(|key| error.get(key)?.as_str());
-        match message.or(error.as_str()) {
-            Some(message) => self.quote(message),
+        let several = || {
+            let messages: Option<Vec<_>> = error.as_array()?.iter().map(Value::as_str).collect();
+            messages.map(|messages| messages.join("; "))
+        };
+        match message.or(error.as_str()).map(str::to_owned).or_else(several) {
+            Some(message) => self.quote(&message),
             None => self.quote(&error.to_string()),
         }
     }
 
     /// The API's words, bounded, on one line and without the key.
-    fn quote(&self, text: &str) -> String {
+    pub(super) fn quote(&self, text: &str) -> String {
         let text = match self.key {
             Some(key) => text.replace(key, "***"),
             None => text.to_owned(),
@@ -226,11 +255,39 @@ mod tests {
             r#"{"error":"why"}"#,
             r#"{"message":"why"}"#,
             r#"{"detail":"why"}"#,
+            r#"{"error":["why"]}"#,
+            r#"{"type":"error","error":{"type":"not_found_error","message":"why"}}"#,
             "why",
         ] {
             assert!(status(&PLAIN, 404, body).to_string().ends_with(": why"), "{body}");
         }
         assert!(status(&PLAIN, 404, "").to_string().ends_with(": no explanation"));
+    }
+
+    #[test]
+    fn a_model_that_is_being_loaded_says_when_to_come_back() {
+        let body = r#"{"error":"Model x is currently loading","estimated_time":19.2}"#;
+        let error = status(&PLAIN, 503, body);
+        let Error::ProviderFailed { problem, retry_after, .. } = &error else { unreachable!() };
+        assert!(problem.ends_with("Model x is currently loading"), "{problem}");
+        assert_eq!(*retry_after, Some(Duration::from_secs(20)));
+        for odd in ["-1", "1e300", "\"soon\""] {
+            let error = status(&PLAIN, 503, &format!(r#"{{"error":"x","estimated_time":{odd}}}"#));
+            assert!(matches!(error, Error::ProviderFailed { retry_after: None, .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_place_of_an_answer_is_judged_by_its_type() {
+        let reported = |kind: &str| {
+            PLAIN.reported(&serde_json::json!({"error": {"type": kind, "message": "why"}}))
+        };
+        for kind in ["overloaded_error", "api_error", "rate_limit_error", "server_error", ""] {
+            assert!(matches!(reported(kind), Error::ProviderFailed { .. }), "{kind}");
+        }
+        for kind in REFUSALS {
+            assert!(matches!(reported(kind), Error::ProviderRefused { .. }), "{kind}");
+        }
     }
 
     #[test]

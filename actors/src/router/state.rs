@@ -15,6 +15,7 @@ use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
 use super::{Arguments, Job, Load, Message, lasting_id};
 use crate::experiments::Feature;
+use crate::needs;
 use crate::provider::Provider;
 use crate::turn::{self, Question, TurnActor, warm};
 use crate::{Error, Node, Result};
@@ -143,7 +144,9 @@ impl State {
         let config = &handle.config;
         let named = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
         let overrides = &job.assignment.overrides;
-        let provider = services.escalator.provider(named.or(overrides.provider.as_deref()));
+        let provider = services
+            .escalator
+            .provider_for(named.or(overrides.provider.as_deref()), &needs(&job.request));
         let cascade =
             services.experiments.gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
         let handoff =
@@ -176,6 +179,10 @@ impl State {
             );
             return Some(Obstacle { error: Error::PromptTooLong { problem }, passing: true });
         }
+        let needs = needs(&job.request);
+        if !needs.are_local() {
+            return Some(Obstacle { error: services.escalator.not_local(needs), passing: false });
+        }
         let pressed = services.monitor.current().pressure() == Pressure::Critical;
         if pressed && services.loader.workers().is_empty() {
             let error = Error::Overloaded {
@@ -206,8 +213,14 @@ impl State {
                 return lasting(Error::PersonalData { found: found.to_string() });
             }
         }
+        let able = |provider: &Provider| provider.can(&needs(&job.request));
         match provider {
             Err(error) => lasting(error.clone()),
+            Ok(provider) if able(provider).is_err() => {
+                let problem = able(provider).err().unwrap_or_default();
+                let provider = provider.name().to_owned();
+                lasting(Error::ProviderRefused { provider, problem })
+            }
             Ok(provider) => {
                 let error = provider.available().err()?;
                 Some(Obstacle { error, passing: true })

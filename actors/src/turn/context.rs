@@ -2,6 +2,7 @@
 
 use tandem_proto::v1::{ChatMessage, Role, Turn};
 
+use super::history::{answered, asked};
 use crate::Error;
 
 /// Tokens that a chat template puts around one message, at most, in common templates.
@@ -43,7 +44,7 @@ impl Budget {
 pub(super) fn most_recent(mut turns: Vec<Turn>, bytes_max: usize) -> Vec<Turn> {
     let mut bytes = 0;
     let kept = turns.iter().rev().take_while(|turn| {
-        bytes += turn.prompt.len() + turn.answer.len();
+        bytes += asked(turn).len() + answered(turn).len();
         bytes <= bytes_max
     });
     let kept = kept.count();
@@ -71,14 +72,15 @@ impl Dialogue<'_> {
         let message = |role: Role, content: &str| ChatMessage {
             role: role.into(),
             content: content.to_owned(),
+            ..ChatMessage::default()
         };
         let mut messages = Vec::new();
         if !self.system.is_empty() {
             messages.push(message(Role::System, self.system));
         }
         for turn in self.turns.iter().skip(dropped) {
-            messages.push(message(Role::User, &turn.prompt));
-            messages.push(message(Role::Assistant, &turn.answer));
+            messages.push(message(Role::User, &asked(turn)));
+            messages.push(message(Role::Assistant, &answered(turn)));
         }
         messages.push(message(Role::User, self.prompt));
         messages

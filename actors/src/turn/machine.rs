@@ -5,7 +5,8 @@
 //! it takes long to load.
 
 use tandem_proto::v1::{
-    Delta, Done, Notice, NoticeKind, Routed, Superseded, Track, TrackDone, Turn, ask_event::Event,
+    Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track, TrackDone,
+    Turn, ask_event::Event,
 };
 
 use super::hold_back::{HoldBack, Verdict};
@@ -46,6 +47,9 @@ pub(super) struct Facts {
     pub(super) turn_id: String,
     pub(super) conversation_id: String,
     pub(super) prompt: String,
+    /// How many pictures came with it.
+    pub(super) images: u32,
+    pub(super) tool_results: Vec<ToolResult>,
     /// Names of the model and of the provider's model.
     pub(super) fast_model: String,
     pub(super) slow_model: String,
@@ -171,6 +175,7 @@ impl Machine {
             TrackEvent::Delta { text, reasoning, logprobs } => {
                 self.say(Delta { track: track.into(), text, logprobs, reasoning })
             }
+            TrackEvent::ToolCall(call) => self.call(track, call),
             TrackEvent::Resumed { reason } => vec![notice(
                 NoticeKind::Resumed,
                 format!("the engine was {reason}; a new one goes on with the answer"),
@@ -224,6 +229,17 @@ impl Machine {
         }
     }
 
+    /// A track asks for a tool. Only the slow one knows how.
+    fn call(&mut self, track: Track, call: ToolCall) -> Vec<Effect> {
+        let mut effects = match self.together {
+            Together::Race | Together::HandOff => self.win(track),
+            Together::Apart | Together::Duo => Vec::new(),
+        };
+        self.lanes[track].calls.push(call.clone());
+        effects.push(Effect::Emit(Event::ToolCall(call)));
+        effects
+    }
+
     /// What the model thought is shown and forgotten: the next turn does not read it.
     fn show(&mut self, delta: Delta) -> Effect {
         self.lanes[delta.track()].text.push_str(&delta.text);
@@ -249,9 +265,9 @@ impl Machine {
 
     /// What the track has said is no answer any more.
     fn void(&mut self, track: Track) -> Option<Effect> {
-        let text = std::mem::take(&mut self.lanes[track].text);
+        let said = self.lanes[track].unsay();
         let superseded = Superseded { track: track.into(), by: other(track).into() };
-        (!text.is_empty()).then_some(Effect::Emit(Event::Superseded(superseded)))
+        said.then_some(Effect::Emit(Event::Superseded(superseded)))
     }
 
     /// The local model became unsure in the middle of its answer. It goes on unseen, in case that
@@ -366,7 +382,7 @@ impl Machine {
         };
         let message = format!("{error}; the answer is a built-in reply");
         let mut effects = vec![notice(NoticeKind::BuiltIn, message)];
-        if !std::mem::take(&mut self.lanes[track].text).is_empty() {
+        if self.lanes[track].unsay() {
             let superseded = Superseded { track: track.into(), by: Track::BuiltIn.into() };
             effects.push(Effect::Emit(Event::Superseded(superseded)));
         }
@@ -397,6 +413,9 @@ impl Machine {
             usage: Some(completion.usage),
             finish_reason: completion.finish_reason.into(),
             private: self.facts.private,
+            tool_calls: std::mem::take(&mut self.lanes[track].calls),
+            tool_results: std::mem::take(&mut self.facts.tool_results),
+            images: self.facts.images,
         }
     }
 

@@ -4,53 +4,75 @@
 use tandem_config::Redact;
 use tandem_proto::v1::{ChatMessage, Role, Sampling};
 
-use crate::redaction::{Form, Redaction, Restorer};
-use crate::{Error, Result, TrackEvent};
+use crate::redaction::{Counts, Form, Mask, Redaction, Restorer};
+use crate::{Error, Result, Tools, TrackEvent};
 
 /// What may be sent.
 #[derive(Debug)]
 pub(super) struct Masked {
     pub(super) messages: Vec<ChatMessage>,
     pub(super) sampling: Sampling,
+    pub(super) tools: Tools,
     /// What was found, and how to undo what was done; `None` when nothing was.
-    pub(super) undo: Option<(String, Unmask)>,
+    pub(super) undo: Option<(Counts, Unmask)>,
 }
 
-/// Masks all texts of a request, or refuses it if such data stays here.
+/// Masks all texts of a request, or refuses it if such data stays here. Pictures are sent as they are.
 pub(super) fn mask(
     redaction: &Redaction,
     how: Redact,
-    mut messages: Vec<ChatMessage>,
-    mut sampling: Sampling,
+    messages: Vec<ChatMessage>,
+    sampling: Sampling,
+    tools: Tools,
 ) -> Result<Masked> {
+    let mut masked = Masked { messages, sampling, tools, undo: None };
     if how == Redact::Off {
-        return Ok(Masked { messages, sampling, undo: None });
+        return Ok(masked);
     }
-    let texts = messages.iter().map(|message| (Form::Text, message.content.as_str()));
-    let stops = sampling.stop.iter().map(|stop| (Form::Text, stop.as_str()));
-    let schema = (Form::Json, sampling.json_schema.as_str());
-    let mask = redaction.mask(&texts.chain(stops).chain([schema]).collect::<Vec<_>>());
+    let mut texts = Vec::new();
+    masked.each_text(|form, text| texts.push((form, text.clone())));
+    let texts: Vec<_> = texts.iter().map(|(form, text)| (*form, text.as_str())).collect();
+    let mask = redaction.mask(&texts);
     if mask.is_empty() {
-        return Ok(Masked { messages, sampling, undo: None });
+        return Ok(masked);
     }
-    let found = mask.counts().to_string();
+    let found = mask.counts();
     if how == Redact::Local {
-        return Err(Error::PersonalData { found });
+        return Err(Error::PersonalData { found: found.to_string() });
     }
-    for message in &mut messages {
-        message.content = mask.apply(Form::Text, &message.content);
-    }
-    for stop in &mut sampling.stop {
-        *stop = mask.apply(Form::Text, stop);
-    }
-    if !sampling.json_schema.is_empty() {
-        sampling.json_schema = mask.apply(Form::Json, &sampling.json_schema);
-    }
+    masked.each_text(|form, text| *text = mask.apply(form, text));
     if let Some(note) = mask.note() {
-        tell(&mut messages, note);
+        tell(&mut masked.messages, note);
     }
-    let unmask = Unmask { text: mask.restorer(Form::Text), reasoning: mask.restorer(Form::Text) };
-    Ok(Masked { messages, sampling, undo: Some((found, unmask)) })
+    let [text, reasoning] = [Form::Text; 2].map(|form| mask.restorer(form));
+    masked.undo = Some((found, Unmask { text, reasoning, mask }));
+    Ok(masked)
+}
+
+impl Masked {
+    /// Everything that a provider would read.
+    fn each_text(&mut self, mut change: impl FnMut(Form, &mut String)) {
+        for message in &mut self.messages {
+            // Results of tools are mostly JSON; what is not is taken as it is.
+            let form = if message.role() == Role::Tool { Form::Json } else { Form::Text };
+            change(form, &mut message.content);
+            for call in &mut message.tool_calls {
+                change(Form::Json, &mut call.arguments);
+            }
+        }
+        for stop in &mut self.sampling.stop {
+            change(Form::Text, stop);
+        }
+        if !self.sampling.json_schema.is_empty() {
+            change(Form::Json, &mut self.sampling.json_schema);
+        }
+        for tool in &mut self.tools.offered {
+            change(Form::Text, &mut tool.description);
+            if !tool.parameters.is_empty() {
+                change(Form::Json, &mut tool.parameters);
+            }
+        }
+    }
 }
 
 /// Adds to the system prompt, or makes one.
@@ -61,7 +83,8 @@ fn tell(messages: &mut Vec<ChatMessage>, note: &str) {
             first.content.push_str(note);
         }
         _ => {
-            messages.insert(0, ChatMessage { role: Role::System.into(), content: note.to_owned() })
+            let (role, content) = (Role::System.into(), note.to_owned());
+            messages.insert(0, ChatMessage { role, content, ..ChatMessage::default() });
         }
     }
 }
@@ -71,6 +94,7 @@ fn tell(messages: &mut Vec<ChatMessage>, note: &str) {
 pub(super) struct Unmask {
     text: Restorer,
     reasoning: Restorer,
+    mask: Mask,
 }
 
 impl Unmask {
@@ -81,6 +105,10 @@ impl Unmask {
             TrackEvent::Delta { text, reasoning, logprobs } => {
                 let (text, reasoning) = (self.text.push(&text), self.reasoning.push(&reasoning));
                 vec![TrackEvent::Delta { text, reasoning, logprobs }]
+            }
+            TrackEvent::ToolCall(mut call) => {
+                call.arguments = self.mask.restore(Form::Json, &call.arguments);
+                vec![TrackEvent::ToolCall(call)]
             }
             TrackEvent::Done(_) | TrackEvent::Failed(_) => {
                 let (text, reasoning) = (self.text.finish(), self.reasoning.finish());
@@ -103,8 +131,18 @@ mod tests {
 
     fn masked(content: &str, how: Redact, sampling: Sampling) -> Result<Masked> {
         let redaction = Redaction::new(&Security::default()).unwrap();
-        let message = ChatMessage { role: Role::User.into(), content: content.to_owned() };
-        mask(&redaction, how, vec![message], sampling)
+        let message = ChatMessage {
+            role: Role::User.into(),
+            content: content.to_owned(),
+            ..ChatMessage::default()
+        };
+        let result = ChatMessage {
+            role: Role::Tool.into(),
+            content: r#"{"card": 4111111111111111}"#.to_owned(),
+            ..ChatMessage::default()
+        };
+        let messages = if sampling.stop.is_empty() { vec![message] } else { vec![message, result] };
+        mask(&redaction, how, messages, sampling, Tools::default())
     }
 
     fn delta(text: &str) -> TrackEvent {
@@ -118,13 +156,14 @@ mod tests {
             json_schema: r#"{"const": "ada@example.org"}"#.to_owned(),
             ..Sampling::default()
         };
-        let Masked { messages, sampling, undo } =
+        let Masked { messages, sampling, undo, .. } =
             masked("Write to ada@example.org.", Redact::Mask, sampling).unwrap();
         assert!(!format!("{messages:?}{sampling:?}").contains("example.org"));
+        assert!(!format!("{messages:?}").contains("4111"));
         assert_eq!(messages[0].role(), Role::System, "the provider is told of placeholders");
         assert_eq!(sampling.stop, ["[EMAIL_1]"]);
         let (found, mut unmask) = undo.unwrap();
-        assert_eq!(found, "1 e-mail address");
+        assert_eq!(found.to_string(), "1 e-mail address and 1 card number");
         let events = ["Dear [EM", "AIL_1], why [EMAIL"].map(|piece| unmask.event(delta(piece)));
         let last = unmask.event(TrackEvent::Done(Completion::whole()));
         assert_eq!(last.len(), 2);

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Message;
 use super::context::{Budget, Dialogue, estimate, most_recent};
+use super::history::Luggage;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
 use crate::api_escalator::SlowRequest;
@@ -18,7 +19,7 @@ use crate::experiments::Feature;
 use crate::inference_worker::{Counts, Phase, Worker};
 use crate::provider::Provider;
 use crate::router::{Plan, Services, lasting_id};
-use crate::{Error, Prompt, Result, TrackEvent, TrackEvents, TrackRequest, sampling};
+use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackEvents, TrackRequest, sampling};
 
 /// What an engine reads at once, with something to spare. No more of a conversation fits into any
 /// context.
@@ -33,6 +34,7 @@ pub(crate) struct Question {
     pub(super) turn_id: String,
     pub(super) conversation_id: String,
     pub(super) prompt: String,
+    pub(super) luggage: Luggage,
     pub(super) system: String,
     /// Id or path of the fast track's model.
     pub(super) model: String,
@@ -73,6 +75,11 @@ impl Question {
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
             patience: Some(services.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
+            luggage: Luggage {
+                tools: Tools::of(&request),
+                images: request.images,
+                results: request.tool_results,
+            },
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -193,6 +200,7 @@ async fn start_fast(
         turn_id: question.turn_id.clone(),
         prompt,
         sampling,
+        tools: Tools::default(),
         deadline: question.deadline,
     })
 }
@@ -216,6 +224,7 @@ pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()>
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(messages),
         sampling,
+        tools: Tools::default(),
         deadline: Instant::now() + WARM_TIME_MAX,
     })?;
     while let Some(event) = events.recv().await {
@@ -269,7 +278,9 @@ async fn start_slow(
     sampling.max_tokens = Some(answer);
     let budget = question.budget(provider.context_tokens(), answer, services);
 
+    let luggage = &question.luggage;
     let (mut turns, cut) = recent_turns(question, services).await?;
+    luggage.check(&turns)?;
     let all = turns.len();
     turns.retain(|turn| !turn.private);
     if turns.len() < all {
@@ -278,17 +289,20 @@ async fn start_slow(
     }
     let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
     let lengths: Vec<u32> = dialogue.texts().iter().map(|text| estimate(text)).collect();
-    let dropped = dialogue.turns_to_drop(&lengths, budget.tokens);
-    let messages = dialogue.messages(dropped);
-    let length =
-        messages.iter().fold(0_u32, |sum, message| sum.saturating_add(estimate(&message.content)));
-    if length > budget.tokens {
-        return Err(budget.too_long(length));
+    let room = budget.tokens.saturating_sub(luggage.tokens());
+    let dropped = dialogue.turns_to_drop(&lengths, room);
+    let read = lengths.iter().skip(2 * dropped).fold(luggage.tokens(), |a, b| a.saturating_add(*b));
+    // Results are of no use without the calls.
+    let torn = !luggage.results.is_empty() && dropped == turns.len();
+    if read > budget.tokens || torn {
+        return Err(budget.too_long(read));
     }
+    let messages = luggage.messages(&dialogue, dropped);
     tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
     let (redaction, how) = (services.redaction.clone(), services.redact);
     // A long conversation takes some milliseconds.
-    let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling)).await;
+    let tools = luggage.tools.clone();
+    let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling, tools)).await;
     let masked = masked.map_err(|error| Error::Internal { problem: error.to_string() })??;
     let unmask = masked.undo.map(|(found, unmask)| {
         let message = format!("{found} masked before anything leaves this machine");
@@ -299,6 +313,7 @@ async fn start_slow(
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(masked.messages),
         sampling: masked.sampling,
+        tools: masked.tools,
         deadline: question.deadline,
     };
     let slow = SlowRequest {
@@ -307,7 +322,7 @@ async fn start_slow(
         provider: question.provider.clone(),
         named: question.provider_named,
         hedge: question.hedge,
-        prompt_tokens: length,
+        prompt_tokens: read,
         reason: question.reasons.join("; "),
     };
     Ok((services.escalator.start(slow).await?, unmask))

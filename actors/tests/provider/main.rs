@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorRef};
 use tandem_actors::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use tandem_actors::provider::Provider;
-use tandem_actors::{Completion, Error, Prompt, TrackEvent, TrackEvents, TrackRequest, Tree};
-use tandem_config::{Provider as Settings, Secret};
-use tandem_proto::v1::{FinishReason, Health, Sampling, Usage};
+use tandem_actors::{
+    Completion, Error, Needs, Prompt, Tools, TrackEvent, TrackEvents, TrackRequest, Tree,
+};
+use tandem_config::{Ability, Provider as Settings, ProviderKind, Secret};
+use tandem_proto::v1::{FinishReason, Health, Sampling, Tool, ToolCall, Usage};
 use tokio::time::timeout;
 
 mod breaker;
@@ -64,6 +66,7 @@ fn request(patience: Duration) -> TrackRequest {
         turn_id: "turn".into(),
         prompt: Prompt::Text("hi".into()),
         sampling: Sampling::default(),
+        tools: Tools::default(),
         deadline: Instant::now() + patience,
     }
 }
@@ -84,6 +87,7 @@ async fn outcome(mut events: TrackEvents) -> (String, Result<Completion, Error>)
         match timeout(PATIENCE, events.recv()).await.unwrap().expect("a last event") {
             TrackEvent::Delta { text: more, .. } => text.push_str(&more),
             TrackEvent::Resumed { reason } => panic!("a provider does not resume: {reason}"),
+            TrackEvent::ToolCall(call) => panic!("no tool was offered: {call:?}"),
             TrackEvent::Notice(_, message) => panic!("a provider says nothing beside: {message}"),
             TrackEvent::Done(completion) => return (text, Ok(completion)),
             TrackEvent::Failed(error) => return (text, Err(error)),
@@ -172,6 +176,136 @@ async fn the_key_is_sent_and_is_in_no_error() {
     assert!(matches!(unauthorized, Error::ProviderKeyRefused { .. }), "{unauthorized:?}");
     assert!(unauthorized.to_string().contains(&file.path().display().to_string()));
     assert!(!format!("{unauthorized:?} {:?}", track.provider).contains("sk-very-secret"));
+}
+
+#[tokio::test]
+async fn anthropic_is_told_version_and_key_in_headers_of_its_own() {
+    let event = |kind: &str, rest: &str| {
+        piece(format!("event: {kind}\ndata: {{\"type\":\"{kind}\",{rest}}}\n\n"))
+    };
+    let script = vec![
+        stream_head(),
+        event("message_start", r#""message":{"content":[],"usage":{"input_tokens":7}}"#),
+        event(
+            "content_block_delta",
+            r#""index":0,"delta":{"type":"thinking_delta","thinking":"Hm."}"#,
+        ),
+        event("content_block_delta", r#""index":0,"delta":{"type":"text_delta","text":"Hello"}"#),
+        event("message_delta", r#""delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}"#),
+        piece("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
+        stream_end(),
+    ];
+    let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
+    let mut server = Server::start(vec![script, answer("529 Overloaded", "", overloaded)]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "sk-ant-secret\n").unwrap();
+    let settings = Settings {
+        kind: ProviderKind::Anthropic,
+        base_url: format!("http://{}", server.address),
+        api_key: Some(Secret::File(file.path().to_owned())),
+        ..settings(&server)
+    };
+    let track = SlowTrack::start(settings).await;
+    let mut events = track.ask().await;
+    let thought = TrackEvent::Delta {
+        text: String::new(),
+        reasoning: "Hm.".to_owned(),
+        logprobs: Vec::new(),
+    };
+    assert_eq!(timeout(PATIENCE, events.recv()).await.unwrap(), Some(thought));
+    let (text, completion) = outcome(events).await;
+    assert_eq!(text, "Hello");
+    let usage = Usage { prompt_tokens: 7, completion_tokens: 2, ..Usage::default() };
+    assert_eq!(completion.unwrap().usage, usage);
+    let Seen::Request { head, .. } = server.seen().await else { panic!("no request") };
+    assert!(head.starts_with("post /v1/messages http/1.1\r\n"), "{head}");
+    assert!(head.contains("x-api-key: sk-ant-secret\r\n"), "{head}");
+    assert!(head.contains("anthropic-version: 2023-06-01\r\n"), "{head}");
+    assert!(!head.contains("authorization"), "{head}");
+
+    let error = outcome(track.ask().await).await.1.unwrap_err();
+    assert!(matches!(error, Error::ProviderFailed { .. }), "{error:?}");
+    assert!(error.to_string().ends_with(": busy"), "{error}");
+    assert!(!format!("{error:?}").contains("sk-ant-secret"));
+}
+
+#[tokio::test]
+async fn ollama_streams_lines() {
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let lines = "{\"message\":{\"role\":\"assistant\",\"content\":\"Grüße\"},\"done\":false}\n\
+                 {\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\
+                 \"done_reason\":\"stop\",\"prompt_eval_count\":5,\"eval_count\":2}\n";
+    let mut script = vec![Act::Send(head.into())];
+    script.extend(lines.as_bytes().chunks(1).map(piece));
+    script.push(stream_end());
+    let missing = answer(
+        "404 Not Found",
+        "content-type: application/json\r\n",
+        r#"{"error":"model 'remote' not found"}"#,
+    );
+    let mut server = Server::start(vec![script, missing]).await;
+    let base_url = format!("http://{}", server.address);
+    let kind = ProviderKind::Ollama;
+    let track = SlowTrack::start(Settings { kind, base_url, ..settings(&server) }).await;
+    let (text, completion) = outcome(track.ask().await).await;
+    assert_eq!(text, "Grüße");
+    assert_eq!(completion.unwrap().usage.prompt_tokens, 5);
+    let Seen::Request { head, .. } = server.seen().await else { panic!("no request") };
+    assert!(head.starts_with("post /api/chat http/1.1\r\n"), "{head}");
+
+    let error = outcome(track.ask().await).await.1.unwrap_err();
+    assert!(matches!(error, Error::ProviderRefused { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("model 'remote' not found"), "{error}");
+}
+
+#[tokio::test]
+async fn a_tool_call_arrives_whole_before_the_end() {
+    let call = |delta: &str| {
+        piece(format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{delta}]}}}}]}}\n\n"))
+    };
+    let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n";
+    let server = Server::start(vec![vec![
+        stream_head(),
+        call(r#"{"index":0,"id":"call_1","function":{"name":"f","arguments":"{\"x\""}}"#),
+        call(r#"{"index":0,"function":{"arguments":":1}"}}"#),
+        piece(finish),
+        stream_end(),
+    ]])
+    .await;
+    let track = SlowTrack::start(settings(&server)).await;
+    let offered = vec![Tool { name: "f".to_owned(), ..Tool::default() }];
+    let tools = Tools { offered, ..Tools::default() };
+    let mut events =
+        track.provider.start(TrackRequest { tools, ..request(PATIENCE) }).await.unwrap();
+    let call = ToolCall {
+        id: "call_1".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{\"x\":1}".to_owned(),
+    };
+    let first = timeout(PATIENCE, events.recv()).await.unwrap();
+    assert_eq!(first, Some(TrackEvent::ToolCall(call)));
+    let completion = outcome(events).await.1.unwrap();
+    assert_eq!(completion.finish_reason, FinishReason::ToolCalls);
+}
+
+#[tokio::test]
+async fn what_the_model_cannot_do_is_refused_before_anything_is_sent() {
+    let server = Server::start(vec![vec![]]).await;
+    let abilities = Some(vec![Ability::Json]);
+    let track = SlowTrack::start(Settings { abilities, ..settings(&server) }).await;
+    let tools = Tools { offered: vec![Tool::default()], ..Tools::default() };
+    let refused = track.provider.start(TrackRequest { tools, ..request(PATIENCE) }).await;
+    let error = refused.unwrap_err();
+    assert!(matches!(error, Error::ProviderRefused { .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains("cannot call tools; if it can, add that to providers.far.abilities"),
+        "{error}"
+    );
+    assert!(track.provider.can(&Needs { json: true, ..Needs::default() }).is_ok());
+    assert_eq!(track.provider.status().requests, 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{
     constraint::Constraint,
+    luggage::Luggage,
     turn::{self, Options},
 };
 use crate::{context::Context, failure::Failure, prompt};
@@ -15,6 +16,9 @@ Examples:
   tandem ask --max-tokens 60 --temperature 0 --seed 1 \"A haiku about queues\"
   tandem ask --json \"1 + 1?\" | jq -r .answer
   tandem ask --json-schema person.json \"Invent a person\" | jq .name
+  tandem ask --image photo.jpg --policy slow \"What is this?\"
+  tandem ask --tools tools.json --conversation ID --policy slow \"Is it raining in Oslo?\"
+  tandem ask --tools tools.json --conversation ID --policy slow --tool-result call_1=rain
   cargo build 2>&1 | tandem ask What is wrong here
 
 Words are joined with spaces. When something comes through a pipe, it follows the words after an
@@ -37,13 +41,18 @@ pub(crate) struct Ask {
 
     #[command(flatten)]
     constraint: Constraint,
+
+    #[command(flatten)]
+    luggage: Luggage,
 }
 
 impl Ask {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut options = self.options.resolve()?;
         self.constraint.read_into(&mut options).await?;
-        let prompt = prompt::read(self.words).await?;
+        let may_be_empty = self.luggage.has_results();
+        options.carry(self.luggage.pack().await?);
+        let prompt = prompt::read(self.words, may_be_empty).await?;
         let client = context.connect().await?;
         let conversation = self.conversation.unwrap_or_default();
         turn::ask(context.terminal, &client, &options, prompt, conversation).await

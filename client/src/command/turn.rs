@@ -3,11 +3,12 @@
 use clap::{Args, ValueEnum};
 use tandem_client::{Client, Error, v1};
 
+use super::luggage::Packed;
 use crate::{
     context::unless_interrupted,
     failure::Failure,
     model_path,
-    report::answer::{Answer, Draft},
+    report::answer::{Answer, Draft, ToolCall},
     terminal::Terminal,
 };
 
@@ -50,6 +51,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     sampling: Sampling,
+
+    #[arg(skip)]
+    luggage: Packed,
 }
 
 /// How the next token is chosen; what is not set is the model's choice.
@@ -154,6 +158,11 @@ impl Options {
         self.sampling.grammar = grammar;
     }
 
+    /// The question comes with these.
+    pub(crate) fn carry(&mut self, luggage: Packed) {
+        self.luggage = luggage;
+    }
+
     fn request(
         &self,
         prompt: String,
@@ -161,7 +170,7 @@ impl Options {
         person_waits: bool,
     ) -> v1::AskRequest {
         let priority = if person_waits { v1::Priority::High } else { v1::Priority::Normal };
-        v1::AskRequest {
+        let mut request = v1::AskRequest {
             prompt,
             conversation_id,
             policy: self.policy.map_or(v1::Policy::Unspecified, v1::Policy::from).into(),
@@ -171,7 +180,10 @@ impl Options {
             system: self.system.clone(),
             priority: priority.into(),
             client: CLIENT.to_owned(),
-        }
+            ..Default::default()
+        };
+        self.luggage.clone().load(&mut request);
+        request
     }
 }
 
@@ -214,6 +226,9 @@ pub(crate) async fn ask(
     }
     if view.holds() {
         terminal.answer(format!("{}\n", answer.text.trim_end())).await?;
+    }
+    for ToolCall { id, name, arguments } in &answer.tool_calls {
+        terminal.answer(format!("{id} {name} {arguments}\n")).await?;
     }
     if let Some(note) = answer.cut_off() {
         terminal.notice(&format!("note: {note}"));

@@ -10,6 +10,7 @@ use super::{Tokens, duration, filled, finish_reason, name, track};
 pub(crate) struct Answer {
     #[serde(rename = "answer")]
     pub(crate) text: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
     pub(crate) track: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) reasons: Vec<String>,
@@ -39,12 +40,29 @@ impl From<v1::Notice> for Notice {
     }
 }
 
+/// Something that the model asks for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: serde_json::Value,
+}
+
+impl From<v1::ToolCall> for ToolCall {
+    fn from(v1::ToolCall { id, name, arguments }: v1::ToolCall) -> Self {
+        // They are an object; whatever else a later daemon sends is shown as it is.
+        let arguments = serde_json::from_str(&arguments).unwrap_or(arguments.into());
+        Self { id, name, arguments }
+    }
+}
+
 /// An answer while its events arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     answer: Answer,
     /// What each track has said; the last event tells which of them counts.
     texts: Vec<(v1::Track, String)>,
+    calls: Vec<(v1::Track, ToolCall)>,
     results: Vec<v1::TrackDone>,
 }
 
@@ -67,7 +85,10 @@ impl Draft {
             },
             Event::Superseded(superseded) => {
                 self.texts.retain(|(track, _)| *track != superseded.track());
+                self.calls.retain(|(track, _)| *track != superseded.track());
             }
+            // Only the slow track knows how.
+            Event::ToolCall(call) => self.calls.push((v1::Track::Slow, call.into())),
             Event::Notice(notice) => self.answer.notices.push(notice.into()),
             Event::TrackDone(done) => self.results.push(done),
             Event::Done(done) => return Some(self.finish(done)),
@@ -83,6 +104,8 @@ impl Draft {
                 answer.text = text;
             }
         }
+        let calls = self.calls.drain(..).filter(|(of, _)| *of == counts);
+        answer.tool_calls = calls.map(|(_, call)| call).collect();
         if let Some(result) = self.results.drain(..).rfind(|result| result.track() == counts) {
             answer.finish_reason = finish_reason(result.finish_reason());
             answer.tokens = result.usage.map(Tokens::from);
@@ -203,6 +226,7 @@ mod tests {
     fn the_json_of_an_answer_has_these_keys_and_no_others() {
         let expected = serde_json::json!({
             "answer": "Hello",
+            "tool_calls": [],
             "track": "fast",
             "model": "small",
             "reasons": ["the question is short"],
@@ -219,6 +243,16 @@ mod tests {
             "stored": false,
         });
         assert_eq!(serde_json::to_value(fast_answer()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_arguments_of_a_tool_call_are_json_in_json() {
+        let call = |arguments: &str| {
+            let arguments = arguments.to_owned();
+            ToolCall::from(v1::ToolCall { id: "x".into(), name: "f".into(), arguments })
+        };
+        assert_eq!(call("{\"a\":1}").arguments, serde_json::json!({"a": 1}));
+        assert_eq!(call("{").arguments, serde_json::json!("{"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use tandem_client::v1;
 
+use super::answer::ToolCall;
 use super::{Tokens, filled, finish_reason, table, track};
 
 /// A conversation without its turns. Times are RFC 3339 in UTC.
@@ -24,6 +25,7 @@ pub(crate) struct Turn {
     pub(crate) id: String,
     pub(crate) prompt: String,
     pub(crate) answer: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
     pub(crate) track: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) created: Option<String>,
@@ -59,6 +61,7 @@ impl From<v1::Turn> for Turn {
             id: turn.id,
             prompt: turn.prompt,
             answer: turn.answer,
+            tool_calls: turn.tool_calls.into_iter().map(ToolCall::from).collect(),
             model: filled(turn.model),
             created: turn.created.map(|time| time.to_string()),
             tokens: turn.usage.map(Tokens::from),
@@ -103,6 +106,9 @@ impl Transcript {
             let by = turn.model.as_deref().or(turn.track.as_deref()).unwrap_or("answer");
             let when = turn.created.as_deref().map(minute).unwrap_or_default();
             let _ = write!(text, "\nyou · {when}\n{}\n\n{by}\n{}\n", turn.prompt, turn.answer);
+            for ToolCall { id, name, arguments } in &turn.tool_calls {
+                let _ = writeln!(text, "{id} {name} {arguments}");
+            }
         }
         text
     }

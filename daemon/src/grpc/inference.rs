@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use tandem_actors::{Error, Prompt, TrackEvent, TrackEvents, TrackRequest, sampling};
+use tandem_actors::{Error, Prompt, Tools, TrackEvent, TrackEvents, TrackRequest, sampling};
 use tandem_proto::v1::inference_server::Inference;
 use tandem_proto::v1::{
     ChatMessage, CountTokensRequest, CountTokensResponse, DetokenizeRequest, DetokenizeResponse,
@@ -42,7 +42,7 @@ impl Inference for Daemon {
         );
         let seed = sampling.seed();
         let events = worker
-            .start(TrackRequest { turn_id, prompt, sampling, deadline })
+            .start(TrackRequest { turn_id, prompt, sampling, tools: Tools::default(), deadline })
             .map_err(status::of)?;
         Ok(Response::new(generation(events, worker.model().to_owned(), seed, permit)))
     }
@@ -114,6 +114,15 @@ impl Daemon {
                     let problem = format!("{} is not a role", message.role);
                     return Err(Error::invalid("messages.role", problem));
                 }
+                let plain = |it: &ChatMessage| {
+                    it.images.is_empty() && it.tool_calls.is_empty() && it.role() != Role::Tool
+                };
+                if !messages.iter().all(plain) {
+                    return Err(Error::NotSupported {
+                        problem: "the local model knows neither pictures nor tools".to_owned(),
+                        advice: "ask a provider that does, with Assistant.Ask".to_owned(),
+                    });
+                }
                 let bytes = messages.iter().map(|message| message.content.len()).sum();
                 self.check_length("messages.content", bytes)?;
                 Ok(Prompt::Chat(messages))
@@ -145,7 +154,9 @@ fn generation(
                     generate_event::Event::Delta(GenerateDelta { text, logprobs, reasoning })
                 }
                 // What is sent stays as it is, so there is nothing to say.
-                Some(TrackEvent::Resumed { .. } | TrackEvent::Notice(..)) => continue,
+                Some(
+                    TrackEvent::Resumed { .. } | TrackEvent::Notice(..) | TrackEvent::ToolCall(_),
+                ) => continue,
                 Some(TrackEvent::Done(completion)) => generate_event::Event::Done(GenerateDone {
                     model: model.clone(),
                     finish_reason: completion.finish_reason.into(),

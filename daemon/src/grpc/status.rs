@@ -69,6 +69,7 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ConversationNotFound { .. } => {
             (Code::NotFound, reason::CONVERSATION_NOT_FOUND, None)
         }
+        Error::NotSupported { .. } => (Code::FailedPrecondition, reason::NOT_SUPPORTED, None),
         Error::ProviderNotConfigured { .. } => {
             (Code::FailedPrecondition, reason::PROVIDER_NOT_CONFIGURED, None)
         }

@@ -67,7 +67,7 @@ fn messages(said: &[Message]) -> Vec<ChatMessage> {
             "assistant" => Role::Assistant,
             _ => Role::User,
         };
-        ChatMessage { role: role.into(), content: content.clone() }
+        ChatMessage { role: role.into(), content: content.clone(), ..Default::default() }
     };
     said.iter().map(message).collect()
 }

@@ -20,7 +20,7 @@ fn chat(template: &str) -> Chat {
 }
 
 fn message(role: Role, content: &str) -> ChatMessage {
-    ChatMessage { role: role.into(), content: content.to_owned() }
+    ChatMessage { role: role.into(), content: content.to_owned(), ..Default::default() }
 }
 
 fn render(template: &str, messages: &[ChatMessage]) -> String {

@@ -46,7 +46,11 @@ impl SystemParts {
             }
         }
         let [one, other] = PROBES.map(|probe| {
-            let question = ChatMessage { role: Role::User.into(), content: probe.to_owned() };
+            let question = ChatMessage {
+                role: Role::User.into(),
+                content: probe.to_owned(),
+                ..Default::default()
+            };
             let messages: Vec<ChatMessage> = system.iter().cloned().chain([question]).collect();
             tokenize(&messages)
         });
@@ -94,7 +98,11 @@ mod tests {
         fn part(&self, parts: &mut SystemParts, messages: &[(Role, &str)]) -> String {
             let messages: Vec<ChatMessage> = messages
                 .iter()
-                .map(|&(role, text)| ChatMessage { role: role.into(), content: text.to_owned() })
+                .map(|&(role, text)| ChatMessage {
+                    role: role.into(),
+                    content: text.to_owned(),
+                    ..Default::default()
+                })
                 .collect();
             let prompt = self.tokenize(&messages).unwrap();
             let length = parts.tokens(&messages, &prompt, |messages| self.tokenize(messages));

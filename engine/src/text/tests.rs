@@ -26,6 +26,7 @@ fn chats_with_the_same_system_message_share_exactly_their_system_tokens() {
         let message = |role: Role, content: &str| ChatMessage {
             role: role.into(),
             content: content.to_owned(),
+            ..Default::default()
         };
         let instruction = "You answer in one short sentence. Never apologise.";
         let messages = vec![message(Role::System, instruction), message(Role::User, question)];

@@ -155,6 +155,7 @@ fn an_answer_is_the_same_behind_a_system_part_that_an_earlier_engine_saved() {
         let message = |role: Role, content: &str| ChatMessage {
             role: role.into(),
             content: content.to_owned(),
+            ..Default::default()
         };
         let messages = vec![
             message(Role::System, &FOX.repeat(20)),

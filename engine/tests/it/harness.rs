@@ -106,7 +106,7 @@ pub fn seeded(seed: u64, max_tokens: u32) -> Sampling {
 }
 
 pub fn user(content: &str) -> Vec<ChatMessage> {
-    vec![ChatMessage { role: Role::User.into(), content: content.to_owned() }]
+    vec![ChatMessage { role: Role::User.into(), content: content.to_owned(), ..Default::default() }]
 }
 
 pub fn chat(content: &str, sampling: Sampling) -> Generate {

@@ -93,7 +93,7 @@ fn requests_that_make_no_sense_are_rejected() {
     let both = Generate { messages: user("Hi"), ..raw("Hi", greedy(4)) };
     let unknown = Generate { resume_tokens: vec![u32::MAX], ..raw("Hi", greedy(4)) };
     let roleless = Generate {
-        messages: vec![ChatMessage { role: 0, content: "Hi".to_owned() }],
+        messages: vec![ChatMessage { role: 0, content: "Hi".to_owned(), ..Default::default() }],
         ..nothing.clone()
     };
     let huge = raw(&"a ".repeat(3 << 20), greedy(4));

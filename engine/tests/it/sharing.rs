@@ -32,8 +32,11 @@ fn a_conversation_that_goes_on_is_not_read_again() {
     let mut engine = Engine::loaded();
     let first = engine.ask(chat(question, greedy(24)));
     assert_eq!(first.usage().cached_tokens, 0);
-    let message =
-        |role: Role, content: &str| ChatMessage { role: role.into(), content: content.to_owned() };
+    let message = |role: Role, content: &str| ChatMessage {
+        role: role.into(),
+        content: content.to_owned(),
+        ..Default::default()
+    };
     let mut next = chat(question, greedy(24));
     next.messages.push(message(Role::Assistant, &first.text));
     next.messages.push(message(Role::User, "And of Italy?"));
@@ -172,7 +175,11 @@ fn the_system_part_of_a_chat_outlives_the_engine() {
     let instruction = "You answer in one short sentence and never apologise. ".repeat(30);
     let ask = |text: &str| {
         let mut request = chat(text, greedy(12));
-        let system = ChatMessage { role: Role::System.into(), content: instruction.clone() };
+        let system = ChatMessage {
+            role: Role::System.into(),
+            content: instruction.clone(),
+            ..Default::default()
+        };
         request.messages.insert(0, system);
         request
     };

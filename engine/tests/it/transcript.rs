@@ -34,7 +34,7 @@ fn ask(engine: &mut Engine, messages: &[ChatMessage], sampling: Sampling) -> (An
 }
 
 fn said(role: Role, content: &str) -> ChatMessage {
-    ChatMessage { role: role.into(), content: content.to_owned() }
+    ChatMessage { role: role.into(), content: content.to_owned(), ..Default::default() }
 }
 
 /// Makes the model write `text` one letter a token.

@@ -211,7 +211,7 @@ fn message(message: &Message) -> v1::ChatMessage {
         Role::User => v1::Role::User,
         Role::Assistant => v1::Role::Assistant,
     };
-    v1::ChatMessage { role: role.into(), content: message.content.clone() }
+    v1::ChatMessage { role: role.into(), content: message.content.clone(), ..Default::default() }
 }
 
 async fn launch(home: &Home, settings: &[(String, String)]) -> Result<(Child, Client)> {

@@ -7,7 +7,7 @@ const BLAME: Blame<'static> = Blame { provider: "far", secret: None, key: None }
 /// The pieces of a stream whose events are a second apart, and what is known after it.
 fn stream(events: &[&str]) -> Result<(Vec<Piece>, Answer, Instant)> {
     let mut now = Instant::now();
-    let mut answer = Answer::new(now);
+    let mut answer = Answer::new(Dialect::OpenAi, "turn", now);
     let mut pieces = Vec::new();
     for event in events {
         now += Duration::from_secs(1);
@@ -86,7 +86,7 @@ fn thoughts_are_progress_and_no_text() {
         r#"{"choices":[{"delta":{"reasoning":"hm","reasoning_content":"hm"}}]}"#,
     ] {
         let (pieces, ..) = stream(&[event]).unwrap();
-        assert_eq!(pieces, [Piece { token: true, ..Piece::default() }]);
+        assert_eq!(pieces, [Piece { reasoning: "hm".into(), token: true, ..Piece::default() }]);
     }
 }
 
@@ -147,7 +147,7 @@ fn an_answer_without_end_is_refused() {
 #[test]
 fn an_answer_that_was_not_streamed_is_understood() {
     let now = Instant::now();
-    let mut answer = Answer::new(now);
+    let mut answer = Answer::new(Dialect::OpenAi, "turn", now);
     let body = br#"{"choices":[{"message":{"role":"assistant","content":"Hello"},
         "finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
     let piece = answer.whole(body, &BLAME, now).unwrap();
@@ -159,6 +159,6 @@ fn an_answer_that_was_not_streamed_is_understood() {
 #[test]
 fn json_without_an_answer_is_refused() {
     let now = Instant::now();
-    let error = Answer::new(now).whole(b"{}", &BLAME, now).unwrap_err();
+    let error = Answer::new(Dialect::OpenAi, "turn", now).whole(b"{}", &BLAME, now).unwrap_err();
     assert!(error.to_string().contains("check providers.far.base_url"), "{error}");
 }

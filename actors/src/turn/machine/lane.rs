@@ -2,7 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use tandem_proto::v1::Track;
+use tandem_proto::v1::{ToolCall, Track};
 
 use crate::Completion;
 
@@ -25,6 +25,8 @@ pub(super) struct Lane {
     pub(super) number: u32,
     /// What the caller has seen of its answer.
     pub(super) text: String,
+    /// The tools that it asked for.
+    pub(super) calls: Vec<ToolCall>,
     pub(super) completion: Option<Completion>,
 }
 
@@ -41,6 +43,12 @@ impl Lane {
         if self.phase == Phase::Running {
             self.phase = Phase::Idle;
         }
+    }
+
+    /// Forgets what it said. True when it had said something.
+    pub(super) fn unsay(&mut self) -> bool {
+        let (text, calls) = (std::mem::take(&mut self.text), std::mem::take(&mut self.calls));
+        !text.is_empty() || !calls.is_empty()
     }
 
     /// It was never asked.

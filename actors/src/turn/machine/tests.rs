@@ -23,6 +23,8 @@ fn facts(conversation: &str) -> Facts {
         turn_id: "t".to_owned(),
         conversation_id: conversation.to_owned(),
         prompt: "question".to_owned(),
+        images: 1,
+        tool_results: Vec::new(),
         fast_model: "local".to_owned(),
         slow_model: "remote".to_owned(),
         seed: Some(7),
@@ -84,6 +86,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     let kind = |effect: &Effect| match effect {
         Effect::Emit(Event::Routed(_)) => "routed",
         Effect::Emit(Event::Delta(_)) => "delta",
+        Effect::Emit(Event::ToolCall(_)) => "tool call",
         Effect::Emit(Event::Notice(_)) => "notice",
         Effect::Emit(Event::TrackDone(_)) => "track done",
         Effect::Emit(Event::Done(_)) => "done",
@@ -123,6 +126,27 @@ fn a_turn_in_a_conversation_is_done_only_when_it_is_on_disk() {
     let aborted = machine.on_abort(Error::ShuttingDown);
     assert!(aborted.is_empty(), "a commit under way is not abandoned");
     assert_eq!(kinds(&machine.on_committed(Ok(()))), ["done", "end"]);
+}
+
+fn call() -> TrackEvent {
+    TrackEvent::ToolCall(ToolCall { id: "x".to_owned(), ..ToolCall::default() })
+}
+
+#[test]
+fn tool_calls_are_passed_on_and_stored() {
+    let (mut machine, _) = begin("c", Track::Slow, Some(Track::Fast));
+    assert_eq!(kinds(&machine.on_track(SLOW, call())), ["tool call"]);
+    let effects = machine.on_track(SLOW, completion());
+    let Effect::Commit(turn) = &effects[1] else { unreachable!() };
+    assert_eq!((turn.tool_calls.len(), turn.images), (1, 1));
+}
+
+#[test]
+fn a_tool_call_of_a_track_that_fails_is_superseded() {
+    let (mut machine, _) = begin("", Track::Slow, Some(Track::Fast));
+    machine.on_track(SLOW, call());
+    let effects = machine.on_track(SLOW, failed());
+    assert_eq!(kinds(&effects), ["notice", "superseded", "run fast"]);
 }
 
 #[test]

@@ -1,26 +1,17 @@
 //! Server-sent events from bytes that arrive in any pieces.
 //!
-//! Only what chat completions use: the data of each event. Linear in the input and bounded.
+//! Only what the dialects use: the data of each event. The crates for it keep what has no end, so this
+//! is our own.
 
 use std::collections::VecDeque;
 
-/// Longest event in bytes.
-pub(super) const EVENT_BYTES_MAX: usize = 1 << 20;
+use super::{EVENT_BYTES_MAX, Fault};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Why a stream of events cannot be read on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
-    #[error("it sent an event of more than {} KiB", EVENT_BYTES_MAX >> 10)]
-    TooLong,
-    #[error("it sent an event that is not UTF-8")]
-    NotUtf8,
-}
-
 /// The event that is arriving, and those that have arrived.
 #[derive(Debug, Default)]
-pub(super) struct Parser {
+pub(in super::super) struct Parser {
     line: Vec<u8>,
     data: Vec<u8>,
     after_carriage_return: bool,
