@@ -108,8 +108,7 @@ fn is_american(number: &Number<'_>) -> bool {
     let lengths = number.lengths();
     let Some(parts) = lengths.strip_suffix(&[3, 3, 4]) else { return false };
     let national = match (parts, number.digits.as_slice()) {
-        ([], digits) => digits,
-        ([1], [b'1', digits @ ..]) => digits,
+        ([], digits) | ([1], [b'1', digits @ ..]) => digits,
         _ => return false,
     };
     // Neither area nor exchange begins with 0 or 1. Three numbers with spaces could be anything.
