@@ -64,6 +64,6 @@ fn is_ip(text: &str, range: &Range<usize>) -> bool {
     let Ok(ip) = address.parse::<Ipv6Addr>() else { return false };
     stands_alone(text, range)
         && !said.ends_with(touches)
-        && address.bytes().filter(|byte| byte.is_ascii_hexdigit()).count() >= 4
+        && address.bytes().filter(u8::is_ascii_hexdigit).count() >= 4
         && !ip.is_loopback()
 }

@@ -106,9 +106,9 @@ impl Mask {
     #[must_use]
     pub fn restore(&self, form: Form, text: &str) -> String {
         let mut restorer = self.restorer(form);
-        let mut restored = restorer.push(text);
-        restored.push_str(&restorer.finish());
-        restored
+        let mut whole = restorer.push(text);
+        whole.push_str(&restorer.finish());
+        whole
     }
 
     /// Puts the values back into a stream.

@@ -222,7 +222,7 @@ fn is_american_id(number: &Number<'_>) -> bool {
         && !number.starts_with(b"000")
         && !number.starts_with(b"666")
         && !number.starts_with(b"9")
-        && !number.digits.get(3..5).is_some_and(|group| group == b"00")
+        && number.digits.get(3..5).is_none_or(|group| group != b"00")
         && !number.digits.ends_with(b"0000");
     let said = || number.is_called(&["ssn", "social security"]);
     allowed

@@ -60,15 +60,12 @@ impl Restorer {
                 }
                 Beginning::Other => None,
             };
-            let length = match value {
-                Some((value, length)) => {
-                    known.push_str(&self.form.escaped(value));
-                    length
-                }
-                None => {
-                    known.push(letter);
-                    letter.len_utf8()
-                }
+            let length = if let Some((value, length)) = value {
+                known.push_str(&self.form.escaped(value));
+                length
+            } else {
+                known.push(letter);
+                letter.len_utf8()
             };
             let (read, left) = rest.split_at(length);
             self.after_word = read.chars().next_back().is_some_and(is_word);

@@ -80,14 +80,14 @@ fn everything() -> Redaction {
 
 fn streamed(mask: &Mask, form: Form, text: &str, random: &mut Random) -> String {
     let mut restorer = mask.restorer(form);
-    let mut restored = String::new();
+    let mut whole = String::new();
     let mut rest = text;
     while !rest.is_empty() {
         let cut = rest.ceil_char_boundary(random.below(rest.len() + 1));
-        restored.push_str(&restorer.push(&rest[..cut]));
+        whole.push_str(&restorer.push(&rest[..cut]));
         rest = &rest[cut..];
     }
-    restored + &restorer.finish()
+    whole + &restorer.finish()
 }
 
 #[test]

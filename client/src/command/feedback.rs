@@ -20,16 +20,16 @@ questions of stored conversations that were judged; never those asked in private
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Feedback {
     /// The answer was of use
-    Up(Turn),
+    Up(Answer),
     /// The answer was of no use
-    Down(Turn),
+    Down(Answer),
     /// Print judged questions, one JSON object a line
     Export,
 }
 
 /// Which answer.
 #[derive(Debug, Args)]
-pub(crate) struct Turn {
+pub(crate) struct Answer {
     /// Id of its turn [default: the last one that was answered]
     #[arg(value_name = "TURN_ID")]
     turn: Option<String>,
@@ -65,14 +65,14 @@ impl Feedback {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.connect().await?;
         match self {
-            Self::Up(turn) => turn.judge(context, &client, v1::Verdict::Up, "up").await,
-            Self::Down(turn) => turn.judge(context, &client, v1::Verdict::Down, "down").await,
+            Self::Up(answer) => answer.judge(context, &client, v1::Verdict::Up, "up").await,
+            Self::Down(answer) => answer.judge(context, &client, v1::Verdict::Down, "down").await,
             Self::Export => export(context, &client).await,
         }
     }
 }
 
-impl Turn {
+impl Answer {
     async fn judge(
         self,
         context: &Context,
