@@ -92,15 +92,14 @@ impl ApiEscalator {
     ///
     /// [`Error::ProviderNotConfigured`] when there is none.
     pub fn provider_for(&self, name: Option<&str>, needs: &Needs) -> Result<Provider, Error> {
-        let found = match name {
-            Some(name) => self.shared.providers.get(name).cloned(),
-            None => {
-                let in_order = self.in_order();
-                let able = |provider: &&Provider| provider.can(needs).is_ok();
-                let up = |provider: &&Provider| provider.available().is_ok();
-                let best = in_order.iter().filter(able).find(up);
-                best.or(in_order.iter().find(able)).or(in_order.first()).cloned()
-            }
+        let found = if let Some(name) = name {
+            self.shared.providers.get(name).cloned()
+        } else {
+            let in_order = self.in_order();
+            let able = |provider: &&Provider| provider.can(needs).is_ok();
+            let up = |provider: &&Provider| provider.available().is_ok();
+            let best = in_order.iter().filter(able).find(up);
+            best.or(in_order.iter().find(able)).or(in_order.first()).cloned()
         };
         found.ok_or_else(|| {
             let known: Vec<_> = self.providers().map(Provider::name).collect();

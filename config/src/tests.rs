@@ -134,7 +134,7 @@ fn a_value_of_the_wrong_type_or_range_is_refused_with_what_is_allowed() {
     for (settings, message) in [
         (
             "router.policy = 'quick'",
-            "router.policy = \"quick\" is not allowed; write one of \"auto\", \"fast\", \"slow\", \"private\"",
+            "router.policy = \"quick\" is not allowed; write one of \"auto\", \"fast\", \"slow\", \"duo\", \"private\"",
         ),
         ("router.policy = 3", "router.policy = 3 is not allowed; write one of"),
         ("router = 3", "router = 3 is not allowed; write a table, [router]"),

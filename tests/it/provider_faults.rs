@@ -18,6 +18,8 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 const LOCAL: &str = "the local model has spoken";
+/// A question to which there is no built-in reply.
+const PROMPT: &str = "Why is the sky blue?";
 const KEY: &str = "sk-fault-proxy-key";
 const SECRET: &str = "xylophones";
 
@@ -227,11 +229,11 @@ async fn hosts_that_cannot_be_reached_are_passed_over() {
         let config =
             format!("{}{}", at("faulty", 1, base_url, ""), provider("sound", 2, proxy.port(), ""));
         let daemon = start(&config).await;
-        let answer = daemon.ask_with(asking("hello", Policy::Slow, "")).await;
+        let answer = daemon.ask_with(asking(PROMPT, Policy::Slow, "")).await;
         assert_eq!(answer.complete(), "far away", "{base_url}");
         let told = answer.notices(NoticeKind::Retried);
         assert!(told[0].contains("cannot connect to"), "{base_url}: {told:?}");
-        let answer = daemon.ask_with(asking("hello", Policy::Slow, "faulty")).await;
+        let answer = daemon.ask_with(asking(PROMPT, Policy::Slow, "faulty")).await;
         assert_eq!(answer.failure().reason, reason::PROVIDER_FAILED, "{base_url}");
     }
 }
@@ -246,7 +248,7 @@ async fn an_api_that_fails_is_left_alone_and_taken_back_when_it_is_well() {
     let config = provider("far", 1, proxy.port(), "breaker_pause = \"2s\"");
     let daemon = start(&config).await;
     for _ in 0..2 {
-        let answer = daemon.ask_with(asking("hello", Policy::Slow, "")).await;
+        let answer = daemon.ask_with(asking(PROMPT, Policy::Slow, "")).await;
         assert_eq!(answer.failure().reason, reason::PROVIDER_FAILED);
     }
     assert_eq!(proxy.sent().len(), 5, "three requests, and two until the breaker opens");
@@ -261,7 +263,7 @@ async fn an_api_that_fails_is_left_alone_and_taken_back_when_it_is_well() {
             status.providers[0].breaker() == Breaker::HalfOpen
         })
         .await;
-    let answer = daemon.ask_with(asking("hello", Policy::Slow, "")).await;
+    let answer = daemon.ask_with(asking(PROMPT, Policy::Slow, "")).await;
     assert_eq!(answer.complete(), "far away");
     assert_eq!(status_of(&daemon, "far").await.breaker(), Breaker::Closed);
     assert_eq!(proxy.sent().len(), 6);
@@ -277,7 +279,7 @@ async fn when_the_first_token_is_late_the_next_provider_is_asked_too_and_the_los
         provider("sound", 2, sound.port(), ""),
     );
     let daemon = start(&config).await;
-    let answer = daemon.ask_with(asking("hello", Policy::Slow, "")).await;
+    let answer = daemon.ask_with(asking(PROMPT, Policy::Slow, "")).await;
     assert_eq!(answer.complete(), "far away");
     assert_eq!(answer.track_done().unwrap().model, "sound-model");
     silent.until_quiet().await;
@@ -300,7 +302,7 @@ async fn a_caller_who_leaves_closes_all_connections() {
         provider("two", 2, two.port(), ""),
     );
     let daemon = start(&config).await;
-    let asked = daemon.begin(asking("hello", Policy::Slow, "")).await;
+    let asked = daemon.begin(asking(PROMPT, Policy::Slow, "")).await;
     one.until_sent(1).await;
     two.until_sent(1).await;
     drop(asked);
@@ -317,7 +319,7 @@ fn holdings(pid: u32) -> (usize, usize, u64) {
 #[tokio::test]
 async fn after_a_thousand_faults_nothing_is_left_behind() {
     const FAULTS: usize = 1_000;
-    const TOGETHER: usize = 8;
+    const TOGETHER: usize = 32;
     // So that most questions are asked again and answered, and the breaker seldom opens.
     let plan = |number: usize| match number % 27 {
         0 => Fault::Status("500 Internal Server Error", "", "oops"),

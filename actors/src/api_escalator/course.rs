@@ -124,7 +124,7 @@ impl Course {
             return Vec::new();
         }
         let message = format!("no word from provider {:?} yet", self.name(late));
-        self.tell_and_ask_next(message, "as well").unwrap_or_default()
+        self.tell_and_ask_next(&message, "as well").unwrap_or_default()
     }
 
     /// Digests what comes of an attempt. Late news of one that was given up is ignored.
@@ -181,11 +181,11 @@ impl Course {
             let ask = self.ask(lane.candidate, lane.tries + 1, pause);
             return vec![retried(message), ask];
         }
-        self.tell_and_ask_next(error.to_string(), "instead")
+        self.tell_and_ask_next(&error.to_string(), "instead")
             .unwrap_or_else(|| self.end(TrackEvent::Failed(error)))
     }
 
-    fn tell_and_ask_next(&mut self, why: String, how: &str) -> Option<Vec<Effect>> {
+    fn tell_and_ask_next(&mut self, why: &str, how: &str) -> Option<Vec<Effect>> {
         let next = format!("{why}; provider {:?} is asked {how}", self.name(self.next));
         self.ask_next().map(|ask| vec![retried(next), ask])
     }

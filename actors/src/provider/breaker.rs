@@ -123,6 +123,7 @@ impl Breaker {
     }
 
     /// Learns what came of a request. `random` is from 0 up to 1.
+    #[allow(clippy::needless_pass_by_value, reason = "a pass is good for one request")]
     pub(super) fn settle(&mut self, pass: Pass, outcome: &Outcome, now: Instant, random: f64) {
         if pass.0 != self.era {
             return;
