@@ -44,7 +44,10 @@ pub(super) fn mask(
     if let Some(note) = mask.note() {
         tell(&mut masked.messages, note);
     }
-    let [text, reasoning] = [Form::Text; 2].map(|form| mask.restorer(form));
+    // A value with a quote must not end a string of an answer in JSON.
+    let answers_json = masked.sampling.json || !masked.sampling.json_schema.is_empty();
+    let form = if answers_json { Form::Json } else { Form::Text };
+    let (text, reasoning) = (mask.restorer(form), mask.restorer(Form::Text));
     masked.undo = Some((found, Unmask { text, reasoning, mask }));
     Ok(masked)
 }

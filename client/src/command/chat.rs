@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_wrong_command_is_not_sent_as_a_question() {
-        for line in ["/polcy fast", "/policy", "/policy duo", "/etc/passwd", "/quit now", "/"] {
+        for line in ["/polcy fast", "/policy", "/policy trio", "/etc/passwd", "/quit now", "/"] {
             assert!(matches!(Line::parse(line), Line::Wrong(_)), "{line}");
         }
     }
