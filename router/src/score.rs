@@ -124,10 +124,10 @@ impl Scorer {
             parts.push((words, "the words in it".to_owned()));
         }
         for (track, sign) in [("slow", 1.0), ("fast", -1.0)] {
-            let mut named: Vec<_> = parts.iter().filter(|(part, _)| part * sign > 0.0).collect();
-            named.sort_by(|one, other| (other.0 * sign).total_cmp(&(one.0 * sign)));
-            named.truncate(NAMED_MAX);
-            let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
+            let mut parts: Vec<_> = parts.iter().filter(|(part, _)| part * sign > 0.0).collect();
+            parts.sort_by(|one, other| (other.0 * sign).total_cmp(&(one.0 * sign)));
+            parts.truncate(NAMED_MAX);
+            let names: Vec<&str> = parts.iter().map(|(_, name)| name.as_str()).collect();
             if !names.is_empty() {
                 reasons.push(format!("for the {track} track speak {}", list(&names)));
             }
