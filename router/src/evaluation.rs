@@ -1,5 +1,5 @@
 //! How good scores are: how much of the gap between the tracks they recover for how many calls of the
-//! slow one, as defined by RouteLLM (arXiv 2406.18665).
+//! slow one, as defined by `RouteLLM` (arXiv 2406.18665).
 
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ fn exact_points(scores: &[f64], outcomes: &[Outcome]) -> Vec<Point> {
     let mut sum: f64 = outcomes.iter().map(|outcome| outcome.weak).sum();
     let mut points = vec![(0.0, sum / number)];
     let mut calls = 0.0;
-    for same in order.chunk_by(|(one, _), (other, _)| one == other) {
+    for same in order.chunk_by(|(one, _), (other, _)| one.total_cmp(other).is_eq()) {
         calls += same.len() as f64;
         sum += same.iter().map(|(_, outcome)| outcome.strong - outcome.weak).sum::<f64>();
         points.push((100.0 * calls / number, sum / number));

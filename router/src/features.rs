@@ -171,7 +171,7 @@ fn set(dense: &mut [f32; DENSE], measure: Measure, value: f32) {
 fn measure(dense: &mut [f32; DENSE], parts: &Parts<'_>, stem: &Tally, options: &[Tally]) {
     let log = |count: usize| (count as f32).ln_1p();
     let share = |part: usize, whole: usize| part as f32 / whole.max(1) as f32;
-    let all = options.iter().fold(stem.clone(), |all, option| all.plus(option));
+    let all = options.iter().fold(stem.clone(), Tally::plus);
     set(dense, Measure::Length, log(stem.letters));
     set(dense, Measure::Words, log(stem.words));
     set(dense, Measure::Sentences, log(stem.sentences));

@@ -45,6 +45,9 @@ const CODE_MARKS: [&str; 20] = [
     "SELECT ", "print(", "const ", "public ", "return ", "==", "!=", "std::",
 ];
 
+/// Longer texts are rather read than calculated, whatever numbers they have.
+const DOCUMENT_LETTERS: usize = 1000;
+
 /// How many marks of code a text has, each counted once.
 pub(crate) fn code_marks(text: &str) -> usize {
     CODE_MARKS.iter().filter(|mark| text.contains(**mark)).count()
@@ -57,6 +60,7 @@ pub(crate) fn of(parts: &Parts<'_>, stem: &Tally) -> Kind {
     let amounts = stem.numbers + count(Class::Comparison) + count(Class::Spelled);
     let asks_amount = has(Class::Amount) || stem.numbers > 0 && has(Class::How) && amounts > 2;
     let calculates = has(Class::Whole) || has(Class::Calculation) || has(Class::EveryOne);
+    let is_document = stem.letters > DOCUMENT_LETTERS || has(Class::Rewriting);
     let programming = count(Class::Programming);
     if !parts.options.is_empty() {
         Kind::Choice
@@ -66,6 +70,8 @@ pub(crate) fn of(parts: &Parts<'_>, stem: &Tally) -> Kind {
         || programming == 1 && !has(Class::Amount) && amounts < 3
     {
         Kind::Code
+    } else if is_document {
+        Kind::Chat
     } else if amounts >= 2 && asks_amount
         || amounts >= 2 && stem.numbers > 0 && (calculates || stem.money + stem.percents > 0)
         || stem.operators + stem.formulas > 0 && stem.numbers + stem.variables >= 2
@@ -94,6 +100,7 @@ mod tests {
             (Kind::Code, "Implement a queue in Rust"),
             (Kind::Code, "What does this do?\n```\nx = 1\n```"),
             (Kind::Chat, "What is the capital of France?"),
+            (Kind::Chat, "Extract the prices: apples cost $3, pears cost $4 and plums $5 in total"),
             (Kind::Chat, "Write a poem about autumn"),
             (Kind::Chat, "Siapa presiden pertama Indonesia?"),
             (Kind::Chat, ""),

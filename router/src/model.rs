@@ -114,8 +114,9 @@ mod tests {
     #[test]
     fn a_curve_is_straight_between_knots_and_constant_outside() {
         let curve = Curve { place: 0, knots: vec![(1.0, 2.0), (3.0, 6.0)] };
-        let values = [0.0, 1.0, 2.0, 3.0, 9.0].map(|x| curve.at(x));
-        assert_eq!(values, [2.0, 2.0, 4.0, 6.0, 6.0]);
+        for (x, y) in [(0.0, 2.0), (1.0, 2.0), (2.0, 4.0), (3.0, 6.0), (9.0, 6.0)] {
+            assert!((curve.at(x) - y).abs() < 1e-6, "{x}");
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(crate) fn model() -> Model {
 }
 
 /// Longer tasks have more steps, each of which can go wrong.
-const STEPS: [Ramp; 3] = [
+const MATHS: [Ramp; 4] = [
+    Ramp { measure: Measure::Operators, from: 0.0, to: 1.4, slope: 0.12 },
     Ramp { measure: Measure::Words, from: 2.7, to: 5.0, slope: 0.1 },
     Ramp { measure: Measure::Sentences, from: 0.7, to: 2.5, slope: 0.12 },
     Ramp { measure: Measure::Commas, from: 0.0, to: 2.5, slope: 0.06 },
@@ -40,7 +41,7 @@ const CHOICE: [Ramp; 3] = [
 const CHAT: [Ramp; 4] = [
     Ramp { measure: Measure::Words, from: 1.0, to: 6.0, slope: 0.01 },
     Ramp { measure: Measure::Sentences, from: 0.7, to: 3.0, slope: 0.03 },
-    Ramp { measure: Measure::Numbers, from: 0.0, to: 3.0, slope: 0.05 },
+    Ramp { measure: Measure::Numbers, from: 0.0, to: 2.0, slope: 0.03 },
     Ramp { measure: Measure::Questions, from: 0.7, to: 2.0, slope: 0.03 },
 ];
 
@@ -78,8 +79,8 @@ fn head(kind: Kind) -> Head {
         Kind::Choice => (0.06, &CHOICE, &[]),
         Kind::Maths => (
             0.0,
-            &STEPS,
-            &[(Class::Proof, 0.4), (Class::Mathematics, 0.06), (Class::Calculation, 0.05)],
+            &MATHS,
+            &[(Class::Proof, 0.4), (Class::Mathematics, 0.2), (Class::Calculation, 0.05)],
         ),
         Kind::Code => (
             0.16,

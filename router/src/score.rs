@@ -96,7 +96,14 @@ impl Scorer {
     fn reasons(&self, features: &Features) -> Vec<String> {
         let much = self.model.gain(features) >= GAINS_MUCH;
         let remark = if much { ", where the local model gains much from help" } else { "" };
-        let subject = features.subject().map(|name| format!(" about {name}")).unwrap_or_default();
+        // That a mathematical problem is about mathematics needs no words.
+        let own = match features.kind {
+            Kind::Maths => "mathematics",
+            Kind::Code => "computing",
+            Kind::Choice | Kind::Chat => "",
+        };
+        let subject = features.subject().filter(|name| *name != own);
+        let subject = subject.map(|name| format!(" about {name}")).unwrap_or_default();
         let mut reasons = vec![format!("it is {}{subject}{remark}", features.kind)];
         let head = self.model.head(features.kind);
         let mut parts = [0.0; DENSE];
@@ -117,10 +124,10 @@ impl Scorer {
             parts.push((words, "the words in it".to_owned()));
         }
         for (track, sign) in [("slow", 1.0), ("fast", -1.0)] {
-            let mut named: Vec<_> = parts.iter().filter(|(part, _)| part * sign > 0.0).collect();
-            named.sort_by(|one, other| (other.0 * sign).total_cmp(&(one.0 * sign)));
-            named.truncate(NAMED_MAX);
-            let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
+            let mut parts: Vec<_> = parts.iter().filter(|(part, _)| part * sign > 0.0).collect();
+            parts.sort_by(|one, other| (other.0 * sign).total_cmp(&(one.0 * sign)));
+            parts.truncate(NAMED_MAX);
+            let names: Vec<&str> = parts.iter().map(|(_, name)| name.as_str()).collect();
             if !names.is_empty() {
                 reasons.push(format!("for the {track} track speak {}", list(&names)));
             }

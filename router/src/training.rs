@@ -49,7 +49,7 @@ struct Recipe {
 
 const CHOICE: Recipe = Recipe {
     trees: Some(boosting::Recipe {
-        trees: 150,
+        trees: 100,
         leaves: 16,
         leaf_min: 60,
         rate: 0.05,

@@ -190,7 +190,7 @@ const WORDS: [(Class, &str); CLASSES] = [
     ),
     (
         Class::Rewriting,
-        "summarize summarise summary rewrite rephrase paraphrase translate correct grammar \
+        "extract classify categorize summarize summarise summary rewrite rephrase paraphrase translate correct grammar \
          proofread shorten edit ringkas rangkum terjemahkan perbaiki",
     ),
     (

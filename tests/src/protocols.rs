@@ -1,5 +1,7 @@
 //! The protocols by which the router's score is measured: what is learned from, and what is held back.
 
+#![allow(clippy::cast_precision_loss, reason = "numbers of questions are small")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -119,13 +121,14 @@ pub fn protocols(benchmarks: &Benchmarks) -> Result<String> {
         table +=
             &benchmark.rows("A: no label of the benchmark", &benchmark.values(&learn(&others)?))?;
     }
-    for (benchmark, scores) in
-        benchmarks.all.iter().zip(held_back(benchmarks, &|_, text| text.to_owned())?)
-    {
-        table += &benchmark.rows("B: cross-validation", &scores)?;
+    let held_back = HeldBack::of(benchmarks)?;
+    let same = held_back.scores(benchmarks, &|_, text| text.to_owned());
+    for (benchmark, scores) in benchmarks.all.iter().zip(&same) {
+        table += &benchmark.rows("B: cross-validation", scores)?;
     }
     let mmlu = benchmarks.all.last().context("there is no benchmark")?;
-    table += &format!("| MMLU with {FEW_LABELS} labels | MMLU | {} |\n", few_labels(mmlu)?);
+    let few = few_labels(mmlu)?;
+    let _ = writeln!(table, "| MMLU with {FEW_LABELS} labels | MMLU | {few} |");
     table += &mmlu.rows("one domain left out", &without_domain(mmlu)?)?;
     Ok(table + "\n")
 }
@@ -137,9 +140,11 @@ pub fn perturbed(benchmarks: &Benchmarks) -> Result<String> {
         let _ = write!(table, " {} |", benchmark.name);
     }
     table += "\n| --- | --- | --- | --- |\n";
+    let held_back = HeldBack::of(benchmarks)?;
     for (name, perturb) in PERTURBATIONS {
         let _ = write!(table, "| {name} |");
-        for (benchmark, scores) in benchmarks.all.iter().zip(held_back(benchmarks, perturb)?) {
+        let scores = held_back.scores(benchmarks, perturb);
+        for (benchmark, scores) in benchmarks.all.iter().zip(scores) {
             let quality = benchmark.judge(&scores, &Selection::default())?;
             let _ = write!(table, " {:.4} |", quality.apgr);
         }
@@ -148,36 +153,41 @@ pub fn perturbed(benchmarks: &Benchmarks) -> Result<String> {
     Ok(table)
 }
 
-/// Scores of all questions in another form, each by a scorer that had not learned from it nor from a
-/// near-duplicate.
-fn held_back(
-    benchmarks: &Benchmarks,
-    perturb: &dyn Fn(usize, &str) -> String,
-) -> Result<Vec<Vec<f64>>> {
-    let examples: Vec<&Example> = benchmarks.all.iter().flat_map(|one| &one.examples).collect();
-    let prompts = benchmarks.all.iter().flat_map(|one| &one.questions);
-    let features: Vec<Features> = prompts
-        .enumerate()
-        .map(|(number, question)| Features::of(&perturb(number, &question.prompt)))
-        .collect();
-    let folds = folds(&examples, FOLDS);
-    let mut scores = vec![0.0; examples.len()];
-    for fold in 0..FOLDS {
-        let others: Vec<&Example> = examples
-            .iter()
-            .zip(&folds)
-            .filter(|(_, of)| **of != fold)
-            .map(|(example, _)| *example)
-            .collect();
-        let scorer = learn(&others)?;
-        for ((features, of), score) in features.iter().zip(&folds).zip(&mut scores) {
-            if *of == fold {
-                *score = scorer.value(features);
-            }
-        }
+/// Scorers each of which has not learned from one part of the questions, nor from near-duplicates.
+struct HeldBack {
+    /// The part of each question.
+    folds: Vec<usize>,
+    /// By part.
+    scorers: Vec<Scorer>,
+}
+
+impl HeldBack {
+    fn of(benchmarks: &Benchmarks) -> Result<Self> {
+        let examples: Vec<&Example> = benchmarks.all.iter().flat_map(|one| &one.examples).collect();
+        let folds = folds(&examples, FOLDS);
+        let scorers = (0..FOLDS)
+            .map(|fold| {
+                let others = examples.iter().zip(&folds).filter(|(_, of)| **of != fold);
+                learn(&others.map(|(example, _)| *example).collect::<Vec<_>>())
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { folds, scorers })
     }
-    let mut rest = scores.into_iter();
-    Ok(benchmarks.all.iter().map(|one| rest.by_ref().take(one.questions.len()).collect()).collect())
+
+    /// Scores of all questions in another form, by the scorers that do not know them.
+    fn scores(
+        &self,
+        benchmarks: &Benchmarks,
+        perturb: &dyn Fn(usize, &str) -> String,
+    ) -> Vec<Vec<f64>> {
+        let questions = benchmarks.all.iter().flat_map(|one| &one.questions).enumerate();
+        let mut scores = questions.zip(&self.folds).filter_map(|((number, question), fold)| {
+            let features = Features::of(&perturb(number, &question.prompt));
+            Some(self.scorers.get(*fold)?.value(&features))
+        });
+        let sizes = benchmarks.all.iter().map(|one| one.questions.len());
+        sizes.map(|size| scores.by_ref().take(size).collect()).collect()
+    }
 }
 
 /// Mean quality on all other questions after learning from few.
@@ -237,10 +247,10 @@ fn without_domain(benchmark: &Benchmark) -> Result<Vec<f64>> {
             .filter(|(_, question)| !is_of(question))
             .map(|(example, _)| example)
             .collect();
-        let scorer = learn(&others)?;
+        let learned = learn(&others)?;
         let own = benchmark.examples.iter().zip(&benchmark.questions).zip(&mut scores);
         for ((example, _), score) in own.filter(|((_, question), _)| is_of(question)) {
-            *score = scorer.value(example.features());
+            *score = learned.value(example.features());
         }
     }
     Ok(scores)

@@ -15,6 +15,7 @@ use tandem_router::{
 };
 use tokio::task::spawn_blocking;
 
+use super::model::{BAR_STEPS, steps};
 use crate::{
     context::{Context, unless_interrupted},
     failure::Failure,
@@ -26,8 +27,6 @@ mod files;
 
 use files::{read, read_scorer, write};
 
-/// Steps of a progress bar.
-const BAR_STEPS: u64 = 1000;
 /// Decisions that are timed.
 const TIMED: usize = 10_000;
 
@@ -156,7 +155,7 @@ pub(crate) struct Calibrate {
 impl Router {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let terminal = context.terminal;
-        let bar = terminal.bar(BAR_STEPS);
+        let bar = terminal.bar(BAR_STEPS.into());
         let work = move || {
             let outcome = match self {
                 Self::Score(score) => score.run(terminal, &bar),
@@ -203,7 +202,7 @@ impl Score {
 
 impl Eval {
     fn run(self, terminal: Terminal, bar: &ProgressBar) -> Result<(), Failure> {
-        let scorer = read_scorer(self.weights.weights.as_deref())?;
+        let router = read_scorer(self.weights.weights.as_deref())?;
         let selection =
             Selection { regraded: self.regraded, excluded_domains: self.exclude_domains };
         let mut files = Vec::new();
@@ -214,12 +213,17 @@ impl Eval {
                 Some(scores) => read(scores, |text| {
                     dataset::scores(text, questions.iter().map(|question| question.id.as_str()))
                 })?,
-                None => values(&scorer, prompts.clone(), bar),
+                None => values(&router, prompts.clone(), bar),
             };
             let report = Report::of(&questions, &scores, &selection);
             let report = report.ok_or_else(|| nothing_to_judge(path))?;
-            let decision = self.time.then(|| report::Times::of(decisions(&scorer, prompts)));
+            let decision = self.time.then(|| report::Times::of(decisions(&router, prompts)));
             files.push(report::Judged::new(path, report, decision, self.by_domain));
+        }
+        if self.scores.is_none() {
+            let text =
+                "note: on questions that the weights learned from, these numbers are far too good";
+            terminal.notice(text);
         }
         terminal.result(&report::Judgement { files }, report::Judgement::text)
     }
@@ -239,7 +243,7 @@ impl Train {
             .collect::<Result<_, Failure>>()?;
         let examples: Vec<Vec<Example>> = files.iter().map(|file| Example::of(file)).collect();
         let trained = base.train(&examples, |part| {
-            bar.set_position((f64::from(part) * BAR_STEPS as f64) as u64);
+            bar.set_position(steps(part));
             true
         });
         let trained = trained.map_err(|_| Failure::Cancelled)?;
@@ -265,18 +269,18 @@ impl Train {
 
 impl Calibrate {
     fn run(self, terminal: Terminal, bar: &ProgressBar) -> Result<(), Failure> {
-        let scorer = read_scorer(self.weights.weights.as_deref())?;
+        let router = read_scorer(self.weights.weights.as_deref())?;
         let mut scores = Vec::new();
         for path in &self.data {
             let prompts = read(path, dataset::prompts)?;
             scores.extend(values(
-                &scorer,
+                &router,
                 prompts.iter().map(|prompt| prompt.prompt.as_str()),
                 bar,
             ));
         }
         let threshold = if scores.is_empty() {
-            scorer.threshold(self.slow_share).ok_or_else(|| {
+            router.threshold(self.slow_share).ok_or_else(|| {
                 Failure::usage("the weights hold no typical scores", "name questions with --data")
             })?
         } else {
@@ -306,7 +310,7 @@ fn values<'a>(
     (0..)
         .zip(prompts)
         .map(|(number, prompt)| {
-            bar.set_position(number * BAR_STEPS / all);
+            bar.set_position(number * u64::from(BAR_STEPS) / all);
             scorer.value(&Features::of(prompt))
         })
         .collect()

@@ -14,14 +14,15 @@ use crate::failure::Failure;
 /// One question's score.
 #[derive(Debug, Serialize)]
 pub(crate) struct Score {
-    score: f64,
+    #[serde(rename = "score")]
+    value: f64,
     kind: Kind,
     reasons: Vec<String>,
 }
 
 impl From<tandem_router::Score> for Score {
     fn from(score: tandem_router::Score) -> Self {
-        Self { score: score.value, kind: score.kind, reasons: score.reasons }
+        Self { value: score.value, kind: score.kind, reasons: score.reasons }
     }
 }
 
@@ -31,7 +32,7 @@ impl Score {
             let _ = writeln!(text, "  {reason}");
             text
         });
-        format!("{:.3}\n{reasons}", self.score)
+        format!("{:.3}\n{reasons}", self.value)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
         rest = rest.trim_start();
         let first = rest.chars().next()?;
         let length = if first.is_alphabetic() {
-            end_of(rest, |letter| letter.is_alphanumeric(), |letter| letter == '\'')
+            end_of(rest, char::is_alphanumeric, |letter| letter == '\'')
         } else if first.is_ascii_digit() {
             end_of(
                 rest,
@@ -40,13 +40,13 @@ pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
 /// Where the letters that belong to a token end. One that joins counts only between two of them.
 fn end_of(text: &str, belongs: impl Fn(char) -> bool, joins: impl Fn(char) -> bool) -> usize {
     let mut end = 0;
-    let mut joint = false;
+    let mut open = false;
     for (place, letter) in text.char_indices() {
         if belongs(letter) {
             end = place + letter.len_utf8();
-            joint = false;
-        } else if joins(letter) && !joint {
-            joint = true;
+            open = false;
+        } else if joins(letter) && !open {
+            open = true;
         } else {
             break;
         }

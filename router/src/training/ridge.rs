@@ -35,7 +35,9 @@ pub(super) fn solve(rows: &[&Features], targets: &[f32], recipe: Recipe) -> Vec<
     let transposed = |sides: &[f64]| {
         let mut sums = vec![0.0; BUCKETS];
         for (row, side) in rows.iter().zip(sides) {
-            row.iter().for_each(|&(at, value)| sums[at] += value * side);
+            for &(at, value) in row {
+                sums[at] += value * side;
+            }
         }
         sums
     };

@@ -13,7 +13,7 @@ use tandem_tests::protocols::{Benchmarks, perturbed, protocols};
 /// No number mixes questions that were learned from with questions that are judged.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Folder with public_gsm8k.jsonl, public_mmlu.jsonl and public_mtbench.jsonl.
+    /// Folder with `public_gsm8k.jsonl`, `public_mmlu.jsonl` and `public_mtbench.jsonl`.
     data: PathBuf,
 }
 

@@ -83,11 +83,10 @@ fn noise(number: usize, prompt: &str) -> String {
     for (place, letter) in prompt.chars().enumerate() {
         text.push(letter);
         match (letter, (number + place) % 7) {
-            (' ', 0) => text.push_str("  "),
             (' ', 1) => text.push('\t'),
             (' ', 2) => text.push('\u{a0}'),
             ('\n', 0..=3) => text.push_str(" \n\n"),
-            ('\n', _) => text.push_str("  "),
+            (' ', 0) | ('\n', _) => text.push_str("  "),
             _ => {}
         }
     }
