@@ -199,7 +199,7 @@ impl Worker {
         let tokens = request.sampling.max_tokens.unwrap_or_default() as usize;
         let (events, receiver) = mpsc::channel(tokens + EVENTS_BESIDE_TOKENS);
         let ticket = Ticket { events, _permit: self.permit()? };
-        self.address.cast(Message::Generate { request, ticket })?;
+        self.address.cast(Message::Generate { request: Box::new(request), ticket })?;
         Ok(receiver)
     }
 
@@ -302,7 +302,7 @@ fn check_length(bytes: usize) -> Result<()> {
 #[derive(Debug)]
 pub(crate) enum Message {
     Generate {
-        request: TrackRequest,
+        request: Box<TrackRequest>,
         ticket: Ticket,
     },
     /// The engine of another worker died under this request.
@@ -361,7 +361,7 @@ impl Actor for InferenceWorker {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Generate { request, ticket } => state.generate(&myself, request, ticket),
+            Message::Generate { request, ticket } => state.generate(&myself, *request, ticket),
             Message::TakeOver(entry) => state.take_on(&myself, *entry),
             Message::Query { query, permit } => state.query(query, permit),
             Message::Abandoned { id, error } => state.abandon(id, error),

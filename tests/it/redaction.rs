@@ -23,7 +23,8 @@ async fn answer_once(listener: TcpListener) -> String {
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
             .to_owned();
     for piece in ["Dear [NA", "ME_1], is [EMAIL_", "1] right?"] {
-        answer += &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":{piece:?}}}}}]}}\n\n");
+        let chunk = serde_json::json!({"choices": [{"delta": {"content": piece}}]});
+        answer = format!("{answer}data: {chunk}\n\n");
     }
     answer += "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
     connection.write_all(answer.as_bytes()).await.unwrap();
@@ -52,7 +53,7 @@ async fn what_is_masked_on_the_way_out_is_put_back_into_the_answer() {
     let (daemon, listener) = start("mask").await;
     let asked = daemon.ask_with(ask(Policy::Slow));
     let (answer, sent) =
-        soon("an answer", async { tokio::join!(asked, answer_once(listener)) }).await;
+        soon("an answer", Box::pin(async { tokio::join!(asked, answer_once(listener)) })).await;
     assert_eq!(answer.complete(), "Dear Budi Santoso, is budi@example.org right?");
     for data in DATA {
         assert!(!sent.contains(data), "{sent}");
@@ -83,7 +84,7 @@ async fn what_is_not_to_be_masked_is_sent_as_it_is() {
     let (daemon, listener) = start("off").await;
     let asked = daemon.ask_with(ask(Policy::Slow));
     let (answer, sent) =
-        soon("an answer", async { tokio::join!(asked, answer_once(listener)) }).await;
+        soon("an answer", Box::pin(async { tokio::join!(asked, answer_once(listener)) })).await;
     assert_eq!(answer.complete(), "Dear [NAME_1], is [EMAIL_1] right?");
     for data in DATA {
         assert!(sent.contains(data), "{sent}");

@@ -23,7 +23,7 @@ const QUOTA_PAUSE: Duration = Duration::from_mins(10);
 const QUOTA_CODES: [&str; 3] =
     ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"];
 
-/// Types of errors that asking again does not mend, as OpenAI and Anthropic call them.
+/// Types of errors that asking again does not mend, as `OpenAI` and `Anthropic` call them.
 const REFUSALS: [&str; 5] = [
     "invalid_request_error",
     "authentication_error",

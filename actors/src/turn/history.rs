@@ -174,7 +174,7 @@ mod tests {
         let messages = luggage.messages(&dialogue, dropped);
         let words = |message: &ChatMessage| {
             let calls: String =
-                message.tool_calls.iter().map(|it| format!(" [{}]", it.id)).collect();
+                message.tool_calls.iter().flat_map(|it| [" [", &it.id, "]"]).collect();
             let id = Some(&message.tool_call_id).filter(|id| !id.is_empty());
             let of = id.map(|id| format!("{id}: ")).unwrap_or_default();
             format!("{of}{}{calls}", message.content)

@@ -293,8 +293,8 @@ async fn start_slow(
     let dropped = dialogue.turns_to_drop(&lengths, room);
     let read = lengths.iter().skip(2 * dropped).fold(luggage.tokens(), |a, b| a.saturating_add(*b));
     // Results are of no use without the calls.
-    let torn = !luggage.results.is_empty() && dropped == turns.len();
-    if read > budget.tokens || torn {
+    let lost_calls = !luggage.results.is_empty() && dropped == turns.len();
+    if read > budget.tokens || lost_calls {
         return Err(budget.too_long(read));
     }
     let messages = luggage.messages(&dialogue, dropped);

@@ -66,6 +66,7 @@ enum Block {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[allow(clippy::enum_variant_names, reason = "the names of the API")]
 enum Delta {
     TextDelta {
         text: String,
@@ -92,6 +93,7 @@ struct StopDetails {
 }
 
 #[derive(Deserialize)]
+#[allow(clippy::struct_field_names, reason = "the names of the API")]
 struct Spent {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
