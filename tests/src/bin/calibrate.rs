@@ -42,7 +42,7 @@ struct Arguments {
     /// Weight of the L2 penalty; some hundred answers allow no rule that goes to extremes.
     #[arg(long, default_value_t = 30.0)]
     penalty: f64,
-    /// What the slow track made of the questions: lines of {"id", "strong_score"}. Compares what is
+    /// What the slow track made of the questions: lines of `{"id", "strong_score"}`. Compares what is
     /// gained when it takes over by confidence with what its choice by prompts gains.
     #[arg(long, requires = "scores")]
     slow: Vec<PathBuf>,
