@@ -18,7 +18,7 @@ const NUMBERED_BYTES_MAX: usize = 240;
 /// Options without any mark are recognised when there are as many as in most tests.
 const UNMARKED: usize = 4;
 /// Their greatest length in bytes.
-const UNMARKED_BYTES_MAX: usize = 400;
+const UNMARKED_BYTES_MAX: usize = 700;
 /// How a line begins that gives a task; lines behind it are hardly options.
 const TASKS: [&str; 22] = [
     "write",
@@ -67,7 +67,8 @@ struct Mark {
 
 /// Takes a normalised text apart.
 pub(crate) fn split(text: &str) -> Parts<'_> {
-    marked(text).or_else(|| unmarked(text)).unwrap_or(Parts { stem: text, options: Vec::new() })
+    let plain = || Parts { stem: without_heading(without_answer(text)), options: Vec::new() };
+    marked(text).or_else(|| unmarked(text)).unwrap_or_else(plain)
 }
 
 /// A list of which each option has a letter or number. The last one counts, as lists before it
@@ -176,8 +177,8 @@ fn unmarked(text: &str) -> Option<Parts<'_>> {
     let bullet = |line: &str| line.strip_prefix(['-', '*', '\u{2022}']).map(str::len);
     let is_option = |line: &&str| {
         line.len() <= UNMARKED_BYTES_MAX
-            && !line.ends_with(['?', '{', '}', ';', ':'])
-            && !line.starts_with(['#', '`', '<', '|', '>'])
+            && !line.ends_with(['?', '{', ';'])
+            && !line.starts_with(['#', '`'])
     };
     if is_task || bullet(last).is_some() || !options.iter().all(is_option) {
         return None;
@@ -268,6 +269,11 @@ mod tests {
     fn an_option_may_mention_another_one() {
         let parts = split("How? (A) Heat it. (B) As in (A) but slowly. (C) Cool it. (D) Wait.");
         assert_eq!(parts.options, ["Heat it.", "As in (A) but slowly.", "Cool it.", "Wait."]);
+    }
+
+    #[test]
+    fn words_around_a_plain_question_are_no_part_of_it() {
+        assert_eq!(split("Question: How many are there?\nAnswer:").stem, "How many are there?");
     }
 
     #[test]
