@@ -24,8 +24,8 @@ pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
-    Choice, Config, Daemon, Engine, HedgeAfter, LogFormat, Memory, Models, Overrides, Policy,
-    Provider, Resources, Router, Speculation, Telemetry, Tune,
+    Budget, Choice, Config, Daemon, Engine, HedgeAfter, LogFormat, Memory, Models, Overrides,
+    Policy, Price, Provider, Resources, Router, Speculation, Telemetry, Tune,
 };
 pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use crate::Secret;
 
 mod experiments;
+mod money;
 mod security;
 
 pub use experiments::{Experiment, Flags, Variant};
+pub use money::{Budget, Price};
 pub use security::{PersonalData, Redact, Security};
 
 /// Everything that can be set. One value is made at start-up and handed out from there.
@@ -238,6 +240,8 @@ pub enum HedgeAfter {
     Auto,
     /// So long, whoever is asked.
     Time(Duration),
+    /// What the slow track may cost.
+    pub budget: Budget,
 }
 
 impl Default for Router {
@@ -256,6 +260,7 @@ impl Default for Router {
             cold_start_patience: Duration::from_secs(2),
             providers: Choice::Ordered,
             hedge_after: None,
+            budget: Budget::default(),
         }
     }
 }
@@ -307,6 +312,12 @@ pub struct Provider {
     /// How long it is left alone when it fails. Doubles while it goes on failing, up to ten times
     /// as long.
     pub breaker_pause: Duration,
+    /// Most that it may cost in a day, in millionths of the currency.
+    pub budget_day: Option<u64>,
+    /// Most that it may cost in a month, in millionths of the currency.
+    pub budget_month: Option<u64>,
+    /// What it charges.
+    pub price: Price,
 }
 
 impl Provider {
@@ -326,6 +337,9 @@ impl Provider {
             priority: 10,
             weight: 1,
             breaker_pause: Duration::from_secs(30),
+            budget_day: None,
+            budget_month: None,
+            price: Price::default(),
         }
     }
 }
