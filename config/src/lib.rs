@@ -25,7 +25,7 @@ use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
     Budget, Choice, Config, Daemon, Engine, HedgeAfter, LogFormat, Memory, Models, Overrides,
-    Policy, Price, Provider, Resources, Router, Speculation, Telemetry, Tune,
+    Policy, Price, Provider, Resources, Router, Speculation, Telemetry, Tune, amount,
 };
 pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 

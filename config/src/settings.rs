@@ -9,7 +9,7 @@ mod money;
 mod security;
 
 pub use experiments::{Experiment, Flags, Variant};
-pub use money::{Budget, Price};
+pub use money::{Budget, Price, amount};
 pub use security::{PersonalData, Redact, Security};
 
 /// Everything that can be set. One value is made at start-up and handed out from there.

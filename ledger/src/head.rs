@@ -38,11 +38,14 @@ impl Head {
 pub(crate) struct HeadFile(File);
 
 impl HeadFile {
-    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+    /// Waits until nobody else has it open.
+    pub(crate) fn lock(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(NAME);
         let mut options = File::options();
         options.create(true).truncate(false).write(true).mode(0o600);
-        Ok(Self(options.open(&path).map_err(Error::at(path))?))
+        let file = options.open(&path).map_err(Error::at(&path))?;
+        file.lock().map_err(Error::at(path))?;
+        Ok(Self(file))
     }
 
     /// What cannot be noted is only missed when the ledger is checked.

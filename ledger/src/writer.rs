@@ -26,17 +26,19 @@ pub struct Writer {
     first: Option<(u64, (i16, i8))>,
     head: Head,
     head_file: HeadFile,
+    findings: Vec<Entry>,
     file_bytes_max: u64,
 }
 
 impl Writer {
-    /// Opens or begins the ledger in `folder`, for this process alone: who calls this holds a lock on
-    /// the folder. An incomplete last line, which a crash leaves behind, is cut off, and a ledger that
+    /// Opens or begins the ledger in `folder`, for this writer alone: waits until no other one has it
+    /// open. An incomplete last line, which a crash leaves behind, is cut off, and a ledger that
     /// ends before its head says is recorded as such.
     ///
     /// `known` is the end of the ledger as it is remembered elsewhere, if it is.
     pub fn open(folder: &Path, known: Option<&Head>, now: Timestamp) -> Result<Self, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::at(folder))?;
+        let head_file = HeadFile::lock(folder)?;
         let noted = Head::noted(folder);
         let (file, mut text) = open_current(folder)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
@@ -53,7 +55,8 @@ impl Writer {
             file,
             length: whole as u64,
             first: lines(&text).find_map(chain::read_line).map(|link| beginning(&link.record)),
-            head_file: HeadFile::open(folder)?,
+            head_file,
+            findings: Vec::new(),
             folder: folder.to_owned(),
             head,
             file_bytes_max: FILE_BYTES_MAX,
@@ -67,9 +70,16 @@ impl Writer {
             findings.push(Entry::Missing { expected: known.records, found: writer.head.records });
         }
         if !findings.is_empty() {
-            writer.append(now, findings)?;
+            writer.append(now, findings.iter().cloned())?;
+            writer.findings = findings;
         }
         Ok(writer)
+    }
+
+    /// What was found to be wrong when the ledger was opened, and is recorded in it.
+    #[must_use]
+    pub fn findings(&self) -> &[Entry] {
+        &self.findings
     }
 
     /// The end of what is on disk.

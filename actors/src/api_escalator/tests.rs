@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::time::{Duration, Instant};
 
+use tandem_config::Budget;
 use tandem_proto::v1::{Health, Sampling};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
+use crate::memory_store::MemoryStore;
 use crate::{Prompt, TrackEvent, TrackRequest, Tree};
 
 /// Longest wait for anything.
@@ -14,7 +16,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 fn escalator(names: &[&str], base_url: &str) -> ApiEscalator {
     let settings = |&name: &&str| (name.to_owned(), Settings::new(base_url, "remote"));
-    ApiEscalator::new(&tandem_config::Router::default(), &names.iter().map(settings).collect())
+    let settings = names.iter().map(settings).collect();
+    let books = Bookkeeper::new(&Budget::default(), &settings, &MemoryStore::new());
+    ApiEscalator::new(&tandem_config::Router::default(), &settings, &books)
 }
 
 fn idle_escalator(names: &[&str]) -> ApiEscalator {

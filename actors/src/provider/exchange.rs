@@ -1,5 +1,6 @@
 //! One question to the API: the request, and its answer as it arrives.
 
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
@@ -14,6 +15,7 @@ use super::failure::{Blame, retry_after};
 use super::limits::{Limit, Limits};
 use super::outlet::Outlet;
 use super::sse;
+use crate::bookkeeper::Owed;
 use crate::{Completion, Error, Result, TrackEvent};
 
 /// As much of an error page as is read.
@@ -30,6 +32,8 @@ pub(crate) struct Ask {
     pub(super) accepted: Instant,
     /// When its caller gives up.
     pub(super) deadline: Instant,
+    /// Set while the API may charge for the request, answered or not.
+    pub(super) owed: Owed,
 }
 
 /// The API and the connections to it.
@@ -62,7 +66,11 @@ impl Endpoint {
         let key = within(limits.next(), &blame, self.key(&blame)).await??;
         blame.key = key.as_deref();
         let request = self.request(&blame, ask.body);
-        let response = within(limits.next(), &blame, request).await??;
+        ask.owed.store(true, Ordering::Relaxed);
+        let response = within(limits.next(), &blame, request).await?;
+        let begun = response.as_ref().is_ok_and(|response| response.status().is_success());
+        ask.owed.store(begun, Ordering::Relaxed);
+        let response = response?;
         if !response.status().is_success() {
             return Err(within(limits.next(), &blame, refusal(response, &blame)).await?);
         }

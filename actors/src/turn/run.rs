@@ -1,11 +1,12 @@
 //! Running one track for a turn: find the model, build the context, pass the events on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
-use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
+use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track, Turn};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -41,6 +42,7 @@ pub(crate) struct Question {
     pub(super) provider_named: bool,
     /// Why the plan is as it is, in words.
     reasons: Vec<String>,
+    policy: Policy,
     /// The slow track may take over within an answer of the fast one.
     watched: bool,
     /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
@@ -58,6 +60,7 @@ impl Question {
         deadline: Instant,
         plan: &Plan,
         services: &Services,
+        policy: Policy,
     ) -> Self {
         let default = |text: String, default: &String| {
             if text.is_empty() { default.clone() } else { text }
@@ -66,6 +69,7 @@ impl Question {
             turn_id: turn_id.to_owned(),
             provider_named: !request.provider.is_empty(),
             reasons: plan.reasons.clone(),
+            policy,
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
             patience: Some(services.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
@@ -304,6 +308,8 @@ async fn start_slow(
         named: question.provider_named,
         prompt_tokens: length,
         reason: question.reasons.join("; "),
+        policy: question.policy.as_str_name().trim_start_matches("POLICY_").to_lowercase(),
+        redactions: BTreeMap::new(),
     };
     Ok((services.escalator.start(slow).await?, unmask))
 }

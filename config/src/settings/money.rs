@@ -39,3 +39,12 @@ impl Price {
         self != &Self::default()
     }
 }
+
+/// An amount in millionths for a person: `0.05 USD`, and as many digits as a small one needs.
+pub fn amount(micros: u64, currency: &str) -> String {
+    let (whole, fraction) = (micros / 1_000_000, format!("{:06}", micros % 1_000_000));
+    let needed = fraction.trim_end_matches('0').len();
+    // Cents are enough where there are any.
+    let digits = if micros >= 10_000 { 2 } else { needed.max(2) };
+    format!("{whole}.{} {currency}", fraction.get(..digits).unwrap_or_default())
+}

@@ -1,6 +1,7 @@
 //! Prices and budgets.
 
 use super::Home;
+use crate::amount;
 
 #[test]
 fn amounts_are_exact_to_the_millionth_and_never_negative() {
@@ -40,4 +41,12 @@ fn a_budget_that_does_not_hold_is_warned_of() {
     let half = warnings("price.input_per_million = 1").join("");
     assert!(half.contains("providers.x.price.output_per_million is not set"), "{half}");
     assert_eq!(warnings("price.per_request = 1"), Vec::<String>::new());
+}
+
+#[test]
+fn amounts_read_well() {
+    assert_eq!(amount(2_500_000, "USD"), "2.50 USD");
+    assert_eq!(amount(19_999_999, "EUR"), "19.99 EUR");
+    assert_eq!(amount(1_234, "USD"), "0.001234 USD");
+    assert_eq!(amount(0, "USD"), "0.00 USD");
 }
