@@ -24,7 +24,7 @@ mod key;
 mod opening;
 mod thread;
 mod title;
-mod usage;
+pub(crate) mod usage;
 
 use thread::Job;
 

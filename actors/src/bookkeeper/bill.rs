@@ -77,7 +77,7 @@ pub(crate) struct Bill {
 
 /// What a request came to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Result {
+pub(super) struct Ending {
     pub(super) outcome: Outcome,
     pub(super) tokens: Tokens,
     /// The tokens are an estimate.
@@ -100,9 +100,9 @@ impl Bill {
     }
 
     /// Settles in memory. What it returns makes it last; the cost is `None` where no price is known.
-    pub(super) fn settle(&mut self, result: Result) -> (Closing, Option<u64>) {
+    pub(super) fn settle(&mut self, ending: Ending) -> (Closing, Option<u64>) {
         self.settled = true;
-        let Result { outcome, tokens, estimated } = result;
+        let Ending { outcome, tokens, estimated } = ending;
         let mut cost = self.books.cost(&self.attempt.provider, tokens);
         let sent = outcome != Outcome::NotSent;
         if !sent || tokens == Tokens::default() {
@@ -147,7 +147,7 @@ impl Drop for Bill {
         }
         let tokens = Tokens::default();
         let (closing, _) =
-            self.settle(Result { outcome: Outcome::NotSent, tokens, estimated: false });
+            self.settle(Ending { outcome: Outcome::NotSent, tokens, estimated: false });
         // Without the actor it stays open in the store, and counts in full at the next start.
         drop(self.books.shared.address.cast(Message::Close(Box::new(closing))));
     }

@@ -8,7 +8,7 @@ use tandem_proto::v1::UsageTally;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::bill::{Bill, Result as Came};
+use super::bill::{Bill, Ending};
 use super::{Owed, tokens_of};
 use crate::memory_store::MemoryStore;
 use crate::{Error, Result, TrackEvent, TrackEvents};
@@ -63,10 +63,10 @@ impl Follow {
                 }
             }
         };
-        let came_to = self.came_to(last.as_ref());
+        let ending = self.ending(last.as_ref());
         // Closes the connection, if it is not closed yet.
         drop(self.events);
-        let (closing, cost) = self.bill.settle(came_to);
+        let (closing, cost) = self.bill.settle(ending);
         let books = self.bill.books().clone();
         books.close(closing).await;
         if let Some(last) = last {
@@ -74,12 +74,12 @@ impl Follow {
         }
     }
 
-    fn came_to(&self, last: Option<&TrackEvent>) -> Came {
+    fn ending(&self, last: Option<&TrackEvent>) -> Ending {
         let outcome = match last {
             Some(TrackEvent::Done(completion)) => {
                 let tokens = tokens_of(&completion.usage);
                 if tokens.prompt + tokens.completion > 0 {
-                    return Came { outcome: Outcome::Answered, tokens, estimated: false };
+                    return Ending { outcome: Outcome::Answered, tokens, estimated: false };
                 }
                 Outcome::Answered
             }
@@ -89,11 +89,11 @@ impl Follow {
         // An API that refused, or was not reached, charges nothing.
         let charged = outcome == Outcome::Answered || self.owed.load(Ordering::Relaxed);
         if !charged && self.read == 0 {
-            return Came { outcome, tokens: Tokens::default(), estimated: false };
+            return Ending { outcome, tokens: Tokens::default(), estimated: false };
         }
         let completion = u64::try_from(self.read.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX);
         let tokens = Tokens { prompt: self.bill.prompt_tokens(), cached: 0, completion };
-        Came { outcome, tokens, estimated: true }
+        Ending { outcome, tokens, estimated: true }
     }
 }
 

@@ -1,5 +1,5 @@
 //! No sequence of requests, settlements, restarts and new days passes a cap.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use std::collections::BTreeMap;
 
 use jiff::ToSpan as _;

@@ -42,9 +42,7 @@ impl Bookkeeper {
         let priced = |name: &&String| {
             self.shared.prices.get(*name).is_some_and(tandem_config::Price::is_known)
         };
-        let mut unpriced: Vec<_> =
-            self.shared.prices.keys().filter(|name| !priced(name)).cloned().collect();
-        unpriced.sort();
+        let unpriced = self.shared.prices.keys().filter(|name| !priced(name)).cloned().collect();
         let calibration = request.calibrate_month_micros;
         Ok(UsageResponse {
             currency: self.shared.budget.currency.clone(),

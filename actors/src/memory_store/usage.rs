@@ -1,7 +1,7 @@
 //! Usage in sled. Each attempt is a small record of its own, written before it begins and when it ends;
 //! sums are changed for many of them at once, because sled's log grows by a page for each overwrite.
 //!
-//! Whatever is in neither place twice: a batch that adds to the sums removes what it added.
+//! Nothing counts twice: a batch that adds to the sums removes what it added.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ impl Database {
         }
         self.sum_up(&Batch::default())?;
         let scores = self.sled.range(key::demand(first_day)..=key::demand(u32::MAX));
-        let scores = scores.map(|entry| {
+        let scores = scores.map(|entry| -> Result<Option<(u32, Scores)>> {
             let (key, value) = entry.map_err(unreadable)?;
             let scores: Scores = decode("the scores of a day", &value)?;
             Ok(key::read_demand(&key).map(|day| (day, scores)))
@@ -131,7 +131,7 @@ impl Database {
     }
 
     fn attempts(&self) -> Result<Vec<(Uuid, Attempt)>> {
-        let entries = self.sled.scan_prefix(key::ATTEMPTS).map(|entry| {
+        let entries = self.sled.scan_prefix(key::ATTEMPTS).map(|entry| -> Result<_> {
             let (key, value) = entry.map_err(unreadable)?;
             let attempt = decode("an attempt", &value)?;
             Ok(key::read_attempt(&key).map(|id| (id, attempt)))

@@ -1,5 +1,5 @@
 //! Tests of the sums on a real directory.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use std::iter;
 
 use tempfile::TempDir;

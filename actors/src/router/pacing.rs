@@ -6,6 +6,8 @@
 //! calculated anew for each question from what the store keeps, so nothing is lost by a restart, and
 //! whatever was guessed wrong is made good by the time that is left.
 
+#![allow(clippy::cast_precision_loss, reason = "counts and amounts are far below 2^52")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
