@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
-use tandem_proto::v1::Pressure;
+use tandem_proto::v1::{Policy, Pressure};
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
 use super::score::score;
-use super::{Arguments, Job, Load, Message, lasting_id};
+use super::{Arguments, Job, Load, Message, Services, lasting_id};
 use crate::experiments::Feature;
 use crate::provider::Provider;
 use crate::turn::{self, Question, TurnActor, warm};
