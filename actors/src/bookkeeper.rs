@@ -37,8 +37,8 @@ mod scribe;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bill::{Bill, Departure};
 use bill::Closing;
+pub(crate) use bill::{Bill, Departure};
 use demand::Demand;
 use follow::Follow;
 use purse::{Cap, Purse};
@@ -161,8 +161,8 @@ impl Bookkeeper {
         let Departure { provider, model, conversation, prompt_tokens, max_tokens, .. } = &departure;
         let reserved = self.worst(provider, *prompt_tokens, *max_tokens);
         let id = Uuid::now_v7();
-        let day = self
-            .purse(|purse, now| purse.reserve(id, provider, reserved.unwrap_or(0), now))??;
+        let day =
+            self.purse(|purse, now| purse.reserve(id, provider, reserved.unwrap_or(0), now))??;
         let attempt = Attempt {
             day,
             provider: provider.clone(),
@@ -186,7 +186,12 @@ impl Bookkeeper {
     }
 
     /// Passes the events of a request on, and settles its bill when it ends or its caller is gone.
-    pub(crate) fn follow(&self, bill: Bill, events: TrackEvents, owed: Owed) -> Result<TrackEvents> {
+    pub(crate) fn follow(
+        &self,
+        bill: Bill,
+        events: TrackEvents,
+        owed: Owed,
+    ) -> Result<TrackEvents> {
         let (sender, followed) = mpsc::channel(events.max_capacity());
         let follow = Follow::new(bill, events, sender, owed);
         self.shared.address.cast(Message::Follow(Box::new(follow)))?;
@@ -297,8 +302,8 @@ impl Actor for BookkeeperActor {
         Arguments { ledger, handle, node }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let now = Timestamp::now();
-        let first_day = calendar::first_day_of_month(now)
-            .min(calendar::day(now).saturating_sub(pacing::DAYS));
+        let first_day =
+            calendar::first_day_of_month(now).min(calendar::day(now).saturating_sub(pacing::DAYS));
         let opening = handle.shared.store.open_books(first_day).await?;
         let scribe = Scribe::start(ledger, opening.head.clone(), handle.clone())?;
         let mut state = State {
@@ -393,14 +398,8 @@ impl State {
     fn take_batch(&mut self) -> Batch {
         let mut batch = std::mem::take(&mut self.batch);
         batch.scores = self.handle.changed_scores();
-        let head = self
-            .handle
-            .shared
-            .ledger
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .head
-            .clone();
+        let head =
+            self.handle.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).head.clone();
         if head != self.noted {
             self.noted.clone_from(&head);
             batch.head = head;

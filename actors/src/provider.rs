@@ -106,9 +106,8 @@ impl Provider {
     /// Host and port that requests go to.
     pub(crate) fn host(&self) -> String {
         let url = reqwest::Url::parse(&self.shared.settings.base_url).ok();
-        let place = url.and_then(|url| {
-            Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
-        });
+        let place = url
+            .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
         place.unwrap_or_else(|| self.shared.settings.base_url.clone())
     }
 

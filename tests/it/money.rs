@@ -6,9 +6,7 @@ use std::fs;
 use serde_json::Value;
 use tandem_ledger::{Ended, Entry, Head, Outcome, Sent, Source, digest, read, verify};
 use tandem_proto::error as reason;
-use tandem_proto::v1::{
-    AskRequest, Policy, Sampling, Track, UsageBy, UsageRequest, UsageResponse,
-};
+use tandem_proto::v1::{AskRequest, Policy, Sampling, Track, UsageBy, UsageRequest, UsageResponse};
 use tandem_tests::script::{Life, Script};
 use tandem_tests::{Daemon, Home, Manner, RecordingApi, Setup, question, soon};
 use tonic::Code;
@@ -47,7 +45,9 @@ fn entries(home: &Home) -> Vec<Entry> {
 
 fn sent(home: &Home) -> Vec<Sent> {
     let entries = entries(home).into_iter();
-    entries.filter_map(|entry| if let Entry::Sent(sent) = entry { Some(sent) } else { None }).collect()
+    entries
+        .filter_map(|entry| if let Entry::Sent(sent) = entry { Some(sent) } else { None })
+        .collect()
 }
 
 fn ended(home: &Home) -> Vec<Ended> {
@@ -212,13 +212,19 @@ async fn usage_and_audit_are_shown_by_the_command() {
 
     let output = daemon.home().tandem(&["usage", "--json", "--month"]).await;
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&json["slow"]["cost_micros"], &json["fast"]["answered"]), (&2000.into(), &1.into()));
+    assert_eq!(
+        (&json["slow"]["cost_micros"], &json["fast"]["answered"]),
+        (&2000.into(), &1.into())
+    );
     assert_eq!(json["budgets"][0]["setting"], "router.budget.month");
     assert_eq!(json["pace"]["target_micros"], 500_000);
 
     let audit = daemon.home().tandem(&["audit", "verify"]).await;
     let text = String::from_utf8(audit.stdout).unwrap();
-    assert!(audit.status.success() && text.contains("agrees with the daemon and head.json"), "{text}");
+    assert!(
+        audit.status.success() && text.contains("agrees with the daemon and head.json"),
+        "{text}"
+    );
     let shown = daemon.home().tandem(&["audit", "show", "--since", "1d"]).await;
     assert!(String::from_utf8_lossy(&shown.stdout).contains("answered · 1000 in · 100 out"));
 

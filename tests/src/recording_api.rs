@@ -120,6 +120,7 @@ fn body_of(bytes: &[u8]) -> Option<Vec<u8>> {
 fn events() -> String {
     let words = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"so it is\"}}]}\n\n";
     let end = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":100}}\n\n";
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":100}}\n\n";
     format!("{words}{end}{usage}data: [DONE]\n\n")
 }

@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 
 use jiff::Timestamp;
 
+use super::Bookkeeper;
 use super::calendar::{self, Period};
 use super::purse::Purse;
-use super::Bookkeeper;
 use crate::memory_store::books::{Opening, Scores};
 use crate::router::pacing::{History, Plan};
 

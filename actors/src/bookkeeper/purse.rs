@@ -88,11 +88,8 @@ impl Purse {
         spent: impl IntoIterator<Item = (u32, &'a str, u64)>,
         now: Timestamp,
     ) -> Self {
-        let account = |cap: &Cap| Account {
-            period: cap.period.number(now),
-            cap: cap.clone(),
-            spent: 0,
-        };
+        let account =
+            |cap: &Cap| Account { period: cap.period.number(now), cap: cap.clone(), spent: 0 };
         let mut purse = Self {
             currency: currency.to_owned(),
             accounts: caps.iter().map(account).collect(),

@@ -78,14 +78,19 @@ impl Bookkeeper {
                     "judged by {questions:.0} questions of the last {days} days and by what answers \
                      of the slow track cost"
                 ),
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a count"
+                )]
                 questions: questions as u64,
             },
             None => BudgetCalibration {
                 threshold: base,
-                reason: "there are no scored questions yet, or no answers that cost anything; ask some \
+                reason:
+                    "there are no scored questions yet, or no answers that cost anything; ask some \
                          with the policy auto, and set the prices of the providers"
-                    .to_owned(),
+                        .to_owned(),
                 questions: 0,
             },
         }
@@ -113,7 +118,11 @@ fn grouped(rows: &[Row], by: UsageBy) -> Vec<UsageRow> {
         UsageBy::Day => calendar::name(row.day),
         UsageBy::Model => row.model.clone(),
         UsageBy::Provider | UsageBy::Unspecified | UsageBy::Conversation => {
-            if row.fast { LOCAL.to_owned() } else { row.provider.clone() }
+            if row.fast {
+                LOCAL.to_owned()
+            } else {
+                row.provider.clone()
+            }
         }
     };
     let mut groups: BTreeMap<String, UsageTally> = BTreeMap::new();
@@ -154,16 +163,17 @@ mod tests {
 
     #[test]
     fn rows_are_grouped_and_the_dearest_comes_first_except_by_day() {
-        let rows =
-            [used(1, true, "", 0), used(1, false, "far", 5), used(2, false, "near", 7), used(2, false, "far", 1)];
+        let rows = [
+            used(1, true, "", 0),
+            used(1, false, "far", 5),
+            used(2, false, "near", 7),
+            used(2, false, "far", 1),
+        ];
         assert_eq!(
             names(&grouped(&rows, UsageBy::Unspecified)),
             [("near", 7), ("far", 6), ("local", 0)]
         );
-        assert_eq!(
-            names(&grouped(&rows, UsageBy::Day)),
-            [("1970-01-02", 5), ("1970-01-03", 8)]
-        );
+        assert_eq!(names(&grouped(&rows, UsageBy::Day)), [("1970-01-02", 5), ("1970-01-03", 8)]);
         assert_eq!(names(&grouped(&rows, UsageBy::Model))[0], ("near model", 7));
         assert_eq!(grouped(&[], UsageBy::Day), []);
     }

@@ -34,7 +34,11 @@ pub(super) struct Scribe {
 impl Scribe {
     /// Starts the thread, which opens the ledger. One that cannot be opened is tried again with each
     /// record.
-    pub(super) fn start(folder: PathBuf, known: Option<Head>, books: Bookkeeper) -> io::Result<Self> {
+    pub(super) fn start(
+        folder: PathBuf,
+        known: Option<Head>,
+        books: Bookkeeper,
+    ) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(RECORDS_MAX);
         let (ended_sender, ended) = oneshot::channel();
         std::thread::Builder::new().name("egress-ledger".to_owned()).spawn(move || {
@@ -116,7 +120,10 @@ fn open<'a>(
         none => {
             let opened = Writer::open(folder, known, now)?;
             for finding in opened.findings() {
-                warn!(?finding, "the egress ledger is not as it was left; see `tandem audit verify`");
+                warn!(
+                    ?finding,
+                    "the egress ledger is not as it was left; see `tandem audit verify`"
+                );
             }
             none.insert(opened)
         }

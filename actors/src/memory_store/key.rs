@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn usage_lies_by_day() {
-        let in_order = [usage(1, false, "z", "z"), usage(2, true, "a", "b"), usage(256, true, "", "")];
+        let in_order =
+            [usage(1, false, "z", "z"), usage(2, true, "a", "b"), usage(256, true, "", "")];
         assert!(in_order.is_sorted());
         assert!(usage_from(2).as_slice() < in_order[1].as_slice());
         assert!(usage_from(3).as_slice() > in_order[1].as_slice());

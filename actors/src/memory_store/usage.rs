@@ -90,7 +90,8 @@ impl Database {
             Ok(key::read_demand(&key).map(|day| (day, scores)))
         });
         let head = self.sled.get(key::LEDGER_HEAD).map_err(unreadable)?;
-        let head: Option<String> = head.map(|value| decode("the ledger's end", &value)).transpose()?;
+        let head: Option<String> =
+            head.map(|value| decode("the ledger's end", &value)).transpose()?;
         Ok(Opening {
             lost,
             rows: self.usage((first_day, u32::MAX))?,

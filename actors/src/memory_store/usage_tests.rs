@@ -80,16 +80,21 @@ fn sums_are_by_day_track_provider_and_model_and_by_conversation() {
     let batch = Batch { local: vec![local.clone(), local], ..Batch::default() };
     database.sum_up(&batch).unwrap();
     let rows = database.usage((5, 6)).unwrap();
-    let shown: Vec<_> =
-        rows.iter().map(|row| (row.day, row.fast, row.tally.requests, row.tally.cost_micros)).collect();
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (row.day, row.fast, row.tally.requests, row.tally.cost_micros))
+        .collect();
     assert_eq!(shown, [(5, false, 2, 20), (6, true, 2, 0), (6, false, 1, 10)]);
     assert_eq!((rows[1].tally.saved_micros, rows[1].tally.prompt_tokens), (88, 6));
     assert_eq!(database.usage((6, 6)).unwrap().len(), 2);
-    assert_eq!(database.usage_by_conversation((5, 6)).unwrap(), [(Uuid::from_u128(9), {
-        let mut sum = cost(30);
-        (sum.requests, sum.answered) = (3, 3);
-        sum
-    })]);
+    assert_eq!(
+        database.usage_by_conversation((5, 6)).unwrap(),
+        [(Uuid::from_u128(9), {
+            let mut sum = cost(30);
+            (sum.requests, sum.answered) = (3, 3);
+            sum
+        })]
+    );
     assert_eq!(database.usage_by_conversation((7, 9)).unwrap(), []);
 }
 

@@ -111,7 +111,12 @@ impl History {
 
     /// The fixed threshold at which `seconds` cost `target`, and on how many questions that rests; `None`
     /// when there is nothing that it could rest on.
-    pub(crate) fn fixed_threshold(&self, target: u64, seconds: f64, now: i64) -> Option<(f64, f64)> {
+    pub(crate) fn fixed_threshold(
+        &self,
+        target: u64,
+        seconds: f64,
+        now: i64,
+    ) -> Option<(f64, f64)> {
         let questions = self.questions_per_second(now)? * seconds;
         Some(self.reached_by((target as f64 / self.cost_of_one()? / questions).min(1.0), now))
     }

@@ -237,8 +237,7 @@ fn a_fixed_threshold_costs_what_it_should_when_traffic_stays_as_it_was() {
         0.5
     });
     let now = month[2_499].at;
-    let (threshold, questions) =
-        seen.fixed_threshold(TARGET, MONTH_SECONDS as f64, now).unwrap();
+    let (threshold, questions) = seen.fixed_threshold(TARGET, MONTH_SECONDS as f64, now).unwrap();
     assert!(questions > 1_000.0);
     let spent = replay(&month, u64::MAX, |_, _, _| threshold).spent;
     let off = spent as f64 / TARGET as f64 - 1.0;

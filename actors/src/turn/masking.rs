@@ -4,7 +4,7 @@
 use tandem_config::Redact;
 use tandem_proto::v1::{ChatMessage, Role, Sampling};
 
-use crate::redaction::{Form, Redaction, Restorer};
+use crate::redaction::{Counts, Form, Redaction, Restorer};
 use crate::{Error, Result, TrackEvent};
 
 /// What may be sent.
@@ -13,7 +13,7 @@ pub(super) struct Masked {
     pub(super) messages: Vec<ChatMessage>,
     pub(super) sampling: Sampling,
     /// What was found, and how to undo what was done; `None` when nothing was.
-    pub(super) undo: Option<(String, Unmask)>,
+    pub(super) undo: Option<(Counts, Unmask)>,
 }
 
 /// Masks all texts of a request, or refuses it if such data stays here.
@@ -33,9 +33,9 @@ pub(super) fn mask(
     if mask.is_empty() {
         return Ok(Masked { messages, sampling, undo: None });
     }
-    let found = mask.counts().to_string();
+    let found = mask.counts();
     if how == Redact::Local {
-        return Err(Error::PersonalData { found });
+        return Err(Error::PersonalData { found: found.to_string() });
     }
     for message in &mut messages {
         message.content = mask.apply(Form::Text, &message.content);
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(messages[0].role(), Role::System, "the provider is told of placeholders");
         assert_eq!(sampling.stop, ["[EMAIL_1]"]);
         let (found, mut unmask) = undo.unwrap();
-        assert_eq!(found, "1 e-mail address");
+        assert_eq!(found.to_string(), "1 e-mail address");
         let events = ["Dear [EM", "AIL_1], why [EMAIL"].map(|piece| unmask.event(delta(piece)));
         let last = unmask.event(TrackEvent::Done(Completion::whole()));
         assert_eq!(last.len(), 2);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorRef};
 use tandem_actors::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
-use tandem_actors::provider::Provider;
-use tandem_actors::{Completion, Error, Prompt, TrackEvent, TrackEvents, TrackRequest, Tree};
 use tandem_actors::bookkeeper::Bookkeeper;
 use tandem_actors::memory_store::MemoryStore;
+use tandem_actors::provider::Provider;
+use tandem_actors::{Completion, Error, Prompt, TrackEvent, TrackEvents, TrackRequest, Tree};
 use tandem_config::{Budget, Provider as Settings, Secret};
 use tandem_proto::v1::{FinishReason, Health, Sampling, Usage};
 use tokio::time::timeout;

@@ -148,7 +148,10 @@ impl Records {
                 Entry::Ended(_) => None,
             })
             .collect();
-        table(["RECORD", "TIME (UTC)", "PROVIDER", "HOST", "BYTES", "SHA-256", "TURN", "END"], &rows)
+        table(
+            ["RECORD", "TIME (UTC)", "PROVIDER", "HOST", "BYTES", "SHA-256", "TURN", "END"],
+            &rows,
+        )
     }
 }
 
@@ -212,7 +215,10 @@ mod tests {
         verdict.compare("head.json", &report(None));
         assert!(verdict.is_in_order());
         let text = verdict.text();
-        assert!(text.starts_with("in order   records 0 to 2 in 1 file\nend        3:ab\n"), "{text}");
+        assert!(
+            text.starts_with("in order   records 0 to 2 in 1 file\nend        3:ab\n"),
+            "{text}"
+        );
         assert!(text.contains("agrees with head.json;"), "{text}");
     }
 

@@ -162,7 +162,8 @@ impl Usage {
         match &self.saved_against {
             Some(provider) => {
                 let saved = self.amount(fast.saved_micros);
-                let _ = writeln!(text, "saved      {saved} by the fast track, at {provider}'s price");
+                let _ =
+                    writeln!(text, "saved      {saved} by the fast track, at {provider}'s price");
             }
             None => *text += "saved      not known: no provider has a price\n",
         }
@@ -270,12 +271,8 @@ mod tests {
             estimated: 1,
             ..Default::default()
         };
-        let fast = v1::UsageTally {
-            requests: 9,
-            answered: 9,
-            saved_micros: 40_000,
-            ..Default::default()
-        };
+        let fast =
+            v1::UsageTally { requests: 9, answered: 9, saved_micros: 40_000, ..Default::default() };
         v1::UsageResponse {
             currency: "EUR".into(),
             first_day: "2026-11-01".into(),
