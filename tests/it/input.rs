@@ -244,10 +244,7 @@ async fn conversations_are_neither_created_nor_listed_with_nonsense() {
     let fed = Fed::start().await;
     let mut conversations = fed.daemon.client().conversations();
     let title = "t".repeat(201);
-    let status = conversations
-        .create(CreateConversationRequest { title, ..Default::default() })
-        .await
-        .unwrap_err();
+    let status = conversations.create(CreateConversationRequest { title, ..Default::default() }).await.unwrap_err();
     assert_invalid(&status.into(), "title", "200");
     let page = ListConversationsRequest { page_size: 1001, ..ListConversationsRequest::default() };
     let status = conversations.list(page).await.unwrap_err();
