@@ -16,7 +16,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tandem_config::{Budget, Price, Provider as Settings};
 use tandem_ledger::{Ended, Entry, Head, Outcome, Tokens};
 use tandem_proto::v1::{AuditResponse, Usage};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -24,7 +23,7 @@ use uuid::Uuid;
 use crate::memory_store::MemoryStore;
 use crate::memory_store::books::{Attempt, Batch, LocalAnswer};
 use crate::router::pacing;
-use crate::{Address, Error, Node, Result, TrackEvents};
+use crate::{Address, Error, Node, Result};
 
 mod bill;
 mod calendar;
@@ -38,7 +37,7 @@ mod scribe;
 mod tests;
 
 use bill::Closing;
-pub(crate) use bill::{Bill, Departure};
+pub(crate) use bill::Departure;
 use demand::Demand;
 use follow::Follow;
 use purse::{Cap, Purse};
@@ -153,51 +152,6 @@ impl Bookkeeper {
         }
     }
 
-    /// Reserves and records what is about to leave. Nothing may be sent unless this succeeds.
-    ///
-    /// [`Error::BudgetSpent`] when a budget could be passed, [`Error::Ledger`] when it cannot be
-    /// recorded, and errors of the store.
-    pub(crate) async fn begin(&self, departure: Departure) -> Result<Bill> {
-        let Departure { provider, model, conversation, prompt_tokens, max_tokens, .. } = &departure;
-        let reserved = self.worst(provider, *prompt_tokens, *max_tokens);
-        let id = Uuid::now_v7();
-        let day =
-            self.purse(|purse, now| purse.reserve(id, provider, reserved.unwrap_or(0), now))??;
-        let attempt = Attempt {
-            day,
-            provider: provider.clone(),
-            model: model.clone(),
-            conversation: conversation.clone(),
-            reserved_micros: reserved,
-            settled: None,
-        };
-        // From here on whoever drops it gives the reservation back.
-        let mut bill = Bill::new(self.clone(), id, attempt.clone(), *prompt_tokens);
-        self.shared.store.open_attempt(id, attempt).await?;
-        bill.recorded = true;
-        let entry = Entry::Sent(departure.record(id, reserved));
-        let recorded = self
-            .shared
-            .address
-            .ask(LEDGER_DEADLINE, |reply| Message::Record(Box::new(entry), reply))
-            .await?;
-        bill.recorded = recorded.is_ok();
-        recorded.map(|()| bill)
-    }
-
-    /// Passes the events of a request on, and settles its bill when it ends or its caller is gone.
-    pub(crate) fn follow(
-        &self,
-        bill: Bill,
-        events: TrackEvents,
-        owed: Owed,
-    ) -> Result<TrackEvents> {
-        let (sender, followed) = mpsc::channel(events.max_capacity());
-        let follow = Follow::new(bill, events, sender, owed);
-        self.shared.address.cast(Message::Follow(Box::new(follow)))?;
-        Ok(followed)
-    }
-
     fn worst(&self, provider: &str, prompt_tokens: u32, max_tokens: u32) -> Option<u64> {
         price::worst(self.shared.prices.get(provider)?, prompt_tokens.into(), max_tokens.into())
     }
@@ -215,32 +169,6 @@ impl Bookkeeper {
         let mut purse = self.shared.purse.lock().unwrap_or_else(PoisonError::into_inner);
         let restarting = || Error::Restarting { part: "the bookkeeper".to_owned() };
         Ok(work(purse.as_mut().ok_or_else(restarting)?, Timestamp::now()))
-    }
-
-    /// Settles in memory; the caller makes it last.
-    fn settle(&self, id: Uuid, day: u32, cost: Option<u64>, answered: bool) {
-        drop(self.purse(|purse, now| purse.settle(id, cost.unwrap_or(0), now)));
-        if let Some(micros) = cost {
-            self.demand(|demand| demand.history.paid(day, micros, answered));
-        }
-    }
-
-    /// Makes a settlement last: in the store and in the ledger.
-    async fn close(&self, closing: Closing) {
-        let Closing { id, tally, ended } = closing;
-        let record = async {
-            let Some(ended) = ended else { return };
-            let entry = Box::new(Entry::Ended(ended));
-            let address = &self.shared.address;
-            match address.ask(LEDGER_DEADLINE, |reply| Message::Record(entry, reply)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(problem)) | Err(problem) => warn!(%problem, "an end was not recorded"),
-            }
-        };
-        let ((), settled) = tokio::join!(record, follow::persist(&self.shared.store, id, tally));
-        if let Err(problem) = settled {
-            warn!(%problem, "an attempt stays open and will count in full");
-        }
     }
 }
 

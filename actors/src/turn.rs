@@ -102,7 +102,8 @@ impl Actor for TurnActor {
         myself: ActorRef<Message>,
         Arguments { turn_id, job, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Job { request, policy, assignment, seed, accepted, deadline, events, end, permit } = job;
+        let Job { request, policy, assignment, seed, accepted, deadline, events, end, permit, .. } =
+            job;
         let question =
             Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
         let facts = Facts {

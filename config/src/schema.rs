@@ -457,6 +457,7 @@ pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
         &mut provider.breaker_pause,
         &Time(TIMEOUT),
     );
+    v.setting(
         "budget_day",
         "most that it may cost in a day (UTC)",
         &mut provider.budget_day,

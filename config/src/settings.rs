@@ -221,6 +221,8 @@ pub struct Router {
     pub providers: Choice,
     /// When the next provider is asked as well because the first token is late; never, if absent.
     pub hedge_after: Option<HedgeAfter>,
+    /// What the slow track may cost.
+    pub budget: Budget,
 }
 
 /// Which of several providers is asked first. The others are asked when it fails.
@@ -240,8 +242,6 @@ pub enum HedgeAfter {
     Auto,
     /// So long, whoever is asked.
     Time(Duration),
-    /// What the slow track may cost.
-    pub budget: Budget,
 }
 
 impl Default for Router {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tandem_ledger::{Ended, Outcome, Sent, Tokens};
+use tandem_ledger::{Ended, Entry, Outcome, Sent, Tokens};
 use tandem_proto::v1::UsageTally;
+use tracing::warn;
 use uuid::Uuid;
 
-use super::{Bookkeeper, Message, milliseconds};
+use super::{Bookkeeper, LEDGER_DEADLINE, Message, follow, milliseconds};
+use crate::{Error, Result};
 use crate::memory_store::books::Attempt;
 
 /// Longest reason that the ledger keeps, in bytes.
@@ -53,6 +55,68 @@ impl Departure {
     }
 }
 
+impl Bookkeeper {
+    /// Reserves and records what is about to leave. Nothing may be sent unless this succeeds.
+    ///
+    /// [`Error::BudgetSpent`] when a budget could be passed, [`Error::Ledger`] when it cannot be
+    /// recorded, and errors of the store.
+    pub(crate) async fn begin(&self, departure: Departure) -> Result<Bill> {
+        let Departure { provider, model, conversation, prompt_tokens, max_tokens, .. } = &departure;
+        let reserved = self.worst(provider, *prompt_tokens, *max_tokens);
+        let id = Uuid::now_v7();
+        let (day, near) = self.purse(|purse, now| {
+            let day = purse.reserve(id, provider, reserved.unwrap_or(0), now)?;
+            Ok::<_, Error>((day, purse.nearly_spent(provider)))
+        })??;
+        let attempt = Attempt {
+            day,
+            provider: provider.clone(),
+            model: model.clone(),
+            conversation: conversation.clone(),
+            reserved_micros: reserved,
+            settled: None,
+        };
+        // From here on whoever drops it gives the reservation back.
+        let mut bill = Bill::new(self.clone(), id, attempt.clone(), *prompt_tokens, near);
+        self.shared.store.open_attempt(id, attempt).await?;
+        bill.recorded = true;
+        let entry = Entry::Sent(departure.record(id, reserved));
+        let recorded = self
+            .shared
+            .address
+            .ask(LEDGER_DEADLINE, |reply| Message::Record(Box::new(entry), reply))
+            .await?;
+        bill.recorded = recorded.is_ok();
+        recorded.map(|()| bill)
+    }
+
+    /// Settles in memory; the caller makes it last.
+    fn settle(&self, id: Uuid, day: u32, cost: Option<u64>, answered: bool) {
+        drop(self.purse(|purse, now| purse.settle(id, cost.unwrap_or(0), now)));
+        if let Some(micros) = cost {
+            self.demand(|demand| demand.history.paid(day, micros, answered));
+        }
+    }
+
+    /// Makes a settlement last: in the store and in the ledger.
+    pub(super) async fn close(&self, closing: Closing) {
+        let Closing { id, tally, ended } = closing;
+        let record = async {
+            let Some(ended) = ended else { return };
+            let entry = Box::new(Entry::Ended(ended));
+            let address = &self.shared.address;
+            match address.ask(LEDGER_DEADLINE, |reply| Message::Record(entry, reply)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) | Err(problem) => warn!(%problem, "an end was not recorded"),
+            }
+        };
+        let ((), settled) = tokio::join!(record, follow::persist(&self.shared.store, id, tally));
+        if let Err(problem) = settled {
+            warn!(%problem, "an attempt stays open and will count in full");
+        }
+    }
+}
+
 /// A settlement that is to last.
 #[derive(Debug)]
 pub(super) struct Closing {
@@ -62,7 +126,8 @@ pub(super) struct Closing {
     pub(super) ended: Option<Ended>,
 }
 
-/// A request that was let go. Dropping it unsettled says that nothing was sent.
+/// A request that was let go. Dropping it before it is marked as sent says that nothing was; behind
+/// that it stays open, as if the daemon had ended, and counts in full.
 #[derive(Debug)]
 pub(crate) struct Bill {
     books: Bookkeeper,
@@ -70,9 +135,12 @@ pub(crate) struct Bill {
     attempt: Attempt,
     prompt_tokens: u32,
     begun: Instant,
+    /// What its caller is to know about a budget.
+    near: Option<String>,
     /// The ledger has a record of it, or may have.
-    pub(super) recorded: bool,
-    settled: bool,
+    recorded: bool,
+    /// It was sent, or settled.
+    gone: bool,
 }
 
 /// What a request came to.
@@ -85,13 +153,29 @@ pub(super) struct Ending {
 }
 
 impl Bill {
-    pub(super) fn new(books: Bookkeeper, id: Uuid, attempt: Attempt, prompt_tokens: u32) -> Self {
+    fn new(
+        books: Bookkeeper,
+        id: Uuid,
+        attempt: Attempt,
+        prompt_tokens: u32,
+        near: Option<String>,
+    ) -> Self {
         let begun = Instant::now();
-        Self { books, id, attempt, prompt_tokens, begun, recorded: false, settled: false }
+        Self { books, id, attempt, prompt_tokens, begun, near, recorded: false, gone: false }
     }
 
     pub(super) fn books(&self) -> &Bookkeeper {
         &self.books
+    }
+
+    /// From here on the API may charge for it.
+    pub(super) fn mark_sent(&mut self) {
+        self.gone = true;
+    }
+
+    /// That a budget is nearly spent, to be told once.
+    pub(super) fn take_notice(&mut self) -> Option<String> {
+        self.near.take()
     }
 
     /// Tokens of the prompt, as estimated before it was sent.
@@ -101,7 +185,7 @@ impl Bill {
 
     /// Settles in memory. What it returns makes it last; the cost is `None` where no price is known.
     pub(super) fn settle(&mut self, ending: Ending) -> (Closing, Option<u64>) {
-        self.settled = true;
+        self.gone = true;
         let Ending { outcome, tokens, estimated } = ending;
         let mut cost = self.books.cost(&self.attempt.provider, tokens);
         let sent = outcome != Outcome::NotSent;
@@ -142,7 +226,7 @@ impl Bill {
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        if self.settled {
+        if self.gone {
             return;
         }
         let tokens = Tokens::default();

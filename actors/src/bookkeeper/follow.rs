@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tandem_ledger::{Outcome, Tokens};
-use tandem_proto::v1::UsageTally;
+use tandem_proto::v1::{NoticeKind, UsageTally};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::bill::{Bill, Ending};
-use super::{Owed, tokens_of};
+use super::{Bookkeeper, Message, Owed, tokens_of};
 use crate::memory_store::MemoryStore;
 use crate::{Error, Result, TrackEvent, TrackEvents};
 
@@ -18,6 +18,21 @@ const STORE_TRIES: u32 = 50;
 const STORE_PAUSE: Duration = Duration::from_millis(100);
 /// A token has at least so many bytes on average, in any language.
 const BYTES_PER_TOKEN: usize = 2;
+
+impl Bookkeeper {
+    /// Passes the events of a request on, and settles its bill when it ends or its caller is gone.
+    pub(crate) fn follow(
+        &self,
+        bill: Bill,
+        events: TrackEvents,
+        owed: Owed,
+    ) -> Result<TrackEvents> {
+        let (sender, followed) = mpsc::channel(events.max_capacity());
+        let follow = Follow::new(bill, events, sender, owed);
+        self.shared.address.cast(Message::Follow(Box::new(follow)))?;
+        Ok(followed)
+    }
+}
 
 /// A request under way.
 #[derive(Debug)]
@@ -32,16 +47,21 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(
-        bill: Bill,
+        mut bill: Bill,
         events: TrackEvents,
         caller: mpsc::Sender<TrackEvent>,
         owed: Owed,
     ) -> Self {
+        bill.mark_sent();
         Self { bill, events, caller, owed, read: 0 }
     }
 
     /// Ends with the request, or when the caller is gone, which ends the request.
     pub(super) async fn run(mut self) {
+        if let Some(message) = self.bill.take_notice() {
+            let notice = TrackEvent::Notice(NoticeKind::Budget, message);
+            drop(self.caller.send(notice).await);
+        }
         let last = loop {
             let event = tokio::select! {
                 event = self.events.recv() => event,

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// When to come back to a budget that requests under way may leave something of.
 const RESERVED_PAUSE: Duration = Duration::from_secs(2);
 
+/// From here on callers are told.
+const NEARLY_SPENT_PERCENT: u128 = 90;
+
 /// A limit on what providers cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cap {
@@ -132,6 +135,21 @@ impl Purse {
         let (provider, day) = (provider.to_owned(), self.today);
         self.open.insert(id, Reservation { provider, micros, day });
         Ok(day)
+    }
+
+    /// What to tell when a budget that concerns `provider` is nearly spent, with what is reserved.
+    pub(crate) fn nearly_spent(&self, provider: &str) -> Option<String> {
+        let covering = self.accounts.iter().filter(|account| account.cap.covers(provider));
+        let (percent, cap) = covering
+            .map(|Account { cap, spent, .. }| {
+                let used = spent.saturating_add(self.reserved(cap));
+                (u128::from(used) * 100 / u128::from(cap.limit.max(1)), cap)
+            })
+            .max_by_key(|(percent, _)| *percent)?;
+        (percent >= NEARLY_SPENT_PERCENT).then(|| {
+            let limit = amount(cap.limit, &self.currency);
+            format!("{percent} % of the budget {} = {limit} is spent or reserved", cap.setting)
+        })
     }
 
     /// Replaces what was reserved by what it came to. It counts for the day on which it began.

@@ -54,6 +54,19 @@ fn what_is_under_way_counts_in_full_until_it_is_settled() {
 }
 
 #[test]
+fn from_nine_tenths_on_a_budget_says_how_much_of_it_is_gone() {
+    let now = at("2026-11-21T18:00:00Z");
+    let mut purse = purse(now);
+    purse.reserve(id(1), "far", 899, now).unwrap();
+    assert_eq!(purse.nearly_spent("far"), None);
+    purse.reserve(id(2), "far", 1, now).unwrap();
+    let said = "90 % of the budget router.budget.day = 0.001 USD is spent or reserved";
+    assert_eq!(purse.nearly_spent("far").as_deref(), Some(said));
+    purse.settle(id(1), 0, now);
+    assert_eq!(purse.nearly_spent("far"), None);
+}
+
+#[test]
 fn a_request_that_no_day_can_pay_says_so() {
     let now = at("2026-11-21T18:00:00Z");
     let (problem, _) = refused(purse(now).check("far", 1_001, now));

@@ -4,14 +4,15 @@ use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
 use tandem_ledger::{Source, read, verify};
-use tandem_proto::v1::{FinishReason, Timings, UsageRequest, UsageResponse};
+use tandem_proto::v1::{NoticeKind, UsageRequest, UsageResponse};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
 use crate::memory_store::{self, MemoryStoreActor};
-use crate::{Completion, TrackEvent, Tree};
+use crate::{Completion, TrackEvent, TrackEvents, Tree};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -108,14 +109,8 @@ fn departure(provider: &str) -> Departure {
 
 fn done(completion_tokens: u32) -> TrackEvent {
     TrackEvent::Done(Completion {
-        finish_reason: FinishReason::Stop,
         usage: Usage { prompt_tokens: PROMPT, completion_tokens, ..Usage::default() },
-        timings: Timings::default(),
-        mean_logprob: None,
-        confidence: None,
-        certainty: None,
-        model: None,
-        cost_micros: None,
+        ..Completion::whole()
     })
 }
 
@@ -123,12 +118,16 @@ fn delta(text: &str) -> TrackEvent {
     TrackEvent::Delta { text: text.into(), reasoning: String::new(), logprobs: Vec::new() }
 }
 
-async fn last(mut events: TrackEvents) -> TrackEvent {
+async fn last_of(mut events: TrackEvents) -> Option<TrackEvent> {
     let mut last = None;
     while let Some(event) = timeout(PATIENCE, events.recv()).await.unwrap() {
         last = Some(event);
     }
-    last.unwrap()
+    last
+}
+
+async fn last(events: TrackEvents) -> TrackEvent {
+    last_of(events).await.unwrap()
 }
 
 fn ledger(dir: &TempDir) -> Vec<Entry> {
@@ -194,6 +193,38 @@ async fn a_request_that_was_under_way_in_a_crash_counts_in_full() {
 
     let life = Life::start(&dir, None).await;
     assert_eq!(life.spent().await, 2 * WORST, "counted once");
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_bookkeeper_that_dies_alone_leaves_the_request_open_and_it_counts_in_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::start(&dir, Some(250)).await;
+    let (provider, followed, _) = life.send().await.unwrap();
+    life.actor.kill();
+    life.ended.await.unwrap();
+    // The task that followed the request is gone, and with it the request.
+    timeout(PATIENCE, provider.closed()).await.unwrap();
+    assert!(last_of(followed).await.is_none());
+    life.books.can_spend("far", 151).unwrap_err();
+    life.store.stop(None);
+    life.store_ended.await.unwrap();
+
+    let life = Life::start(&dir, Some(250)).await;
+    assert_eq!(life.spent().await, WORST);
+    life.stop().await;
+    assert_eq!(outcomes(&dir), [(Outcome::Lost, Some(WORST))]);
+}
+
+#[tokio::test]
+async fn the_caller_is_told_when_a_budget_is_nearly_spent() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::start(&dir, Some(100)).await;
+    let (provider, mut followed, _) = life.send().await.unwrap();
+    let told = timeout(PATIENCE, followed.recv()).await.unwrap();
+    assert!(matches!(told, Some(TrackEvent::Notice(NoticeKind::Budget, _))), "{told:?}");
+    provider.send(done(3)).await.unwrap();
+    last(followed).await;
     life.stop().await;
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use std::iter;
 
+use tandem_proto::v1::Policy;
 use tempfile::TempDir;
 
 use super::super::database::SystemSource;
@@ -102,7 +103,7 @@ fn sums_are_by_day_track_provider_and_model_and_by_conversation() {
 fn what_a_deleted_conversation_cost_is_counted_without_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
-    let conversation = database.create_conversation("").unwrap().id;
+    let conversation = database.create_conversation("", Policy::Auto).unwrap().id;
     let attempt = Attempt { conversation: conversation.clone(), ..attempt(5, None) };
     database.open_attempt(Uuid::from_u128(1), &attempt).unwrap();
     database.settle_attempt(Uuid::from_u128(1), cost(3)).unwrap();

@@ -290,11 +290,17 @@ async fn start_slow(
     // A long conversation takes some milliseconds.
     let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling)).await;
     let masked = masked.map_err(|error| Error::Internal { problem: error.to_string() })??;
+    let mut redactions = BTreeMap::new();
     let unmask = masked.undo.map(|(found, unmask)| {
+        redactions = found.by_key();
         let message = format!("{found} masked before anything leaves this machine");
         let _ = turn.cast(Message::Notice(NoticeKind::Redacted, message));
         unmask
     });
+    // What is sent can be longer than what was asked: placeholders, and what is said of them.
+    let texts = masked.messages.iter().map(|message| &message.content);
+    let texts = texts.chain([&masked.sampling.json_schema]);
+    let prompt_tokens = texts.fold(0_u32, |sum, text| sum.saturating_add(estimate(text)));
     let request = TrackRequest {
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(masked.messages),
@@ -306,10 +312,10 @@ async fn start_slow(
         conversation_id: question.conversation_id.clone(),
         provider: question.provider.clone(),
         named: question.provider_named,
-        prompt_tokens: length,
+        prompt_tokens: prompt_tokens.max(length),
         reason: question.reasons.join("; "),
         policy: question.policy.as_str_name().trim_start_matches("POLICY_").to_lowercase(),
-        redactions: BTreeMap::new(),
+        redactions,
     };
     Ok((services.escalator.start(slow).await?, unmask))
 }
