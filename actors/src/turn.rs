@@ -102,10 +102,10 @@ impl Actor for TurnActor {
         myself: ActorRef<Message>,
         Arguments { turn_id, job, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Job { request, policy, assignment, seed, accepted, deadline, events, end, permit, .. } =
-            job;
-        let question =
-            Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
+        let Job {
+            request, policy, assignment, seed, accepted, deadline, events, end, permit, ..
+        } = job;
+        let question = Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
         let facts = Facts {
             turn_id,
             conversation_id: question.conversation_id.clone(),

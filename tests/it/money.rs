@@ -78,10 +78,12 @@ async fn every_request_is_in_the_ledger_with_the_hash_of_what_was_sent_and_none_
     daemon.ask_with(ask(Policy::Fast)).await.complete();
     api.behave(Manner::Failure);
     assert!(daemon.ask_with(ask(Policy::Slow)).await.error.is_some());
+    let (answered, tried) = (3, api.bodies().len());
+    assert!(tried > answered, "a failure is tried at least once");
     // A caller that goes away.
     api.behave(Manner::Silence);
     let asking = daemon.begin(ask(Policy::Slow)).await;
-    api.until(5).await;
+    api.until(tried + 1).await;
     drop(asking);
     daemon.terminate();
     assert!(daemon.ended().await.success());

@@ -9,8 +9,8 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Bookkeeper, LEDGER_DEADLINE, Message, follow, milliseconds};
-use crate::{Error, Result};
 use crate::memory_store::books::Attempt;
+use crate::{Error, Result};
 
 /// Longest reason that the ledger keeps, in bytes.
 const REASON_BYTES_MAX: usize = 500;

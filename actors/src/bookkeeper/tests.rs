@@ -279,6 +279,18 @@ async fn who_goes_away_pays_for_what_was_read_and_no_more_than_was_reserved() {
 }
 
 #[tokio::test]
+async fn an_answer_without_reported_tokens_is_charged_by_estimate() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::start(&dir, None).await;
+    let (provider, followed, _) = life.send().await.unwrap();
+    provider.send(delta("0123456789")).await.unwrap();
+    provider.send(TrackEvent::Done(Completion::whole())).await.unwrap();
+    let TrackEvent::Done(completion) = last(followed).await else { panic!("not done") };
+    assert_eq!(completion.cost_micros, Some(u64::from(PROMPT) + 5));
+    life.stop().await;
+}
+
+#[tokio::test]
 async fn a_failure_costs_nothing_unless_the_api_had_begun() {
     let dir = tempfile::tempdir().unwrap();
     let life = Life::start(&dir, None).await;
@@ -314,6 +326,8 @@ async fn what_is_under_way_is_settled_before_an_orderly_end() {
     let dir = tempfile::tempdir().unwrap();
     let life = Life::start(&dir, None).await;
     let (provider, followed, _) = life.send().await.unwrap();
+    // It is followed by now.
+    life.usage().await;
     // As the providers end before their bookkeeper does.
     drop((provider, followed));
     life.stop().await;

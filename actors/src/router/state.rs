@@ -240,9 +240,9 @@ impl State {
         };
         let refused = refusal(provider)?;
         let others = job.request.provider.is_empty().then(|| escalator.candidates(None).ok());
-        let other_may = others.flatten().is_some_and(|others| {
-            others.iter().any(|other| refusal(other).is_none())
-        });
+        let other_may = others
+            .flatten()
+            .is_some_and(|others| others.iter().any(|other| refusal(other).is_none()));
         (!other_may).then_some(refused)
     }
 
