@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "tandem/v1/sampling.proto",
     "tandem/v1/assistant.proto",
     "tandem/v1/inference.proto",
@@ -12,6 +12,8 @@ const FILES: [&str; 8] = [
     "tandem/v1/conversations.proto",
     "tandem/v1/admin.proto",
     "tandem/v1/experiments.proto",
+    "tandem/v1/usage.proto",
+    "tandem/v1/audit.proto",
     "tandem/engine/v1/engine.proto",
 ];
 

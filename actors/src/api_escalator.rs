@@ -12,6 +12,7 @@ use tandem_proto::v1::ProviderStatus;
 use tokio::task::JoinSet;
 use tracing::error;
 
+use crate::bookkeeper::Bookkeeper;
 use crate::provider::outlet::Outlet;
 use crate::provider::{self, Provider, ProviderActor};
 use crate::supervisor::ledger::Intensity;
@@ -44,8 +45,12 @@ pub struct SlowRequest {
     pub hedge: bool,
     /// About how many tokens the prompt has.
     pub prompt_tokens: u32,
-    /// Why the question leaves the machine, in words.
+    /// Why the question leaves the machine, in words, none of which are the question's own.
     pub reason: String,
+    /// The policy under which it may: `auto`, `slow` ….
+    pub policy: String,
+    /// How many pieces of personal data were masked in it, by kind.
+    pub redactions: BTreeMap<String, u32>,
 }
 
 impl SlowRequest {
@@ -67,20 +72,27 @@ pub struct ApiEscalator {
 struct Shared {
     address: Address<Message>,
     providers: BTreeMap<String, Provider>,
+    books: Bookkeeper,
     choice: Choice,
     hedge_after: Option<HedgeAfter>,
 }
 
 impl ApiEscalator {
-    /// The providers of a configuration, chosen as `router` says. Nothing is started yet.
+    /// The providers of a configuration, chosen as `router` says, and who keeps account of them.
+    /// Nothing is started yet.
     #[must_use]
-    pub fn new(router: &tandem_config::Router, settings: &BTreeMap<String, Settings>) -> Self {
+    pub fn new(
+        router: &tandem_config::Router,
+        settings: &BTreeMap<String, Settings>,
+        books: &Bookkeeper,
+    ) -> Self {
         let provider =
             |(name, settings): (&String, _)| (name.clone(), Provider::new(name, settings));
         Self {
             shared: Arc::new(Shared {
                 address: Address::new("the slow track"),
                 providers: settings.iter().map(provider).collect(),
+                books: books.clone(),
                 choice: router.providers,
                 hedge_after: router.hedge_after,
             }),
@@ -183,7 +195,8 @@ impl ApiEscalator {
         candidates.sort_by_key(|provider| provider.name() != request.provider);
         let (outlet, events) = Outlet::new();
         let hedge_after = self.shared.hedge_after.filter(|_| request.hedge);
-        let pursuit = Pursuit { slow: Arc::new(request), candidates, hedge_after };
+        let books = self.shared.books.clone();
+        let pursuit = Pursuit { slow: Arc::new(request), candidates, books, hedge_after };
         self.shared.address.cast(Message::Pursue(pursuit, outlet))?;
         Ok(events)
     }

@@ -204,6 +204,20 @@ pub enum Error {
         /// When there may be more.
         retry_after: Duration,
     },
+    /// A budget is spent, or this request could pass it.
+    #[error("{problem}; it is there again in {}, and the fast track costs nothing", span(*retry_after))]
+    BudgetSpent {
+        /// Which budget, by its setting, and how much of it is left.
+        problem: String,
+        /// When there is room again.
+        retry_after: Duration,
+    },
+    /// The egress ledger cannot be written, so nothing may leave.
+    #[error("nothing leaves the machine, as the egress ledger cannot be written: {problem}")]
+    Ledger {
+        /// What the system said.
+        problem: String,
+    },
     /// The store could not read or write.
     #[error("the store failed: {problem}; check disk space and permissions")]
     Store {
@@ -231,6 +245,16 @@ pub enum Error {
         /// What was violated.
         problem: String,
     },
+}
+
+/// A time for a person: `3 h 20 min`.
+fn span(time: Duration) -> String {
+    match time.as_secs().max(1) {
+        seconds @ ..60 => format!("{seconds} s"),
+        seconds @ ..3600 => format!("{} min", seconds.div_ceil(60)),
+        seconds @ ..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        seconds => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
 }
 
 impl Error {

@@ -3,6 +3,7 @@
 
 mod address;
 pub mod api_escalator;
+pub mod bookkeeper;
 pub mod confidence;
 mod error;
 pub mod experiments;

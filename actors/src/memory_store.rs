@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::{Address, Error, Node, Result};
 
+pub(crate) mod books;
 mod codec;
 mod database;
 mod experiments;
@@ -23,6 +24,7 @@ mod key;
 mod opening;
 mod thread;
 mod title;
+pub(crate) mod usage;
 
 use thread::Job;
 
@@ -188,6 +190,7 @@ pub enum Request {
         reply: Reply<()>,
     },
     Experiments(experiments::Request),
+    Books(books::Request),
 }
 
 /// Messages of the actor. Use [`MemoryStore`].

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
+use crate::bookkeeper::Owed;
 use crate::{Address, Error, Needs, Node, TrackEvent, TrackEvents, TrackRequest};
 
 mod allowance;
@@ -122,20 +123,26 @@ impl Provider {
         ))
     }
 
-    /// Starts an answer. Dropping the events cancels it and closes the connection.
+    /// Host and port that requests go to.
+    pub(crate) fn host(&self) -> String {
+        let url = reqwest::Url::parse(&self.shared.settings.base_url).ok();
+        let place = url
+            .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        place.unwrap_or_else(|| self.shared.settings.base_url.clone())
+    }
+
+    /// Puts a request in the words of the API and takes a place for it. Nothing is sent yet.
     ///
-    /// Refused at once with [`Error::ProviderRefused`] when the API cannot do what is asked, with
-    /// [`Error::Overloaded`] when `concurrency_max` requests are under way, with
-    /// [`Error::Restarting`] while the actor is down, and as [`Provider::available`] says. Any other
-    /// failure is the last event.
-    #[allow(clippy::unused_async, reason = "a track is started alike, whichever it is")]
-    pub async fn start(&self, request: TrackRequest) -> Result<TrackEvents, Error> {
-        let Shared { name, settings, address, places, .. } = &*self.shared;
+    /// Refused with [`Error::ProviderRefused`] when the API cannot do what is asked, with
+    /// [`Error::Overloaded`] when `concurrency_max` requests are under way, and as
+    /// [`Provider::available`] says.
+    pub(crate) fn prepare(&self, request: &TrackRequest) -> Result<Prepared, Error> {
+        let Shared { name, settings, places, .. } = &*self.shared;
         self.available()?;
         // What this API cannot do, the other track may be able to.
         let refused = |problem: String| Error::ProviderRefused { provider: name.clone(), problem };
-        self.can(&Needs::of(&request)).map_err(refused)?;
-        let body = Dialect::of(settings).body(settings, &request);
+        self.can(&Needs::of(request)).map_err(refused)?;
+        let body = Dialect::of(settings).body(settings, request);
         let body = body.map_err(|error| refused(error.to_string()))?;
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| Error::Overloaded {
             what: format!(
@@ -146,12 +153,30 @@ impl Provider {
         })?;
         let pass = self.stats(|stats| stats.breaker.admit(Instant::now()));
         let pass = pass.map_err(|refusal| self.left_alone(&refusal))?;
-        let admission = Admission::new(self.clone(), pass, place);
-        let TrackRequest { turn_id, deadline, .. } = request;
-        let ask = Ask { turn_id, body, accepted: Instant::now(), deadline };
+        Ok(Prepared { body, admission: Admission::new(self.clone(), pass, place) })
+    }
+
+    /// Sends what was prepared. Dropping the events cancels it and closes the connection. `owed` is
+    /// set for as long as the API may charge for it.
+    ///
+    /// Fails with [`Error::Restarting`] while the actor is down. Any other failure is the last event.
+    pub(crate) fn send(
+        &self,
+        Prepared { body, admission }: Prepared,
+        request: &TrackRequest,
+        owed: Owed,
+    ) -> Result<TrackEvents, Error> {
+        let (turn_id, deadline) = (request.turn_id.clone(), request.deadline);
+        let ask = Ask { turn_id, body, accepted: Instant::now(), deadline, owed };
         let (outlet, events) = Outlet::new();
-        address.cast(Message::Answer { ask, outlet, admission })?;
+        self.shared.address.cast(Message::Answer { ask, outlet, admission })?;
         Ok(events)
+    }
+
+    /// Prepares and sends at once, with nobody who pays for it. Fails as these do.
+    #[allow(clippy::unused_async, reason = "a track is started alike, whichever it is")]
+    pub async fn start(&self, request: TrackRequest) -> Result<TrackEvents, Error> {
+        self.send(self.prepare(&request)?, &request, Owed::default())
     }
 
     /// Why it would refuse the next request, whatever that is: with [`Error::ProviderFailed`] while
@@ -260,6 +285,20 @@ impl Provider {
 
     fn stats<T>(&self, read: impl FnOnce(&mut Stats) -> T) -> T {
         read(&mut self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A request that is ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    body: Vec<u8>,
+    admission: Admission,
+}
+
+impl Prepared {
+    /// The exact bytes that will be posted.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 

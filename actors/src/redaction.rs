@@ -125,6 +125,13 @@ impl Counts {
     pub fn iter(&self) -> impl Iterator<Item = (PersonalData, usize)> {
         self.0.iter().map(|(kind, count)| (*kind, *count))
     }
+
+    /// The same by the word for each kind, in the singular.
+    #[must_use]
+    pub(crate) fn by_key(&self) -> BTreeMap<String, u32> {
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        self.iter().map(|(kind, count)| (words(kind).0.to_owned(), number(count))).collect()
+    }
 }
 
 impl FromIterator<PersonalData> for Counts {

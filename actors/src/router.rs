@@ -10,6 +10,7 @@ use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCo
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
+use crate::bookkeeper::Bookkeeper;
 use crate::experiments::{Assignment, Experiments, Overrides, Recent};
 use crate::memory_store::MemoryStore;
 use crate::model_loader::ModelLoader;
@@ -20,6 +21,7 @@ use crate::turn::Question;
 use crate::{Address, Error, Node, Result, image, sampling, tools};
 
 mod counts;
+pub(crate) mod pacing;
 mod plan;
 mod policy;
 mod queue;
@@ -51,6 +53,8 @@ pub struct Services {
     pub loader: ModelLoader,
     /// The slow track.
     pub escalator: ApiEscalator,
+    /// What it costs.
+    pub books: Bookkeeper,
     /// The machine.
     pub monitor: ResourceMonitor,
     /// What is different for a part of the conversations.

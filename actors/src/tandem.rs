@@ -9,6 +9,7 @@ use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse};
 use tracing::info;
 
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
+use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
@@ -30,6 +31,8 @@ pub struct Tandem {
     pub loader: ModelLoader,
     /// Remote providers.
     pub escalator: ApiEscalator,
+    /// What was spent, and may be.
+    pub books: Bookkeeper,
     /// The machine.
     pub monitor: ResourceMonitor,
     /// Questions.
@@ -55,7 +58,8 @@ impl Tandem {
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
         let loader = ModelLoader::new();
-        let escalator = ApiEscalator::new(&config.router, &config.providers);
+        let books = Bookkeeper::new(&config.router.budget, &config.providers, &store);
+        let escalator = ApiEscalator::new(&config.router, &config.providers, &books);
         let router = Router::new(config.router.clone(), config.daemon.prompt_bytes_max);
         let redaction = Redaction::new(&config.security)
             .map_err(|error| SpawnErr::StartupFailed(error.into()))?;
@@ -63,6 +67,7 @@ impl Tandem {
             store: store.clone(),
             loader: loader.clone(),
             escalator: escalator.clone(),
+            books: books.clone(),
             monitor: monitor.clone(),
             redaction,
             redact: config.security.redact,
@@ -92,6 +97,15 @@ impl Tandem {
                     dir: config.daemon.data_dir.join("store"),
                     handle: store.clone(),
                     node: root.child("memory_store"),
+                },
+            ),
+            ChildSpec::new(
+                "bookkeeper",
+                BookkeeperActor,
+                bookkeeper::Arguments {
+                    ledger: config.daemon.data_dir.join("audit"),
+                    handle: books.clone(),
+                    node: root.child("bookkeeper"),
                 },
             ),
             ChildSpec::new(
@@ -129,7 +143,7 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-        Ok((Self { store, loader, escalator, monitor, router, tree, services, root }, ended))
+        Ok((Self { store, loader, escalator, books, monitor, router, tree, services, root }, ended))
     }
 
     /// Asks a question; see [`Router::ask`].

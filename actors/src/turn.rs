@@ -103,8 +103,10 @@ impl Actor for TurnActor {
         myself: ActorRef<Message>,
         Arguments { turn_id, job, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Job { request, assignment, seed, accepted, deadline, events, end, permit, .. } = job;
-        let question = Question::new(&turn_id, request, seed, deadline, &plan, &services);
+        let Job {
+            request, policy, assignment, seed, accepted, deadline, events, end, permit, ..
+        } = job;
+        let question = Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
         let facts = Facts {
             turn_id,
             conversation_id: question.conversation_id.clone(),
@@ -245,6 +247,11 @@ impl State {
             Event::Done(done) => {
                 self.counts.answered(done.track());
                 self.remember(done.track());
+            }
+            Event::TrackDone(done) if done.track() == Track::Fast => {
+                let (usage, elapsed) = (done.usage.unwrap_or_default(), self.accepted.elapsed());
+                let conversation = &self.question.conversation_id;
+                self.services.books.answered_locally(&done.model, conversation, &usage, elapsed);
             }
             Event::Notice(notice) => match notice.kind() {
                 NoticeKind::FellBack => self.counts.fell_back(),

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod ask;
+mod audit;
 mod chat;
 mod config;
 mod constraint;
@@ -24,6 +25,7 @@ mod service;
 mod status;
 mod tuning;
 mod turn;
+mod usage;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,8 +35,8 @@ Examples:
   tandem model list                           which models there are
   tandem status                               what the daemon is doing
 
-`ask`, `chat`, `embed`, `model` and `conversation` start the daemon when it does not run; `status`,
-`service status` and `service stop` do not. Answers go to standard output, all else to standard error.
+`ask`, `chat`, `embed`, `model`, `conversation` and `usage` start the daemon when it does not run;
+`status`, `audit`, `service status` and `service stop` do not. Answers go to standard output, all else to standard error.
 
 Environment:
   TANDEM_HOME        folder of settings, conversations, models, log and socket
@@ -80,6 +82,11 @@ pub(crate) enum Command {
     /// Score questions, and measure, train and calibrate the scores
     #[command(subcommand)]
     Router(router::Router),
+    /// Show what was spent, what was saved, and what is left
+    Usage(usage::Usage),
+    /// Check and show the record of all that left this machine
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Show what the daemon is doing
     Status(status::Status),
     /// Check and show the settings
@@ -101,6 +108,8 @@ impl Command {
             Self::Feedback(feedback) => feedback.run(context).await?,
             Self::Experiment(experiment) => experiment.run(context).await?,
             Self::Router(router) => router.run(context).await?,
+            Self::Usage(usage) => usage.run(context).await?,
+            Self::Audit(audit) => return audit.run(context).await,
             Self::Status(status) => status.run(context).await?,
             Self::Config(config) => config.run(context)?,
             Self::Service(service) => return service.run(context).await,

@@ -133,6 +133,10 @@ impl Error {
                 _ => return self.flag().map(|flag| format!("set it with {flag}")),
             },
             Self::Failed { reason, retry_after, .. } => match reason.as_str() {
+                reason::BUDGET_SPENT => "`tandem usage` shows what is left of each budget",
+                reason::LEDGER_FAILED => {
+                    "make room on the disk; until then `--policy fast` answers without a provider"
+                }
                 reason::MODEL_NOT_FOUND => "`tandem model list` shows the models that are known",
                 reason::MODEL_INVALID => "`tandem model info ID` says what is wrong with the file",
                 reason::EMBEDDING_MODEL_NOT_CHOSEN => {

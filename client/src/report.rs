@@ -9,12 +9,14 @@ use serde::Serialize;
 use tandem_client::v1;
 
 pub(crate) mod answer;
+pub(crate) mod audit;
 pub(crate) mod conversation;
 pub(crate) mod experiment;
 pub(crate) mod model;
 pub(crate) mod router;
 pub(crate) mod status;
 pub(crate) mod tuning;
+pub(crate) mod usage;
 
 /// The value of an enum as in `HEALTH_SERVING`, without the prefix: `serving`.
 fn name(value: &str, prefix: &str) -> String {

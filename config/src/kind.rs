@@ -122,6 +122,37 @@ impl Kind<f64> for Share {
     }
 }
 
+/// An amount of money, kept in millionths.
+pub(crate) struct Amount;
+
+impl Amount {
+    const MICROS: u32 = 1_000_000;
+    const MAX: f64 = 1e9;
+}
+
+impl Kind<u64> for Amount {
+    fn read(&self, node: &Node) -> Option<u64> {
+        let amount = node.float().filter(|amount| (0.0..=Self::MAX).contains(amount))?;
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most 10^15 and not below 0"
+        )]
+        Some((amount * f64::from(Self::MICROS)).round() as u64)
+    }
+
+    fn write(&self, value: &u64) -> Option<String> {
+        let (whole, micros) = (value / u64::from(Self::MICROS), value % u64::from(Self::MICROS));
+        let fraction = format!(".{micros:06}");
+        Some(format!("{whole}{}", fraction.trim_end_matches('0').trim_end_matches('.')))
+    }
+
+    fn allowed(&self) -> String {
+        "an amount from 0 to 1000000000, such as 2.5, in the currency of router.budget.currency"
+            .into()
+    }
+}
+
 /// `true` or `false`.
 pub(crate) struct Flag;
 

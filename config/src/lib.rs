@@ -24,8 +24,9 @@ pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
-    Ability, Choice, Config, Daemon, Engine, HedgeAfter, LogFormat, Memory, Models, Overrides,
-    Policy, Provider, ProviderKind, Resources, Router, Speculation, Telemetry, Tune,
+    Ability, Budget, Choice, Config, Daemon, Engine, HedgeAfter, LogFormat, Memory, Models,
+    Overrides, Policy, Price, Provider, ProviderKind, Resources, Router, Speculation, Telemetry,
+    Tune, amount,
 };
 pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 

@@ -7,13 +7,16 @@ use crate::{
     ProviderKind, Resources, Router, Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{
-        AbsolutePath, Address, AnyOf, AutoOrTime, Each, Flag, Fraction, Integer, Kind,
+        AbsolutePath, Address, Amount, AnyOf, AutoOrTime, Each, Flag, Fraction, Integer, Kind,
         LogProbability, OneOf, Optional, SecretPlace, Size, Text, Time,
     },
 };
 
 mod experiments;
+mod money;
 mod security;
+
+use money::{visit_budget, visit_price};
 
 const POLICIES: OneOf<Policy> = OneOf(&[
     ("auto", Policy::Auto),
@@ -307,6 +310,7 @@ fn visit_router(router: &mut Router, v: &mut impl Visitor) {
         &Optional(AutoOrTime(TIMEOUT), "\"auto\""),
     );
     visit_cascade(router, v);
+    v.table("budget", |v| visit_budget(&mut router.budget, v));
 }
 
 fn visit_cascade(router: &mut Router, v: &mut impl Visitor) {
@@ -480,4 +484,17 @@ pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
         &mut provider.keep_alive,
         &Optional(Time(Duration::ZERO..=365 * DAY), "\"5m\""),
     );
+    v.setting(
+        "budget_day",
+        "most that it may cost in a day (UTC)",
+        &mut provider.budget_day,
+        &Optional(Amount, "1"),
+    );
+    v.setting(
+        "budget_month",
+        "most that it may cost in a month (UTC)",
+        &mut provider.budget_month,
+        &Optional(Amount, "10"),
+    );
+    v.table("price", |v| visit_price(&mut provider.price, v));
 }

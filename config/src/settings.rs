@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use crate::Secret;
 
 mod experiments;
+mod money;
 mod security;
 
 pub use experiments::{Experiment, Flags, Variant};
+pub use money::{Budget, Price, amount};
 pub use security::{PersonalData, Redact, Security};
 
 /// Everything that can be set. One value is made at start-up and handed out from there.
@@ -219,6 +221,8 @@ pub struct Router {
     pub providers: Choice,
     /// When the next provider is asked as well because the first token is late; never, if absent.
     pub hedge_after: Option<HedgeAfter>,
+    /// What the slow track may cost.
+    pub budget: Budget,
 }
 
 /// Which of several providers is asked first. The others are asked when it fails.
@@ -256,6 +260,7 @@ impl Default for Router {
             cold_start_patience: Duration::from_secs(2),
             providers: Choice::Ordered,
             hedge_after: None,
+            budget: Budget::default(),
         }
     }
 }
@@ -358,6 +363,12 @@ pub struct Provider {
     pub abilities: Option<Vec<Ability>>,
     /// How long Ollama keeps the model loaded; when absent, as Ollama likes. No other kind knows it.
     pub keep_alive: Option<Duration>,
+    /// Most that it may cost in a day, in millionths of the currency.
+    pub budget_day: Option<u64>,
+    /// Most that it may cost in a month, in millionths of the currency.
+    pub budget_month: Option<u64>,
+    /// What it charges.
+    pub price: Price,
 }
 
 impl Provider {
@@ -380,6 +391,9 @@ impl Provider {
             breaker_pause: Duration::from_secs(30),
             abilities: None,
             keep_alive: None,
+            budget_day: None,
+            budget_month: None,
+            price: Price::default(),
         }
     }
 

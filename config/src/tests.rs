@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::{Ability, Config, Error, LogFormat, Overrides, Policy, Secret, paths::Environment};
 
 mod experiments;
+mod money;
 
 /// A user's home with a settings file, and the environment of a process there.
 struct Home {
@@ -374,7 +375,10 @@ fn what_is_shown_loads_to_the_same() {
          [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\nprefix_memory_mib = 64\nspeculation = 'auto'\ndraft_model = 'tiny'\nexact = true\n\
          [models]\nkeep_alive = 0\n\
          [memory]\nsystem_prompt = \"Say \\\"hi\\\".\\nThen \\t stop. \\\\ ''' \\u00e9\"\n\
-         [router]\nslow_threshold = 0.1\npolicy = 'private'\nproviders = 'weighted'\nhedge_after = '1500ms'\n",
+         [router]\nslow_threshold = 0.1\npolicy = 'private'\nproviders = 'weighted'\nhedge_after = '1500ms'\n\
+         [router.budget]\ncurrency = 'EUR'\nday = 0.5\nmonth = 12\ntarget = 10.000001\n\
+         [providers.priced]\nbase_url = 'http://h'\nmodel = 'm'\nbudget_day = 1\n\
+         [providers.priced.price]\ninput_per_million = 2.5\nper_request = 0\n",
     ))
     .load()
     .unwrap();

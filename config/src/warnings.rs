@@ -13,6 +13,7 @@ impl Config {
                 warnings.push(format!("providers.{name}.api_key: {error}"));
             }
         }
+        self.warn_of_prices(&mut warnings);
         let model = &self.models.default;
         if model.contains('/') && !Path::new(model).exists() {
             warnings.push(format!("models.default = {model:?} does not exist"));
@@ -28,5 +29,33 @@ impl Config {
             ));
         }
         warnings
+    }
+
+    /// A budget holds only for what has a price.
+    fn warn_of_prices(&self, warnings: &mut Vec<String>) {
+        let budget = &self.router.budget;
+        let shared = budget.day.or(budget.month).or(budget.target).is_some();
+        for (name, provider) in &self.providers {
+            let price = &provider.price;
+            let own = provider.budget_day.or(provider.budget_month).is_some();
+            if !price.is_known() {
+                if shared || own {
+                    warnings.push(format!(
+                        "providers.{name} has no price, so that it costs nothing in any budget; \
+                         set providers.{name}.price (0 when it is free)"
+                    ));
+                }
+                continue;
+            }
+            for (key, set) in [
+                ("input_per_million", price.input_per_million.is_some()),
+                ("output_per_million", price.output_per_million.is_some()),
+            ] {
+                if !set && price.per_request.is_none() {
+                    warnings
+                        .push(format!("providers.{name}.price.{key} is not set and counts as 0"));
+                }
+            }
+        }
     }
 }

@@ -47,6 +47,10 @@ pub const NOT_SUPPORTED: &str = "NOT_SUPPORTED";
 pub const PROVIDER_REFUSED: &str = "PROVIDER_REFUSED";
 /// The quota at the remote API is used up; `RetryInfo` says when there may be more.
 pub const PROVIDER_EXHAUSTED: &str = "PROVIDER_EXHAUSTED";
+/// A budget is spent, or would be passed; `RetryInfo` says when it is there again.
+pub const BUDGET_SPENT: &str = "BUDGET_SPENT";
+/// The egress ledger cannot be written, so nothing leaves the machine.
+pub const LEDGER_FAILED: &str = "LEDGER_FAILED";
 /// The store could not read or write.
 pub const STORE_FAILED: &str = "STORE_FAILED";
 /// The daemon is shutting down.

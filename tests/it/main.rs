@@ -11,6 +11,7 @@ mod faults;
 mod input;
 mod life;
 mod load;
+mod money;
 mod pool;
 #[cfg(target_os = "linux")]
 mod private;

@@ -60,6 +60,11 @@ impl Setup {
         self
     }
 
+    /// Where it will live.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// With this program as the engine.
     #[must_use]
     pub fn with_engine(mut self, path: impl Into<PathBuf>) -> Self {

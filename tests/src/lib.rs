@@ -20,6 +20,7 @@ mod llama_server;
 mod processes;
 mod programs;
 pub mod protocols;
+mod recording_api;
 pub mod script;
 
 pub use answer::{Answer, Asking, question};
@@ -30,6 +31,7 @@ pub use home::Home;
 pub use llama_server::LlamaServer;
 pub use processes::{kill, resident_bytes, with_home};
 pub use programs::program;
+pub use recording_api::{Manner, RecordingApi};
 
 /// Far more than anything here takes, on any machine.
 pub const DEADLINE: Duration = Duration::from_mins(2);

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::SlowRequest;
 use super::attempt::attempt;
 use super::course::{Candidate, Course, Effect, Moment, News};
+use crate::bookkeeper::Bookkeeper;
 use crate::provider::outlet::Outlet;
 use crate::provider::{self, Provider};
 use crate::{Error, TrackEvent};
@@ -23,6 +24,8 @@ pub struct Pursuit {
     pub(super) slow: Arc<SlowRequest>,
     /// First to be asked first.
     pub(super) candidates: Vec<Provider>,
+    /// Who reserves and records what an attempt costs.
+    pub(super) books: Bookkeeper,
     pub(super) hedge_after: Option<HedgeAfter>,
 }
 
@@ -79,9 +82,10 @@ impl Pursuit {
     /// What comes of asking a candidate after a pause.
     fn lane(&self, candidate: usize, pause: Duration) -> Option<BoxStream<'static, News>> {
         let (provider, slow) = (self.candidates.get(candidate)?.clone(), Arc::clone(&self.slow));
+        let books = self.books.clone();
         let started = async move {
             sleep(pause).await;
-            attempt(&provider, &slow).await
+            attempt(&provider, &slow, &books).await
         };
         let news = stream::once(started).flat_map(|started| match started {
             Ok(events) => ReceiverStream::new(events).map(News::Said).boxed(),

@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::time::{Duration, Instant};
 
+use tandem_config::Budget;
 use tandem_proto::v1::{Health, Sampling};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
+use crate::memory_store::MemoryStore;
 use crate::{Prompt, Tools, TrackEvent, TrackRequest, Tree};
 
 /// Longest wait for anything.
@@ -14,7 +16,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 fn escalator(names: &[&str], base_url: &str) -> ApiEscalator {
     let settings = |&name: &&str| (name.to_owned(), Settings::new(base_url, "remote"));
-    ApiEscalator::new(&tandem_config::Router::default(), &names.iter().map(settings).collect())
+    escalator_of(&names.iter().map(settings).collect())
+}
+
+fn escalator_of(settings: &BTreeMap<String, Settings>) -> ApiEscalator {
+    let books = Bookkeeper::new(&Budget::default(), settings, &MemoryStore::new());
+    ApiEscalator::new(&tandem_config::Router::default(), settings, &books)
 }
 
 fn idle_escalator(names: &[&str]) -> ApiEscalator {
@@ -77,7 +84,7 @@ fn a_lower_priority_goes_first() {
         (name.to_owned(), Settings { priority, ..settings })
     };
     let providers = [("a", 3), ("b", 1), ("c", 2)].map(settings).into();
-    let escalator = ApiEscalator::new(&tandem_config::Router::default(), &providers);
+    let escalator = escalator_of(&providers);
     let candidates = escalator.candidates(None).unwrap();
     assert_eq!(candidates.iter().map(Provider::name).collect::<Vec<_>>(), ["b", "c", "a"]);
 }

@@ -57,7 +57,7 @@ impl Source for SystemSource {
 
 pub(super) struct Database {
     // Dropped in this order: our lock must outlive sled.
-    sled: Db,
+    pub(super) sled: Db,
     /// Another descriptor of sled's log, whose own `flush` leaves data in the disk's cache.
     log: File,
     source: Box<dyn Source>,
@@ -214,6 +214,9 @@ impl Database {
         for piece in self.sled.scan_prefix(key::turns(id)).keys() {
             batch.remove(piece.map_err(unreadable)?);
         }
+        for usage in self.sled.scan_prefix(key::usage_of(id)).keys() {
+            batch.remove(usage.map_err(unreadable)?);
+        }
         batch.remove(&key::conversation(id));
         self.apply(batch)
     }
@@ -240,7 +243,7 @@ impl Database {
         self.note_failure(outcome)
     }
 
-    fn apply(&mut self, batch: Batch) -> Result<()> {
+    pub(super) fn apply(&mut self, batch: Batch) -> Result<()> {
         let outcome = self.sled.apply_batch(batch).map_err(|error| error.to_string());
         self.note_failure(outcome)
     }
@@ -309,13 +312,13 @@ fn timestamp(micros: u64) -> Timestamp {
     Timestamp { seconds: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX), nanos }
 }
 
-fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
+pub(super) fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
     codec::decode(value)
         .map_err(|damage| Error::Store { problem: format!("the record of {what} {damage}") })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn unreadable(error: sled::Error) -> Error {
+pub(super) fn unreadable(error: sled::Error) -> Error {
     Error::Store { problem: format!("reading failed: {error}") }
 }
 

@@ -9,6 +9,10 @@
 //! | `e` name                             | settings that an engine ran well with        |
 //! | `f` turn                             | `Feedback` on a turn                         |
 //! | `x` experiment, 0, variant           | `Outcomes` of a variant                      |
+//! | `o` attempt                          | a request to a provider, not yet summed up   |
+//! | `d` day, track, provider, model      | `UsageTally` of a day                        |
+//! | `v` conversation, day                | `UsageTally` of a conversation on a day      |
+//! | `h` day                              | how hard the questions of a day were         |
 
 use tandem_proto::v1::VariantName;
 use uuid::Uuid;
@@ -82,6 +86,66 @@ pub(super) fn read_outcomes(key: &[u8]) -> Option<VariantName> {
     Some(VariantName { experiment: experiment.to_owned(), variant: variant.to_owned() })
 }
 
+/// What the keys of all attempts begin with.
+pub(super) const ATTEMPTS: &[u8] = b"o";
+/// The last record of the egress ledger.
+pub(super) const LEDGER_HEAD: &[u8] = b"mledger";
+
+pub(super) fn attempt(id: Uuid) -> [u8; 17] {
+    key(b'o', &[id.as_bytes()])
+}
+
+/// The attempt from a key of [`attempt`].
+pub(super) fn read_attempt(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.get(1..)?).ok()
+}
+
+/// Days are counted from 1970 on. Names of providers have no zeros.
+pub(super) fn usage(day: u32, fast: bool, provider: &str, model: &str) -> Vec<u8> {
+    let names = [provider.as_bytes(), b"\0", model.as_bytes()].concat();
+    [&usage_from(day)[..], &[u8::from(!fast)], &names].concat()
+}
+
+/// Before all usage of this day and those after it.
+pub(super) fn usage_from(day: u32) -> [u8; 5] {
+    key(b'd', &[&day.to_be_bytes()])
+}
+
+/// Day, whether it was the fast track, provider and model from a key of [`usage`].
+pub(super) fn read_usage(key: &[u8]) -> Option<(u32, bool, String, String)> {
+    let (day, rest) = key.get(1..)?.split_first_chunk()?;
+    let (slow, names) = rest.split_first()?;
+    let (provider, model) = std::str::from_utf8(names).ok()?.split_once('\0')?;
+    Some((u32::from_be_bytes(*day), *slow == 0, provider.to_owned(), model.to_owned()))
+}
+
+/// What the keys of all usage by conversations begin with.
+pub(super) const CONVERSATION_USAGE: &[u8] = b"v";
+
+/// What the keys of a conversation's usage begin with.
+pub(super) fn usage_of(conversation: Uuid) -> [u8; 17] {
+    key(b'v', &[conversation.as_bytes()])
+}
+
+pub(super) fn conversation_usage(conversation: Uuid, day: u32) -> [u8; 21] {
+    key(b'v', &[conversation.as_bytes(), &day.to_be_bytes()])
+}
+
+/// Conversation and day from a key of [`conversation_usage`].
+pub(super) fn read_conversation_usage(key: &[u8]) -> Option<(Uuid, u32)> {
+    let (id, day) = key.get(1..)?.split_first_chunk::<16>()?;
+    Some((Uuid::from_bytes(*id), u32::from_be_bytes(day.try_into().ok()?)))
+}
+
+pub(super) fn demand(day: u32) -> [u8; 5] {
+    key(b'h', &[&day.to_be_bytes()])
+}
+
+/// The day from a key of [`demand`].
+pub(super) fn read_demand(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(1..)?.try_into().ok()?))
+}
+
 fn key<const N: usize>(kind: u8, parts: &[&[u8]]) -> [u8; N] {
     let mut key = [0; N];
     let bytes = std::iter::once(&kind).chain(parts.iter().copied().flatten());
@@ -125,9 +189,24 @@ mod tests {
     }
 
     #[test]
+    fn usage_lies_by_day() {
+        let in_order =
+            [usage(1, false, "z", "z"), usage(2, true, "a", "b"), usage(256, true, "", "")];
+        assert!(in_order.is_sorted());
+        assert!(usage_from(2).as_slice() < in_order[1].as_slice());
+        assert!(usage_from(3).as_slice() > in_order[1].as_slice());
+    }
+
+    #[test]
     fn keys_read_back_and_foreign_ones_do_not() {
         assert_eq!(read_piece(&piece(A, 300, 70)), Some((300, 70)));
         assert_eq!(read_update(&update(12, B)), Some((12, B)));
+        assert_eq!(read_attempt(&attempt(B)), Some(B));
+        let used = Some((700, false, "far".to_owned(), "large".to_owned()));
+        assert_eq!(read_usage(&usage(700, false, "far", "large")), used);
+        assert_eq!(read_conversation_usage(&conversation_usage(B, 300)), Some((B, 300)));
+        assert_eq!(read_demand(&demand(300)), Some(300));
+        assert_eq!((read_usage(b"d12"), read_demand(b"h"), read_attempt(b"o")), (None, None, None));
         assert_eq!(read_piece(&turns(A)), None);
         assert_eq!(read_update(b"u123"), None);
         assert_eq!(read_piece(&[0; 40]), None);
@@ -135,8 +214,17 @@ mod tests {
 
     #[test]
     fn kinds_do_not_mix() {
-        let keys: [&[u8]; 5] =
-            [SCHEMA, &conversation(A), &piece(A, 0, 0), &update(0, A), &engine_choice("c")];
+        let keys: [&[u8]; 9] = [
+            SCHEMA,
+            &conversation(A),
+            &piece(A, 0, 0),
+            &update(0, A),
+            &engine_choice("c"),
+            &attempt(A),
+            &usage(1, true, "p", "m"),
+            &conversation_usage(A, 1),
+            &demand(1),
+        ];
         let mut kinds: Vec<u8> = keys.iter().map(|key| key[0]).collect();
         kinds.sort_unstable();
         kinds.dedup();

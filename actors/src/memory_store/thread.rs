@@ -129,6 +129,7 @@ impl Request {
                 change(reply, || database.remember_engine_choice(&key, &value))
             }
             Self::Experiments(request) => request.serve(database),
+            Self::Books(request) => request.serve(database),
         }
     }
 }

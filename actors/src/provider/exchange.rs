@@ -1,5 +1,6 @@
 //! One question to the API: the request, and its answer as it arrives.
 
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
@@ -15,6 +16,7 @@ use super::failure::{Blame, retry_after};
 use super::frames::Frames;
 use super::limits::{Limit, Limits};
 use super::outlet::Outlet;
+use crate::bookkeeper::Owed;
 use crate::{Completion, Error, Result, TrackEvent};
 
 /// As much of an error page as is read.
@@ -31,6 +33,8 @@ pub(crate) struct Ask {
     pub(super) accepted: Instant,
     /// When its caller gives up.
     pub(super) deadline: Instant,
+    /// Set while the API may charge for the request, answered or not.
+    pub(super) owed: Owed,
 }
 
 /// The API and the connections to it.
@@ -65,7 +69,11 @@ impl Endpoint {
         let key = within(limits.next(), &blame, self.key(&blame)).await??;
         blame.key = key.as_deref();
         let request = self.request(&blame, ask.body);
-        let response = within(limits.next(), &blame, request).await??;
+        ask.owed.store(true, Ordering::Relaxed);
+        let response = within(limits.next(), &blame, request).await?;
+        let begun = response.as_ref().is_ok_and(|response| response.status().is_success());
+        ask.owed.store(begun, Ordering::Relaxed);
+        let response = response?;
         if !response.status().is_success() {
             return Err(within(limits.next(), &blame, refusal(response, &blame)).await?);
         }

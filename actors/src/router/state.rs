@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
-use tandem_proto::v1::Pressure;
+use tandem_proto::v1::{Policy, Pressure};
 use tandem_router::Scorer;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
-use super::{Arguments, Job, Load, Message, lasting_id};
+use super::{Arguments, Job, Load, Message, Services, lasting_id};
 use crate::experiments::Feature;
 use crate::needs;
 use crate::provider::Provider;
@@ -151,19 +151,30 @@ impl State {
             services.experiments.gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
         let handoff =
             HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
-        decide(Situation {
+        let base = overrides.slow_threshold.unwrap_or(config.slow_threshold);
+        let (slow_threshold, pace) = services.books.threshold(base);
+        let (fast, slow) = (self.fast_obstacle(job), self.slow_obstacle(job, provider.as_ref()));
+        // Only where the score has a say.
+        let scored =
+            fast.is_none() && slow.is_none() && named.is_none() && job.policy == Policy::Auto;
+        let mut plan = decide(Situation {
             policy: job.policy,
             score: Scorer::shipped().score(&job.request.prompt),
-            slow_threshold: overrides.slow_threshold.unwrap_or(config.slow_threshold),
-            fast: self.fast_obstacle(job),
-            slow: self.slow_obstacle(job, provider.as_ref()),
+            slow_threshold,
+            fast,
+            slow,
             provider: provider.ok().map(|provider| provider.name().to_owned()),
             named: named.is_some(),
             escalation: Escalation {
                 confidence: if cascade { config.confidence_threshold } else { Some(0.0) },
                 handoff: Some(handoff).filter(|handoff| cascade && handoff.tokens > 0),
             },
-        })
+        })?;
+        if scored {
+            services.books.saw(plan.score);
+            plan.reasons.extend(pace);
+        }
+        Ok(plan)
     }
 
     /// Why the local model cannot answer, or had better not.
@@ -222,10 +233,30 @@ impl State {
                 lasting(Error::ProviderRefused { provider, problem })
             }
             Ok(provider) => {
-                let error = provider.available().err()?;
+                let error =
+                    provider.available().err().or_else(|| self.over_budget(job, provider))?;
                 Some(Obstacle { error, passing: true })
             }
         }
+    }
+
+    /// Why the question would cost more than there is, as far as can be told without its
+    /// conversation: what `provider` is refused for, unless another one may be asked in its place.
+    fn over_budget(&self, job: &Job, provider: &Provider) -> Option<Error> {
+        let Services { books, escalator, .. } = &self.arguments.services;
+        let prompt = u32::try_from(job.request.prompt.len() / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
+        let longest = job.request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
+        let refusal = |provider: &Provider| {
+            let answer = longest.unwrap_or(u32::MAX).min(provider.max_tokens());
+            let most = books.worst_case(provider.name(), prompt, answer);
+            books.can_spend(provider.name(), most).err()
+        };
+        let refused = refusal(provider)?;
+        let others = job.request.provider.is_empty().then(|| escalator.candidates(None).ok());
+        let other_may = others
+            .flatten()
+            .is_some_and(|others| others.iter().any(|other| refusal(other).is_none()));
+        (!other_may).then_some(refused)
     }
 
     /// Lets the local model read a conversation ahead, unless enough others are being read: it only

@@ -27,7 +27,7 @@ async fn wait_for(tree: &Tree, expected: impl Fn(&[ActorStatus]) -> bool) {
 }
 
 fn all_serve(parts: &[ActorStatus]) -> bool {
-    parts.len() == 5 && parts.iter().all(|part| part.health() == Health::Serving)
+    parts.len() == 6 && parts.iter().all(|part| part.health() == Health::Serving)
 }
 
 fn restarts(parts: &[ActorStatus]) -> u32 {
@@ -42,7 +42,7 @@ async fn every_actor_that_is_killed_comes_back_alone() {
     let conversation = tandem.store.create_conversation("before", Policy::Auto).await.unwrap();
 
     let parts = tandem.root.get_cell().get_children();
-    assert_eq!(parts.len(), 5);
+    assert_eq!(parts.len(), 6);
     for (killed, part) in (1..).zip(parts) {
         part.kill();
         wait_for(&tandem.tree, |parts| all_serve(parts) && restarts(parts) == killed).await;

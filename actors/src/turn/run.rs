@@ -1,11 +1,12 @@
 //! Running one track for a turn: find the model, build the context, pass the events on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
-use tandem_proto::v1::{AskRequest, NoticeKind, Sampling, Track, Turn};
+use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track, Turn};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -46,6 +47,7 @@ pub(crate) struct Question {
     reasons: Vec<String>,
     /// Another provider may be asked as well when one is late.
     hedge: bool,
+    policy: Policy,
     /// The slow track may take over within an answer of the fast one.
     watched: bool,
     /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
@@ -63,6 +65,7 @@ impl Question {
         deadline: Instant,
         plan: &Plan,
         services: &Services,
+        policy: Policy,
     ) -> Self {
         let default = |text: String, default: &String| {
             if text.is_empty() { default.clone() } else { text }
@@ -72,6 +75,7 @@ impl Question {
             provider_named: !request.provider.is_empty(),
             reasons: plan.reasons.clone(),
             hedge: services.experiments.gets(Feature::Hedge, lasting_id(&request, turn_id)),
+            policy,
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
             patience: Some(services.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
@@ -304,11 +308,17 @@ async fn start_slow(
     let tools = luggage.tools.clone();
     let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling, tools)).await;
     let masked = masked.map_err(|error| Error::Internal { problem: error.to_string() })??;
+    let mut redactions = BTreeMap::new();
     let unmask = masked.undo.map(|(found, unmask)| {
+        redactions = found.by_key();
         let message = format!("{found} masked before anything leaves this machine");
         let _ = turn.cast(Message::Notice(NoticeKind::Redacted, message));
         unmask
     });
+    // What is sent can be longer than what was asked: placeholders, and what is said of them.
+    let texts = masked.messages.iter().map(|message| &message.content);
+    let texts = texts.chain([&masked.sampling.json_schema]);
+    let prompt_tokens = texts.fold(0_u32, |sum, text| sum.saturating_add(estimate(text)));
     let request = TrackRequest {
         turn_id: question.turn_id.clone(),
         prompt: Prompt::Chat(masked.messages),
@@ -322,8 +332,10 @@ async fn start_slow(
         provider: question.provider.clone(),
         named: question.provider_named,
         hedge: question.hedge,
-        prompt_tokens: read,
+        prompt_tokens: prompt_tokens.saturating_add(luggage.tokens()).max(read),
         reason: question.reasons.join("; "),
+        policy: question.policy.as_str_name().trim_start_matches("POLICY_").to_lowercase(),
+        redactions,
     };
     Ok((services.escalator.start(slow).await?, unmask))
 }

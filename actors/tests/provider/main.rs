@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorRef};
 use tandem_actors::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
+use tandem_actors::bookkeeper::Bookkeeper;
+use tandem_actors::memory_store::MemoryStore;
 use tandem_actors::provider::Provider;
 use tandem_actors::{
     Completion, Error, Needs, Prompt, Tools, TrackEvent, TrackEvents, TrackRequest, Tree,
 };
-use tandem_config::{Ability, Provider as Settings, ProviderKind, Secret};
+use tandem_config::{Ability, Budget, Provider as Settings, ProviderKind, Secret};
 use tandem_proto::v1::{FinishReason, Health, Sampling, Tool, ToolCall, Usage};
 use tokio::time::timeout;
 
@@ -28,10 +30,9 @@ struct SlowTrack {
 
 impl SlowTrack {
     async fn start(settings: Settings) -> Self {
-        let handle = ApiEscalator::new(
-            &tandem_config::Router::default(),
-            &BTreeMap::from([("far".to_owned(), settings)]),
-        );
+        let settings = BTreeMap::from([("far".to_owned(), settings)]);
+        let books = Bookkeeper::new(&Budget::default(), &settings, &MemoryStore::new());
+        let handle = ApiEscalator::new(&tandem_config::Router::default(), &settings, &books);
         let provider = handle.provider(None).unwrap();
         let tree = Tree::new();
         let arguments = api_escalator::Arguments { handle, node: tree.root("api_escalator") };

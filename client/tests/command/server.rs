@@ -451,6 +451,20 @@ impl admin_server::Admin for Script {
         Ok(Response::new(Box::pin(iter([Ok(status(1)), Ok(status(2))]))))
     }
 
+    async fn usage(
+        &self,
+        _: Request<v1::UsageRequest>,
+    ) -> Result<Response<v1::UsageResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn audit(
+        &self,
+        _: Request<v1::AuditRequest>,
+    ) -> Result<Response<v1::AuditResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
     async fn drain(
         &self,
         _: Request<v1::DrainRequest>,

@@ -6,8 +6,9 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tandem_proto::v1::admin_server::Admin;
 use tandem_proto::v1::{
-    DrainRequest, DrainResponse, ExperimentsRequest, ExperimentsResponse, ListFeedbackRequest,
-    ListFeedbackResponse, StatusRequest, StatusResponse, WatchRequest,
+    AuditRequest, AuditResponse, DrainRequest, DrainResponse, ExperimentsRequest,
+    ExperimentsResponse, ListFeedbackRequest, ListFeedbackResponse, StatusRequest, StatusResponse,
+    UsageRequest, UsageResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -63,6 +64,19 @@ impl Admin for Daemon {
         let listed = self.tandem.store.list_feedback(page_size, &page_token).await;
         let (feedback, next_page_token) = listed.map_err(status::of)?;
         Ok(Response::new(ListFeedbackResponse { feedback, next_page_token }))
+    }
+
+    async fn usage(
+        &self,
+        request: Request<UsageRequest>,
+    ) -> Result<Response<UsageResponse>, Status> {
+        let base = self.config.router.slow_threshold;
+        let usage = self.tandem.books.usage(request.into_inner(), base).await;
+        usage.map(Response::new).map_err(super::status::of)
+    }
+
+    async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
+        Ok(Response::new(self.tandem.books.audit()))
     }
 }
 

@@ -87,6 +87,10 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ProviderRefused { .. } | Error::ProviderKeyRefused { .. } => {
             (Code::FailedPrecondition, reason::PROVIDER_REFUSED, None)
         }
+        Error::BudgetSpent { retry_after, .. } => {
+            (Code::ResourceExhausted, reason::BUDGET_SPENT, Some(*retry_after))
+        }
+        Error::Ledger { .. } => (Code::Unavailable, reason::LEDGER_FAILED, Some(RESTART_PAUSE)),
         Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
         Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
         Error::Restarting { .. } => (Code::Unavailable, reason::RESTARTING, Some(RESTART_PAUSE)),
