@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
 use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
+use tandem_router::Scorer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
@@ -61,6 +62,8 @@ pub struct Services {
     pub experiments: Experiments,
     /// What was answered of late.
     pub recent: Recent,
+    /// What a question's score is made by.
+    pub scorer: Arc<Scorer>,
     /// Finds personal data in what would leave the machine.
     pub redaction: Redaction,
     /// What is done where some is found.

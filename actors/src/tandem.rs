@@ -1,11 +1,13 @@
 //! The whole tree, put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tandem_config::Config;
 use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse};
+use tandem_router::Scorer;
 use tracing::info;
 
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
@@ -21,6 +23,20 @@ use crate::{Answer, Result, Tree};
 
 #[cfg(test)]
 mod tests;
+
+/// The scorer of the settings. One that was asked for and cannot be had is not replaced by another.
+fn scorer(weights: Option<&Path>) -> Result<Scorer, SpawnErr> {
+    let Some(path) = weights else { return Ok(Scorer::shipped().clone()) };
+    let unusable = |why: String| {
+        let problem = format!(
+            "router.weights = {path:?} cannot be used: {why}; make it anew with `tandem router train`, \
+             or leave the setting out"
+        );
+        SpawnErr::StartupFailed(problem.into())
+    };
+    let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    Scorer::read(&file).map_err(|error| unusable(error.to_string()))
+}
 
 /// A running tree and the handles of its actors.
 #[derive(Debug)]
@@ -69,6 +85,7 @@ impl Tandem {
             escalator: escalator.clone(),
             books: books.clone(),
             monitor: monitor.clone(),
+            scorer: Arc::new(scorer(config.router.weights.as_deref())?),
             redaction,
             redact: config.security.redact,
             experiments: Experiments::new(config),

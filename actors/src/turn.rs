@@ -121,7 +121,8 @@ impl Actor for TurnActor {
             reply: reply::find(&question.prompt),
             apology: reply::apology(&question.prompt),
         };
-        debug!(turn = facts.turn_id, first = ?plan.first, reasons = ?plan.reasons, "turn begins");
+        info!(turn = facts.turn_id, first = ?plan.first, other = ?plan.other, score = plan.score, "routed");
+        debug!(turn = facts.turn_id, reasons = ?plan.reasons, "routed");
         let (machine, effects) = Machine::begin(facts, plan);
 
         let mut tasks = JoinSet::new();

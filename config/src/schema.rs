@@ -309,6 +309,12 @@ fn visit_router(router: &mut Router, v: &mut impl Visitor) {
         &mut router.hedge_after,
         &Optional(AutoOrTime(TIMEOUT), "\"auto\""),
     );
+    v.setting(
+        "weights",
+        "weights of the score, made by `tandem router train`; else those that come with tandem",
+        &mut router.weights,
+        &Optional(AbsolutePath, "\"/path/to/my.weights\""),
+    );
     visit_cascade(router, v);
     v.table("budget", |v| visit_budget(&mut router.budget, v));
 }

@@ -206,6 +206,8 @@ pub struct Router {
     pub deadline: Duration,
     /// Score from which a question goes to the slow track, 0 to 1.
     pub slow_threshold: f64,
+    /// Weights of the score, made by `tandem router train`; when absent, those that come with tandem.
+    pub weights: Option<PathBuf>,
     /// Answers of the local model whose confidence is below this are made by the slow track as well,
     /// 0 to 1. When absent, what the catalog says of the model, if anything.
     pub confidence_threshold: Option<f64>,
@@ -254,6 +256,7 @@ impl Default for Router {
             waiting_max: 64,
             deadline: Duration::from_mins(5),
             slow_threshold: 0.6,
+            weights: None,
             confidence_threshold: None,
             handoff_tokens: 0,
             handoff_logprob: -2.0,

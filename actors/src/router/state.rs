@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
 use tandem_proto::v1::{Policy, Pressure};
-use tandem_router::Scorer;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
@@ -159,7 +158,7 @@ impl State {
             fast.is_none() && slow.is_none() && named.is_none() && job.policy == Policy::Auto;
         let mut plan = decide(Situation {
             policy: job.policy,
-            score: Scorer::shipped().score(&job.request.prompt),
+            score: services.scorer.score(&job.request.prompt),
             slow_threshold,
             fast,
             slow,

@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
+use tandem_client::{Error, v1};
 use tandem_router::{
     Example, Features, Scorer, calibration,
     dataset::{self, Prompt, Question, Scored},
@@ -37,6 +38,7 @@ Examples:
   tandem router eval --data graded.jsonl --by-domain
   tandem router train --data graded.jsonl --out my.weights
   tandem router calibrate --slow-share 0.3
+  tandem router calibrate --budget 5/month
 
 A score says how much a question gains from the slow track: 0 is surely fast, 1 is surely slow. From
 router.slow_threshold of the settings on, a question goes to the slow track. None of these commands
@@ -140,8 +142,13 @@ pub(crate) struct Train {
 #[derive(Debug, Args)]
 pub(crate) struct Calibrate {
     /// Share of the questions that go to the slow track, 0 to 1
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    slow_share: f64,
+    #[arg(long, value_name = "SHARE", value_parser = share, required_unless_present = "budget")]
+    slow_share: Option<f64>,
+
+    /// What the slow track may cost, as in 5/month, judging by what the daemon was asked and paid so far
+    #[arg(long, value_name = "AMOUNT/month", value_parser = budget)]
+    #[arg(conflicts_with_all = ["slow_share", "data", "weights"])]
+    budget: Option<u64>,
 
     /// Questions like those that will be asked, lines with `prompt` [default: those that the scorer
     /// was trained with]
@@ -155,6 +162,9 @@ pub(crate) struct Calibrate {
 impl Router {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let terminal = context.terminal;
+        if let Self::Calibrate(Calibrate { budget: Some(month_micros), .. }) = self {
+            return calibrate_to_budget(context, month_micros).await;
+        }
         let bar = terminal.bar(BAR_STEPS.into());
         let work = move || {
             let outcome = match self {
@@ -270,6 +280,7 @@ impl Train {
 impl Calibrate {
     fn run(self, terminal: Terminal, bar: &ProgressBar) -> Result<(), Failure> {
         let router = read_scorer(self.weights.weights.as_deref())?;
+        let slow_share = self.slow_share.unwrap_or_default();
         let mut scores = Vec::new();
         for path in &self.data {
             let prompts = read(path, dataset::prompts)?;
@@ -280,24 +291,50 @@ impl Calibrate {
             ));
         }
         let threshold = if scores.is_empty() {
-            router.threshold(self.slow_share).ok_or_else(|| {
+            router.threshold(slow_share).ok_or_else(|| {
                 Failure::usage("the weights hold no typical scores", "name questions with --data")
             })?
         } else {
-            calibration::threshold(&scores, self.slow_share)
+            calibration::threshold(&scores, slow_share)
         };
         // Four digits are exact enough for a setting that a person reads.
         let slow_threshold = (threshold * 1e4).round() / 1e4;
         let reached =
             (!scores.is_empty()).then(|| calibration::slow_share(&scores, slow_threshold));
         let found = report::Calibrated {
-            slow_share: self.slow_share,
+            slow_share,
             slow_threshold,
             questions: scores.len(),
             reached_share: reached,
         };
         terminal.result(&found, report::Calibrated::text)
     }
+}
+
+/// Asks the daemon, which knows what was asked and what it cost.
+async fn calibrate_to_budget(context: &Context, month_micros: u64) -> Result<(), Failure> {
+    let client = context.connect().await?;
+    let request = v1::UsageRequest {
+        calibrate_month_micros: Some(month_micros),
+        ..v1::UsageRequest::default()
+    };
+    let calibration = client.admin().usage(request).await?.into_inner().calibration;
+    let Some(v1::BudgetCalibration { threshold, reason, questions }) = calibration else {
+        let message = "the daemon does not calibrate; restart it with the version of this command";
+        return Err(Error::NotReachable { message: message.into() }.into());
+    };
+    let found = report::Budgeted { slow_threshold: threshold, reason, questions };
+    context.terminal.result(&found, report::Budgeted::text)
+}
+
+/// An amount a month, in millionths.
+fn budget(text: &str) -> Result<u64, String> {
+    let amount = text.strip_suffix("/month").and_then(|amount| amount.trim().parse().ok());
+    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "in this range")]
+    amount
+        .filter(|amount| (0.0..=1e9).contains(amount))
+        .map(|amount: f64| (amount * 1e6).round() as u64)
+        .ok_or_else(|| "write an amount of 0 or more and /month, such as 5/month".to_owned())
 }
 
 /// The scores of some questions.

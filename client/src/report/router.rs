@@ -212,6 +212,20 @@ pub(crate) struct Calibrated {
     pub(crate) reached_share: Option<f64>,
 }
 
+/// A threshold at which a month costs what it may.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Budgeted {
+    pub(crate) slow_threshold: f64,
+    pub(crate) reason: String,
+    pub(crate) questions: u64,
+}
+
+impl Budgeted {
+    pub(crate) fn text(&self) -> String {
+        format!("# {}\n[router]\nslow_threshold = {}\n", self.reason, self.slow_threshold)
+    }
+}
+
 impl Calibrated {
     pub(crate) fn text(&self) -> String {
         let share = 100.0 * self.slow_share;
