@@ -265,13 +265,13 @@ impl Actor for BookkeeperActor {
             }
         }
         match message {
-            Message::Record(entry, reply) => state.scribe.record(*entry, Some(reply)),
+            Message::Record(entry, reply) => state.scribe.pen().record(*entry, Some(reply)),
             Message::Follow(follow) => {
-                state.tasks.spawn(follow.run());
+                state.tasks.spawn(follow.run(state.scribe.pen()));
             }
             Message::Close(closing) => {
-                let handle = state.handle.clone();
-                state.tasks.spawn(async move { handle.close(*closing).await });
+                let (handle, pen) = (state.handle.clone(), state.scribe.pen());
+                state.tasks.spawn(async move { handle.close(*closing, &pen).await });
             }
             Message::Local(answer) => {
                 state.batch.local.push(*answer);
@@ -300,6 +300,7 @@ impl Actor for BookkeeperActor {
         let drained = async { while state.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_err() {
             warn!("attempts are not settled in time; they will count in full");
+            state.tasks.shutdown().await;
         }
         let batch = state.take_batch();
         if let Err(problem) = state.handle.shared.store.sum_up(batch).await {
@@ -319,7 +320,7 @@ impl State {
             estimated: true,
             cost_micros: attempt.reserved_micros,
         };
-        self.scribe.record(Entry::Ended(ended), None);
+        self.scribe.pen().record(Entry::Ended(ended), None);
     }
 
     /// What is to be added to the sums, taken out.

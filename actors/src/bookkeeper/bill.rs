@@ -8,6 +8,7 @@ use tandem_proto::v1::UsageTally;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::scribe::Pen;
 use super::{Bookkeeper, LEDGER_DEADLINE, Message, follow, milliseconds};
 use crate::memory_store::books::Attempt;
 use crate::{Error, Result};
@@ -99,15 +100,12 @@ impl Bookkeeper {
     }
 
     /// Makes a settlement last: in the store and in the ledger.
-    pub(super) async fn close(&self, closing: Closing) {
+    pub(super) async fn close(&self, closing: Closing, pen: &Pen) {
         let Closing { id, tally, ended } = closing;
         let record = async {
             let Some(ended) = ended else { return };
-            let entry = Box::new(Entry::Ended(ended));
-            let address = &self.shared.address;
-            match address.ask(LEDGER_DEADLINE, |reply| Message::Record(entry, reply)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(problem)) | Err(problem) => warn!(%problem, "an end was not recorded"),
+            if let Err(problem) = pen.write(Entry::Ended(ended)).await {
+                warn!(%problem, "an end was not recorded");
             }
         };
         let ((), settled) = tokio::join!(record, follow::persist(&self.shared.store, id, tally));

@@ -41,7 +41,7 @@ impl Bookkeeper {
 
     pub(super) fn pace(&self, base: f64, now: Timestamp) -> Option<(f64, String)> {
         let target = self.shared.budget.target?;
-        let spent = self.purse(|purse, now| purse.month(now)).ok()?;
+        let spent = self.purse(Purse::month).ok()?;
         let left = Period::Month.left(now).as_secs();
         let plan = Plan { target, spent, now: now.as_second(), left };
         Some(self.demand(|demand| demand.history.threshold(base, plan)))

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::bill::{Bill, Ending};
+use super::scribe::Pen;
 use super::{Bookkeeper, Message, Owed, tokens_of};
 use crate::memory_store::MemoryStore;
 use crate::{Error, Result, TrackEvent, TrackEvents};
@@ -57,7 +58,7 @@ impl Follow {
     }
 
     /// Ends with the request, or when the caller is gone, which ends the request.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, pen: Pen) {
         if let Some(message) = self.bill.take_notice() {
             let notice = TrackEvent::Notice(NoticeKind::Budget, message);
             drop(self.caller.send(notice).await);
@@ -88,7 +89,7 @@ impl Follow {
         drop(self.events);
         let (closing, cost) = self.bill.settle(ending);
         let books = self.bill.books().clone();
-        books.close(closing).await;
+        books.close(closing, &pen).await;
         if let Some(last) = last {
             drop(self.caller.send(with_cost(last, cost)).await);
         }

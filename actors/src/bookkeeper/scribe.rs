@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use ractor::RpcReplyPort;
 use tandem_ledger::{Entry, Head, Writer};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::{error, warn};
 
-use super::Bookkeeper;
+use super::{Bookkeeper, LEDGER_DEADLINE};
 use crate::{Error, Result};
 
 /// Records that wait; there are few more than requests under way.
@@ -48,20 +49,41 @@ impl Scribe {
         Ok(Self { jobs: Some(jobs), ended })
     }
 
+    /// What records are written with, wherever the actor is.
+    pub(super) fn pen(&self) -> Pen {
+        Pen(self.jobs.clone())
+    }
+
+    /// Waits until everything is written and every pen is put down.
+    pub(super) async fn finish(&mut self) {
+        self.jobs = None;
+        // The thread sends nothing; it closes the channel by ending.
+        drop((&mut self.ended).await);
+    }
+}
+
+/// Gives records to the thread, which ends only when every pen is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Pen(Option<SyncSender<Job>>);
+
+impl Pen {
     /// Writes a record. When there is no room its reply is dropped, which is an error to who waits.
     pub(super) fn record(&self, entry: Entry, reply: Option<Reply>) {
-        if let Some(jobs) = &self.jobs
+        if let Some(jobs) = &self.0
             && jobs.try_send((entry, reply)).is_err()
         {
             warn!("the egress ledger is behind by {RECORDS_MAX} records");
         }
     }
 
-    /// Waits until everything is written.
-    pub(super) async fn finish(&mut self) {
-        self.jobs = None;
-        // The thread sends nothing; it closes the channel by ending.
-        drop((&mut self.ended).await);
+    /// Writes a record and waits until it is on disk.
+    pub(super) async fn write(&self, entry: Entry) -> Result<()> {
+        let (sender, written) = ractor::concurrency::oneshot();
+        self.record(entry, Some(sender.into()));
+        match timeout(LEDGER_DEADLINE, written).await {
+            Ok(Ok(written)) => written,
+            _ => Err(Error::Ledger { problem: "the disk is too slow".to_owned() }),
+        }
     }
 }
 

@@ -87,6 +87,7 @@ pub(crate) struct Opening {
 impl MemoryStore {
     /// Notes that a request is about to leave. It is on disk when this returns.
     pub(crate) async fn open_attempt(&self, id: Uuid, attempt: Attempt) -> Result<()> {
+        let attempt = Box::new(attempt);
         self.insist(|reply| StoreRequest::Books(Request::Open { id, attempt, reply })).await
     }
 
@@ -129,7 +130,7 @@ impl MemoryStore {
 pub enum Request {
     /// [`MemoryStore::open_attempt`].
     #[allow(missing_docs, reason = "documented with the method")]
-    Open { id: Uuid, attempt: Attempt, reply: Reply<()> },
+    Open { id: Uuid, attempt: Box<Attempt>, reply: Reply<()> },
     /// [`MemoryStore::settle_attempt`].
     #[allow(missing_docs, reason = "documented with the method")]
     Settle { id: Uuid, settled: Box<UsageTally>, reply: Reply<()> },

@@ -93,11 +93,14 @@ impl Verdict {
                      cuts it off when it starts\n";
         }
         if self.fault.is_none() && self.records > 0 {
-            text += &match self.agrees_with.as_slice() {
-                [] => "note: whether records were cut off the end cannot be told from the files alone\n"
-                    .to_owned(),
-                names => format!(
-                    "the end agrees with {}; who can change these as well could have cut records off\n",
+            let _ = match self.agrees_with.as_slice() {
+                [] => writeln!(
+                    text,
+                    "note: whether records were cut off the end cannot be told from the files alone"
+                ),
+                names => writeln!(
+                    text,
+                    "the end agrees with {}; who can change these as well could have cut records off",
                     names.join(" and ")
                 ),
             };
