@@ -29,8 +29,9 @@ fn scorer(weights: Option<&Path>) -> Result<Scorer, SpawnErr> {
     let Some(path) = weights else { return Ok(Scorer::shipped().clone()) };
     let unusable = |why: String| {
         let problem = format!(
-            "router.weights = {path:?} cannot be used: {why}; make it anew with `tandem router train`, \
-             or leave the setting out"
+            "router.weights = {} cannot be used: {why}; make it anew with `tandem router train`, \
+             or leave the setting out",
+            path.display()
         );
         SpawnErr::StartupFailed(problem.into())
     };

@@ -3,45 +3,27 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Ability, Choice, Config, Daemon, Engine, LogFormat, Memory, Models, Policy, Provider,
-    ProviderKind, Resources, Router, Speculation, Telemetry, Tune,
+    Config, Daemon, Engine, LogFormat, Memory, Models, Provider, Resources, Speculation, Telemetry,
+    Tune,
     filter::Filter,
-    kind::{
-        AbsolutePath, Address, Amount, AnyOf, AutoOrTime, Each, Flag, Fraction, Integer, Kind,
-        LogProbability, OneOf, Optional, SecretPlace, Size, Text, Time,
-    },
+    kind::{AbsolutePath, Flag, Integer, Kind, OneOf, Optional, Size, Text, Time},
 };
 
 mod experiments;
 mod money;
+mod provider;
+mod router;
 mod security;
 
-use money::{visit_budget, visit_price};
+pub(crate) use provider::visit_provider;
+use router::visit_router;
 
-const POLICIES: OneOf<Policy> = OneOf(&[
-    ("auto", Policy::Auto),
-    ("fast", Policy::Fast),
-    ("slow", Policy::Slow),
-    ("duo", Policy::Duo),
-    ("private", Policy::Private),
-]);
 const SPECULATION: OneOf<Speculation> =
     OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
 const TUNE: OneOf<Tune> =
     OneOf(&[("idle", Tune::Idle), ("eager", Tune::Eager), ("off", Tune::Off)]);
-const CHOICES: OneOf<Choice> =
-    OneOf(&[("ordered", Choice::Ordered), ("weighted", Choice::Weighted)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-
-const PROVIDER_KINDS: OneOf<ProviderKind> = OneOf(&[
-    ("openai", ProviderKind::OpenAi),
-    ("anthropic", ProviderKind::Anthropic),
-    ("huggingface", ProviderKind::HuggingFace),
-    ("ollama", ProviderKind::Ollama),
-]);
-const ABILITIES: AnyOf<Ability> =
-    AnyOf(&[("vision", Ability::Vision), ("tools", Ability::Tools), ("json", Ability::Json)]);
 
 const TOKENS_MAX: u32 = 1 << 20;
 const MIB_MAX: u32 = 1 << 20;
@@ -259,93 +241,6 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
     );
 }
 
-fn visit_router(router: &mut Router, v: &mut impl Visitor) {
-    v.setting(
-        "policy",
-        "who answers a question that does not say: auto, fast, slow, duo or private",
-        &mut router.policy,
-        &POLICIES,
-    );
-    v.setting(
-        "clients",
-        "the same for the questions of some clients, by their names",
-        &mut router.clients,
-        &Each(POLICIES, "{ backup-script = \"private\" }"),
-    );
-    v.setting("offline", "leave the slow track alone", &mut router.offline, &Flag);
-    v.setting(
-        "running_max",
-        "questions answered together",
-        &mut router.running_max,
-        &Integer(1..=1024),
-    );
-    v.setting(
-        "waiting_max",
-        "questions that wait behind them; the next one is refused",
-        &mut router.waiting_max,
-        &Integer(0..=65_536),
-    );
-    v.setting(
-        "deadline",
-        "longest time from question to answer",
-        &mut router.deadline,
-        &Time(TIMEOUT),
-    );
-    v.setting(
-        "slow_threshold",
-        "score from which a question goes to the slow track, 0 to 1",
-        &mut router.slow_threshold,
-        &Fraction,
-    );
-    v.setting(
-        "providers",
-        "provider asked first: the first by priority or, weighted, one at random by weight",
-        &mut router.providers,
-        &CHOICES,
-    );
-    v.setting(
-        "hedge_after",
-        "ask the next provider too when the first token takes so long; auto learns how long",
-        &mut router.hedge_after,
-        &Optional(AutoOrTime(TIMEOUT), "\"auto\""),
-    );
-    v.setting(
-        "weights",
-        "weights of the score, made by `tandem router train`; else those that come with tandem",
-        &mut router.weights,
-        &Optional(AbsolutePath, "\"/path/to/my.weights\""),
-    );
-    visit_cascade(router, v);
-    v.table("budget", |v| visit_budget(&mut router.budget, v));
-}
-
-fn visit_cascade(router: &mut Router, v: &mut impl Visitor) {
-    v.setting(
-        "confidence_threshold",
-        "confidence below which the slow track answers as well, 0 to 1; else what suits the model",
-        &mut router.confidence_threshold,
-        &Optional(Fraction, "0.5"),
-    );
-    v.setting(
-        "handoff_tokens",
-        "tokens held back, to be dropped when the slow track takes over within an answer; 0 is never",
-        &mut router.handoff_tokens,
-        &Integer(0..=256),
-    );
-    v.setting(
-        "handoff_logprob",
-        "mean log-probability of those tokens below which it takes over",
-        &mut router.handoff_logprob,
-        &LogProbability,
-    );
-    v.setting(
-        "cold_start_patience",
-        "how long a question waits for its model to load before the slow track answers; 0 is for ever",
-        &mut router.cold_start_patience,
-        &Time(Duration::ZERO..=DAY),
-    );
-}
-
 fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
     v.setting(
         "context_tokens",
@@ -395,112 +290,4 @@ fn visit_telemetry(telemetry: &mut Telemetry, v: &mut impl Visitor) {
         &mut telemetry.log_format,
         &LOG_FORMATS,
     );
-}
-
-/// Shows `visitor` every setting of one provider.
-pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
-    v.setting(
-        "kind",
-        "what the API speaks: openai, anthropic, huggingface or ollama",
-        &mut provider.kind,
-        &PROVIDER_KINDS,
-    );
-    v.setting(
-        "base_url",
-        "address of the API; when kind is set, the kind's own may be left out",
-        &mut provider.base_url,
-        &Address,
-    );
-    v.required("model", "name of the model at that API", &mut provider.model, &Text(1..=256));
-    v.setting(
-        "api_key",
-        "where the key is kept: { env = … } or { file = … }",
-        &mut provider.api_key,
-        &Optional(SecretPlace, "{ env = \"NAME\" }"),
-    );
-    v.setting(
-        "connect_timeout",
-        "longest time to connect",
-        &mut provider.connect_timeout,
-        &Time(TIMEOUT),
-    );
-    v.setting(
-        "first_token_timeout",
-        "longest time from the request to the first token",
-        &mut provider.first_token_timeout,
-        &Time(TIMEOUT),
-    );
-    v.setting(
-        "idle_timeout",
-        "longest time between two tokens",
-        &mut provider.idle_timeout,
-        &Time(TIMEOUT),
-    );
-    v.setting(
-        "total_timeout",
-        "longest time for one answer",
-        &mut provider.total_timeout,
-        &Time(TIMEOUT),
-    );
-    v.setting(
-        "context_tokens",
-        "context of the remote model, in tokens",
-        &mut provider.context_tokens,
-        &Integer(256..=TOKENS_MAX),
-    );
-    v.setting(
-        "max_tokens",
-        "longest answer, in tokens",
-        &mut provider.max_tokens,
-        &Integer(1..=TOKENS_MAX),
-    );
-    v.setting(
-        "concurrency_max",
-        "requests under way together",
-        &mut provider.concurrency_max,
-        &Integer(1..=1024),
-    );
-    v.setting(
-        "priority",
-        "its place if router.providers is \"ordered\"; the lowest is asked first",
-        &mut provider.priority,
-        &Integer(0..=1000),
-    );
-    v.setting(
-        "weight",
-        "how often it is asked first if that is \"weighted\"; 0 only in need",
-        &mut provider.weight,
-        &Integer(0..=1000),
-    );
-    v.setting(
-        "breaker_pause",
-        "how long it is left alone when it fails; up to ten times that if it goes on",
-        &mut provider.breaker_pause,
-        &Time(TIMEOUT),
-    );
-    v.setting(
-        "abilities",
-        "what the model can do: vision, tools, json",
-        &mut provider.abilities,
-        &Optional(ABILITIES, "[\"vision\", \"tools\", \"json\"]"),
-    );
-    v.setting(
-        "keep_alive",
-        "how long Ollama keeps the model loaded; for kind ollama only",
-        &mut provider.keep_alive,
-        &Optional(Time(Duration::ZERO..=365 * DAY), "\"5m\""),
-    );
-    v.setting(
-        "budget_day",
-        "most that it may cost in a day (UTC)",
-        &mut provider.budget_day,
-        &Optional(Amount, "1"),
-    );
-    v.setting(
-        "budget_month",
-        "most that it may cost in a month (UTC)",
-        &mut provider.budget_month,
-        &Optional(Amount, "10"),
-    );
-    v.table("price", |v| visit_price(&mut provider.price, v));
 }

@@ -29,6 +29,7 @@ pub(crate) struct Luggage {
     /// A JSON array of {"name", "description", "parameters"}, the last being a JSON schema of the
     /// arguments. The forms of OpenAI ("function") and Anthropic ("input_schema") are read as well.
     /// A call is printed and not carried out; with --conversation the model waits for its result.
+    #[allow(clippy::doc_markdown, reason = "people read it as help")]
     #[arg(long, value_name = "FILE")]
     tools: Option<PathBuf>,
 

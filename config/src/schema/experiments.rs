@@ -1,6 +1,7 @@
 //! Settings of experiments and flags.
 
-use super::{POLICIES, Visitor};
+use super::Visitor;
+use super::router::POLICIES;
 use crate::{
     Experiment, Flags, Variant,
     kind::{Flag, Fraction, Integer, Optional, Share, Temperature, Text},
