@@ -290,6 +290,24 @@ impl Error {
         }
     }
 
+    /// Whether nobody is to blame and it may pass: an engine, a provider or its budget is not there
+    /// just now. Who asked for the wrong model, or set something wrongly, is to hear that.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::EngineCrashed { .. }
+                | Self::EngineUnavailable { .. }
+                | Self::Overloaded { .. }
+                | Self::ProviderFailed { .. }
+                | Self::ProviderTimedOut { .. }
+                | Self::ProviderExhausted { .. }
+                | Self::BudgetSpent { .. }
+                | Self::Restarting { .. }
+                | Self::Unresponsive { .. }
+        )
+    }
+
     /// Whether the other track may answer in place of the one that ended with this error.
     /// Not when the request itself is at fault or the caller is gone.
     #[must_use]

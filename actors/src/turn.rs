@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tandem_proto::v1::{AskEvent, NoticeKind, Track, Turn, ask_event::Event};
+use tandem_proto::v1::{AskEvent, NoticeKind, Priority, Track, Turn, ask_event::Event};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -106,6 +106,7 @@ impl Actor for TurnActor {
         let Job {
             request, policy, assignment, seed, accepted, deadline, events, end, permit, ..
         } = job;
+        let person_waits = request.priority() == Priority::High;
         let question = Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
         let facts = Facts {
             turn_id,
@@ -118,7 +119,8 @@ impl Actor for TurnActor {
             seed: question.sampling.seed.or(Some(question.seed)),
             private: plan.private,
             logprobs: question.sampling.logprobs.is_some(),
-            reply: reply::find(&question.prompt),
+            // A program is better served with the error.
+            reply: person_waits.then(|| reply::find(&question.prompt)).flatten(),
             apology: reply::apology(&question.prompt),
         };
         info!(turn = facts.turn_id, first = ?plan.first, other = ?plan.other, score = plan.score, "routed");

@@ -147,11 +147,11 @@ async fn the_command_offers_tools_and_prints_calls() {
     let tools = format!(r#"[{{"name":"get_weather","parameters":{WEATHER}}}]"#);
     std::fs::write(&file, tools).unwrap();
     let conversation = daemon.conversation().await;
-    let ask = |more: &'static [&'static str]| {
+    let ask = |conversation: &str, more: &'static [&'static str]| {
         let tools = file.to_str().unwrap();
         let mut arguments =
             vec!["ask", "--policy", "slow", "--temperature", "0", "--max-tokens", "80"];
-        arguments.extend(["--tools", tools, "--conversation", &conversation]);
+        arguments.extend(["--tools", tools, "--conversation", conversation]);
         arguments.extend(more);
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let home = daemon.home();
@@ -160,19 +160,21 @@ async fn the_command_offers_tools_and_prints_calls() {
             home.tandem(&arguments).await
         }
     };
-    let output = ask(&["--json", "--tool-choice", "required", CALL]).await;
+    let output = ask(&conversation, &["--json", "--tool-choice", "required", CALL]).await;
     assert!(output.status.success(), "{output:?}");
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["tool_calls"][0]["name"], "get_weather", "{json}");
     assert_eq!(json["tool_calls"][0]["arguments"]["city"], "Paris", "{json}");
     assert_eq!(json["finish_reason"], "tool_calls", "{json}");
 
-    let output = ask(&["--tool-result", "unknown=18"]).await;
+    let output = ask(&conversation, &["--tool-result", "unknown=18"]).await;
     assert!(!output.status.success());
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains(json["tool_calls"][0]["id"].as_str().unwrap()), "{told}");
 
-    let output = ask(&["--tool-choice", "required", CALL]).await;
+    // Not behind the call above, which the model would imitate.
+    let fresh = daemon.conversation().await;
+    let output = ask(&fresh, &["--tool-choice", "required", CALL]).await;
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains(" get_weather {"), "{shown}");
 }

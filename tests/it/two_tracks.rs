@@ -3,7 +3,8 @@
 use tandem_proto::error as reason;
 use tandem_proto::v1::ask_event::Event;
 use tandem_proto::v1::{
-    AskRequest, CreateConversationRequest, ModelStatsRequest, NoticeKind, Policy, Sampling, Track,
+    AskRequest, CreateConversationRequest, ModelStatsRequest, NoticeKind, Policy, Priority,
+    Sampling, Track,
 };
 use tandem_tests::script::{Fate, Life, Load, Script};
 use tandem_tests::{Answer, Daemon, Home, LOOK_AGAIN, LlamaServer, Setup, question, soon};
@@ -197,6 +198,9 @@ async fn when_nobody_can_answer_a_greeting_is_returned_and_a_question_gets_an_ho
     let config = "[engine]\nrestarts_max = 1\n";
     let daemon = without_provider(life, config).await;
     let greeting = AskRequest { prompt: "Halo!".to_owned(), ..short(Policy::Auto) };
+    let to_a_program = daemon.ask_with(greeting.clone()).await;
+    assert_eq!(to_a_program.failure().reason, reason::PROVIDER_FAILED, "{to_a_program:?}");
+    let greeting = AskRequest { priority: Priority::High.into(), ..greeting };
     let answer = daemon.ask_with(greeting).await;
     assert!(answer.complete().starts_with("Halo!"), "{answer:?}");
     assert_eq!(answer.done().unwrap().track(), Track::BuiltIn);

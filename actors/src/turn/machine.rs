@@ -371,7 +371,7 @@ impl Machine {
 
     /// No track can answer: a built-in reply does, or an honest word with the error.
     fn give_up(&mut self, track: Track, error: Error) -> Vec<Effect> {
-        if !error.other_track_may_answer() {
+        if !error.is_outage() {
             return self.end(Err(error));
         }
         let Some(text) = self.facts.reply.take() else {
