@@ -19,6 +19,7 @@ pub(crate) struct Answer {
     pub(crate) time_to_first_token_ms: Option<f64>,
     pub(crate) tokens_per_second: Option<f64>,
     pub(crate) confidence: Option<f64>,
+    pub(crate) cost_micros: Option<u64>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) conversation_id: Option<String>,
     pub(crate) turn_id: Option<String>,
@@ -110,6 +111,7 @@ impl Draft {
             answer.finish_reason = finish_reason(result.finish_reason());
             answer.tokens = result.usage.map(Tokens::from);
             answer.confidence = result.confidence;
+            answer.cost_micros = result.cost_micros;
             if let Some(timings) = result.timings {
                 answer.time_to_first_token_ms = Some(milliseconds(timings.time_to_first_token_us));
                 answer.tokens_per_second = Some(timings.tokens_per_second);
@@ -235,6 +237,7 @@ mod tests {
             "time_to_first_token_ms": 1.5,
             "tokens_per_second": 80.5,
             "confidence": 0.75,
+            "cost_micros": null,
             "finish_reason": "stop",
             "conversation_id": null,
             "turn_id": "turn",
