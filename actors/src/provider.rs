@@ -391,8 +391,9 @@ impl State {
 async fn serve(endpoint: Arc<Endpoint>, ask: Ask, outlet: Outlet, mut in_flight: InFlight) {
     let turn_id = ask.turn_id.clone();
     let outcome = tokio::select! {
-        outcome = endpoint.answer(ask, &outlet) => outcome,
+        biased;
         () = outlet.closed() => return,
+        outcome = endpoint.answer(ask, &outlet) => outcome,
     };
     let name = in_flight.provider().name();
     match &outcome {

@@ -249,12 +249,14 @@ impl State {
         match &event {
             Event::Done(done) => {
                 self.counts.answered(done.track());
-                self.remember(done.track());
-            }
-            Event::TrackDone(done) if done.track() == Track::Fast => {
-                let (usage, elapsed) = (done.usage.unwrap_or_default(), self.accepted.elapsed());
-                let conversation = &self.question.conversation_id;
-                self.services.books.answered_locally(&done.model, conversation, &usage, elapsed);
+                match done.track() {
+                    Track::BuiltIn => (),
+                    Track::Fast => {
+                        self.book();
+                        self.remember(Track::Fast);
+                    }
+                    track => self.remember(track),
+                }
             }
             Event::Notice(notice) => match notice.kind() {
                 NoticeKind::FellBack => self.counts.fell_back(),
@@ -273,6 +275,15 @@ impl State {
     }
 
     /// What a verdict on the answer needs.
+    /// Counts an answer of the local model. One that another took the place of saved nothing.
+    fn book(&self) {
+        if let Some(done) = self.record.of(Track::Fast) {
+            let (usage, elapsed) = (done.usage.unwrap_or_default(), self.accepted.elapsed());
+            let conversation = &self.question.conversation_id;
+            self.services.books.answered_locally(&done.model, conversation, &usage, elapsed);
+        }
+    }
+
     fn remember(&self, track: Track) {
         let turn = Answered {
             turn_id: self.question.turn_id.clone(),

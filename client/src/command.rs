@@ -35,8 +35,8 @@ Examples:
   tandem model list                           which models there are
   tandem status                               what the daemon is doing
 
-`ask`, `chat`, `embed`, `model`, `conversation` and `usage` start the daemon when it does not run;
-`status`, `audit`, `service status` and `service stop` do not. Answers go to standard output, all else to standard error.
+The daemon is started when it does not run, but not by `status`, `audit`, `config`, `service status`,
+`service stop` and `router` without --budget. Answers go to standard output, all else to standard error.
 
 Environment:
   TANDEM_HOME        folder of settings, conversations, models, log and socket

@@ -154,7 +154,9 @@ impl Error {
                 reason::PROVIDER_NOT_CONFIGURED => {
                     "add a table `[providers.NAME]` to the settings, or ask with --policy fast"
                 }
-                reason::PROVIDER_REFUSED => "check the `api_key` of this provider in the settings",
+                reason::PROVIDER_REFUSED => {
+                    "check `api_key`, `model` and `base_url` of this provider in the settings"
+                }
                 reason::PROVIDER_FAILED | reason::PROVIDER_EXHAUSTED => {
                     "`tandem status` shows the providers; --policy fast answers without them"
                 }

@@ -277,3 +277,19 @@ fn a_folder_without_a_ledger_is_in_order() {
     assert_eq!(check(&dir).head.records, 0);
     assert_eq!(verify(&Source::Folder("/no/such/folder".into()), None).unwrap().fault, None);
 }
+
+#[test]
+fn an_end_agrees_only_where_it_was_compared() {
+    let (dir, text) = six();
+    let whole = check(&dir);
+    assert!(whole.known_agrees);
+    let cut = text.split_inclusive(|&byte| byte == b'\n').take(3).map(<[u8]>::len).sum::<usize>();
+    let part = dir.path().join("part.jsonl");
+    fs::write(&part, &text[cut..]).unwrap();
+    let source = Source::Files(vec![part]);
+    let before = Head { records: 2, hash: "00".repeat(32) };
+    let report = verify(&source, Some(&before)).unwrap();
+    assert_eq!((report.first, report.fault.as_ref(), report.known_agrees), (3, None, false));
+    assert!(verify(&source, Some(&whole.head)).unwrap().known_agrees);
+    assert!(!verify(&source, None).unwrap().known_agrees);
+}

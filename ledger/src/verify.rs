@@ -71,16 +71,24 @@ pub struct Report {
     pub torn: bool,
     /// The first thing that is wrong.
     pub fault: Option<Fault>,
+    /// The end that was known from elsewhere lies within what was read, and agrees.
+    pub known_agrees: bool,
 }
 
 /// Checks that each record is as it was written and follows the one before. `known` is an end that the
 /// ledger once had, as noted elsewhere: without one nobody can see that records were cut off the end.
 pub fn verify(source: &Source, known: Option<&Head>) -> Result<Report, Error> {
     let files = source.files()?;
-    let mut report =
-        Report { first: 0, head: Head::genesis(), torn: false, fault: None, files: files.clone() };
+    let mut report = Report {
+        known_agrees: false,
+        first: 0,
+        head: Head::genesis(),
+        torn: false,
+        fault: None,
+        files: files.clone(),
+    };
     let mut begun = matches!(source, Source::Folder(_));
-    let mut known_hash = None;
+    let mut compared = None;
     let mut lines = Lines::new(files);
     while let Some(line) = lines.next()? {
         let expected = report.head.records;
@@ -103,15 +111,17 @@ pub fn verify(source: &Source, known: Option<&Head>) -> Result<Report, Error> {
         }
         report.head = Head { records: link.record.index + 1, hash: link.hash };
         if known.is_some_and(|known| known.records == report.head.records) {
-            known_hash = Some(report.head.hash.clone());
+            compared = Some(report.head.hash.clone());
         }
     }
     if let (None, Some(known)) = (&report.fault, known) {
         let last = known.records.saturating_sub(1);
         if known.records > report.head.records {
             report.fault = Some(Fault::Cut(report.head.records, last));
-        } else if known_hash.is_some_and(|hash| hash != known.hash) {
+        } else if compared.is_some_and(|hash| hash != known.hash) {
             report.fault = Some(Fault::Replaced(last));
+        } else {
+            report.known_agrees = known.records > report.first;
         }
     }
     Ok(report)

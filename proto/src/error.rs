@@ -43,7 +43,7 @@ pub const OFFLINE: &str = "OFFLINE";
 pub const PROVIDER_FAILED: &str = "PROVIDER_FAILED";
 /// Nothing that the request allows to answer it can do what it needs, such as look at images.
 pub const NOT_SUPPORTED: &str = "NOT_SUPPORTED";
-/// The remote API refused the credentials.
+/// The remote API refused the credentials, or the request.
 pub const PROVIDER_REFUSED: &str = "PROVIDER_REFUSED";
 /// The quota at the remote API is used up; `RetryInfo` says when there may be more.
 pub const PROVIDER_EXHAUSTED: &str = "PROVIDER_EXHAUSTED";

@@ -2,18 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// One question of a data set.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// Unique within the file.
     pub id: String,
     /// What was asked.
     pub prompt: String,
     /// A name for questions of one field.
-    #[serde(default)]
     pub domain: String,
     /// Quality of the fast track's answer: 0 to 1, or 1 to 10.
     pub weak_score: f64,
@@ -21,6 +20,25 @@ pub struct Question {
     pub strong_score: f64,
     /// The same with faults of the grading repaired.
     pub strong_score_regraded: Option<f64>,
+}
+
+/// A question as it is in a file. Who judges answers one by one knows one side at a time.
+#[derive(Deserialize)]
+struct Graded {
+    id: String,
+    prompt: String,
+    #[serde(default)]
+    domain: String,
+    #[serde(deserialize_with = "known_or_null")]
+    weak_score: Option<f64>,
+    #[serde(deserialize_with = "known_or_null")]
+    strong_score: Option<f64>,
+    strong_score_regraded: Option<f64>,
+}
+
+/// Unlike what serde takes for an option by itself, the key has to be there.
+fn known_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<f64>, D::Error> {
+    Option::deserialize(value)
 }
 
 /// A question that is only to be scored.
@@ -85,18 +103,23 @@ pub enum DatasetError {
     /// There is nothing in it.
     #[error("there are no questions in it")]
     Empty,
+    /// Of no question both sides are known.
+    #[error(
+        "none of the {0} questions has both scores; judge the answers of both tracks to the same question"
+    )]
+    OneSided(usize),
 }
 
-/// Reads questions with outcomes.
+/// Reads questions with outcomes. Two lines with the same prompt of which each has one side, and `null`
+/// for the other, are one question; what has no other side is left out.
 pub fn questions(text: &str) -> Result<Vec<Question>, DatasetError> {
     let expected = "id, prompt, domain, weak_score and strong_score";
-    let questions: Vec<(usize, Question)> =
-        records(text, expected, |question: &Question| &question.id)?;
-    for (line, question) in &questions {
+    let lines: Vec<(usize, Graded)> = records(text, expected, |graded: &Graded| &graded.id)?;
+    for (line, graded) in &lines {
         let scores = [
-            ("weak_score", Some(question.weak_score)),
-            ("strong_score", Some(question.strong_score)),
-            ("strong_score_regraded", question.strong_score_regraded),
+            ("weak_score", graded.weak_score),
+            ("strong_score", graded.strong_score),
+            ("strong_score_regraded", graded.strong_score_regraded),
         ];
         for (field, value) in scores {
             if let Some(value) = value.filter(|value| !(0.0..=10.0).contains(value)) {
@@ -104,7 +127,41 @@ pub fn questions(text: &str) -> Result<Vec<Question>, DatasetError> {
             }
         }
     }
-    Ok(questions.into_iter().map(|(_, question)| question).collect())
+    let all = lines.len();
+    let mut weak: HashMap<String, f64> = HashMap::new();
+    let mut strong: HashMap<String, f64> = HashMap::new();
+    let mut questions = Vec::new();
+    for (_, graded) in lines {
+        let Graded { id, prompt, domain, weak_score, strong_score, strong_score_regraded } = graded;
+        let pair = match (weak_score, strong_score) {
+            (Some(weak_score), Some(strong_score)) => Some((weak_score, strong_score)),
+            (Some(score), None) => {
+                let other = strong.remove(&prompt);
+                if other.is_none() {
+                    weak.insert(prompt.clone(), score);
+                }
+                other.map(|other| (score, other))
+            }
+            (None, Some(score)) => {
+                let other = weak.remove(&prompt);
+                if other.is_none() {
+                    strong.insert(prompt.clone(), score);
+                }
+                other.map(|other| (other, score))
+            }
+            (None, None) => None,
+        };
+        let Some((weak_score, strong_score)) = pair else { continue };
+        questions.push(Question {
+            id,
+            prompt,
+            domain,
+            weak_score,
+            strong_score,
+            strong_score_regraded,
+        });
+    }
+    if questions.is_empty() { Err(DatasetError::OneSided(all)) } else { Ok(questions) }
 }
 
 /// Reads prompts. Further keys are passed over.
@@ -165,12 +222,36 @@ fn problem(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     const GOOD: &str = r#"{"id":"a","prompt":"p","domain":"d","weak_score":0,"strong_score":1}"#;
 
     fn error(text: &str) -> String {
         questions(text).map_or_else(|error| error.to_string(), |_| "no error".to_owned())
+    }
+
+    #[test]
+    fn verdicts_on_both_tracks_answers_to_one_question_make_a_pair() {
+        let line = |id: &str, prompt: &str, weak: &str, strong: &str| {
+            format!(
+                r#"{{"id":"{id}","prompt":"{prompt}","domain":"feedback","weak_score":{weak},"strong_score":{strong}}}"#
+            )
+        };
+        let lines = [
+            line("a", "why?", "0.0", "null"),
+            line("b", "how?", "1.0", "null"),
+            line("c", "why?", "null", "1.0"),
+        ];
+        let pairs = questions(&lines.join("\n")).unwrap();
+        assert_eq!(pairs.len(), 1);
+        assert_eq!(
+            (pairs[0].prompt.as_str(), pairs[0].weak_score, pairs[0].strong_score),
+            ("why?", 0.0, 1.0)
+        );
+        assert_eq!(questions(&lines[0]), Err(DatasetError::OneSided(1)));
+        let missing = questions(r#"{"id":"a","prompt":"why?","domain":"","weak_score":1.0}"#);
+        assert!(matches!(missing, Err(DatasetError::Line { line: 1, .. })));
     }
 
     #[test]

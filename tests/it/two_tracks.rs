@@ -118,8 +118,16 @@ async fn the_slow_track_takes_over_before_words_are_shown_that_the_model_is_not_
     assert_eq!(deltas.sum::<usize>(), 0, "nobody asked for log-probabilities");
 
     // The policy that keeps the turn here is not worth less than that.
-    let answer = daemon.ask_with(short(Policy::Private)).await;
-    assert_eq!(answer.complete(), words);
+    for policy in [Policy::Private, Policy::Fast] {
+        let mut request = short(policy);
+        if let Some(sampling) = &mut request.sampling {
+            // What the decision would rest on.
+            sampling.logprobs = Some(0);
+        }
+        let answer = daemon.ask_with(request).await;
+        assert_eq!(answer.complete(), words);
+        assert_eq!(superseded(&answer), []);
+    }
 }
 
 #[tokio::test]

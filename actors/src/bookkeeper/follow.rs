@@ -84,9 +84,9 @@ impl Follow {
                 }
             }
         };
+        // Closes the connection, if it is not closed yet, so that nothing is sent behind the reckoning.
+        drop(std::mem::replace(&mut self.events, mpsc::channel(1).1));
         let ending = self.ending(last.as_ref());
-        // Closes the connection, if it is not closed yet.
-        drop(self.events);
         let (closing, cost) = self.bill.settle(ending);
         let books = self.bill.books().clone();
         books.close(closing, &pen).await;

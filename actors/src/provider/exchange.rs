@@ -68,13 +68,10 @@ impl Endpoint {
             Blame { provider: &self.name, secret: self.settings.api_key.as_ref(), key: None };
         let key = within(limits.next(), &blame, self.key(&blame)).await??;
         blame.key = key.as_deref();
-        let request = self.request(&blame, ask.body);
-        ask.owed.store(true, Ordering::Relaxed);
-        let response = within(limits.next(), &blame, request).await?;
-        let begun = response.as_ref().is_ok_and(|response| response.status().is_success());
-        ask.owed.store(begun, Ordering::Relaxed);
-        let response = response?;
+        let request = self.request(&blame, ask.body, &ask.owed);
+        let response = within(limits.next(), &blame, request).await??;
         if !response.status().is_success() {
+            ask.owed.store(false, Ordering::Relaxed);
             return Err(within(limits.next(), &blame, refusal(response, &blame)).await?);
         }
         let mut answer = Answer::new(self.dialect, &ask.turn_id, ask.accepted);
@@ -100,7 +97,7 @@ impl Endpoint {
     }
 
     /// Posts `body` and waits for the head of the answer.
-    async fn request(&self, blame: &Blame<'_>, body: Vec<u8>) -> Result<Response> {
+    async fn request(&self, blame: &Blame<'_>, body: Vec<u8>, owed: &Owed) -> Result<Response> {
         let address = self.dialect.address(&self.settings);
         let url = Url::parse(&address).map_err(|error| {
             let name = &self.name;
@@ -116,7 +113,12 @@ impl Endpoint {
             .body(body);
         let request = self.dialect.sign(request, blame.key, blame)?;
         let connect = self.settings.connect_timeout;
-        request.send().await.map_err(|error| blame.transport(&url, &error, connect))
+        owed.store(true, Ordering::Relaxed);
+        request.send().await.map_err(|error| {
+            // A connection that ended later may have carried the whole prompt.
+            owed.store(!error.is_connect(), Ordering::Relaxed);
+            blame.transport(&url, &error, connect)
+        })
     }
 
     /// Reads the system's certificates from disk, hence off the runtime.

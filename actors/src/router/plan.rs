@@ -142,10 +142,15 @@ impl Situation {
             Track::Slow => (Track::Fast, &self.fast),
             _ => (Track::Slow, &self.slow),
         };
-        let other = lasting(obstacle).is_none().then_some(other);
+        // With a target that is used up, nothing more is to be spent unless someone asks for it.
+        let used_up = threshold > 1.0 && !self.named;
+        let allowed = lasting(obstacle).is_none() && !(used_up && other == Track::Slow);
+        let other = allowed.then_some(other);
+        let escalates = first == Track::Fast && other == Some(Track::Slow);
+        let escalation = if escalates { self.escalation } else { Escalation::default() };
         let mut reasons = self.score.reasons.clone();
         reasons.push(reason);
-        Ok(Plan { other, reasons, ..self.only(first, "") })
+        Ok(Plan { other, escalation, reasons, ..self.only(first, "") })
     }
 
     /// One track answers, whatever the score.
@@ -156,7 +161,7 @@ impl Situation {
             duo: false,
             provider: self.provider.clone(),
             private: self.policy == Policy::Private,
-            escalation: self.escalation,
+            escalation: Escalation::default(),
             score: self.score.value,
             reasons: vec![reason.to_owned()],
         }

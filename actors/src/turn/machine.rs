@@ -39,6 +39,8 @@ pub(super) enum Effect {
 pub(crate) struct Run {
     pub(super) track: Track,
     pub(super) number: u32,
+    /// Why it runs, if not because the router said so; in words.
+    pub(super) cause: &'static str,
 }
 
 /// What a turn is about.
@@ -74,6 +76,8 @@ pub(super) struct Machine {
     hold_back: Option<HoldBack>,
     /// The local model was not up in time.
     cold: bool,
+    /// What it reads was asked in private, in part.
+    reads_private: bool,
     state: State,
 }
 
@@ -111,7 +115,9 @@ impl Machine {
             model: facts.model(first).to_owned(),
             beside: beside.unwrap_or(Track::Unspecified).into(),
         };
-        let handoff = plan.escalation.handoff.filter(|_| first == Track::Fast && beside.is_none());
+        let may_hand_over =
+            first == Track::Fast && beside.is_none() && plan.other == Some(Track::Slow);
+        let handoff = plan.escalation.handoff.filter(|_| may_hand_over);
         let mut machine = Self {
             hold_back: handoff.map(|handoff| HoldBack::new(handoff, facts.logprobs)),
             facts,
@@ -119,10 +125,11 @@ impl Machine {
             lanes: Lanes::default(),
             together: if beside.is_some() { Together::Duo } else { Together::Apart },
             cold: false,
+            reads_private: false,
             state: State::Running,
         };
-        let mut effects = vec![Effect::Emit(Event::Routed(routed)), machine.run(first)];
-        effects.extend(beside.map(|track| machine.run(track)));
+        let mut effects = vec![Effect::Emit(Event::Routed(routed)), machine.run(first, "")];
+        effects.extend(beside.map(|track| machine.run(track, "")));
         (machine, effects)
     }
 
@@ -131,14 +138,14 @@ impl Machine {
         name.clone_into(&mut self.facts.fast_model);
     }
 
-    /// The answer draws on what was asked in private, and so is private itself.
+    /// The local model's answer draws on what was asked in private, and so is private itself.
     pub(super) fn on_private(&mut self) {
-        self.facts.private = true;
+        self.reads_private = true;
     }
 
     /// Nothing of it may ever be read by a remote provider.
     pub(super) fn is_private(&self) -> bool {
-        self.facts.private
+        self.facts.private || self.reads_private
     }
 
     /// Something that the caller should know about a track that runs.
@@ -160,7 +167,10 @@ impl Machine {
         self.together = Together::Race;
         self.cold = true;
         let message = "the local model is still being loaded; the remote provider is asked as well";
-        vec![notice(NoticeKind::Waiting, message.to_owned()), self.run(Track::Slow)]
+        vec![
+            notice(NoticeKind::Waiting, message.to_owned()),
+            self.run(Track::Slow, "the local model was still being loaded"),
+        ]
     }
 
     /// Digests what the given run reports. Late events of one that was stopped are ignored.
@@ -204,8 +214,8 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, track: Track) -> Effect {
-        Effect::Run(Run { track, number: self.lanes[track].run() })
+    fn run(&mut self, track: Track, cause: &'static str) -> Effect {
+        Effect::Run(Run { track, number: self.lanes[track].run(), cause })
     }
 
     /// A lane goes on with its answer.
@@ -277,7 +287,8 @@ impl Machine {
         let message = format!(
             "the local model is not sure of its last {tokens} tokens; the remote provider takes over"
         );
-        vec![notice(NoticeKind::Escalated, message), self.run(Track::Slow)]
+        let cause = "the local model became unsure within its answer";
+        vec![notice(NoticeKind::Escalated, message), self.run(Track::Slow, cause)]
     }
 
     fn complete(&mut self, track: Track, completion: Completion) -> Vec<Effect> {
@@ -302,7 +313,7 @@ impl Machine {
                 self.together = Together::Duo;
                 let message = unsure.unwrap_or_default();
                 effects.push(notice(NoticeKind::Escalated, message));
-                effects.push(self.run(Track::Slow));
+                effects.push(self.run(Track::Slow, "the local model was not sure of its answer"));
             }
             (Together::Apart, _) => effects.extend(self.finish(track)),
             (Together::Duo | Together::HandOff | Together::Race, _) => {
@@ -362,7 +373,7 @@ impl Machine {
             Phase::Idle if self.plan.other.is_some() && error.other_track_may_answer() => {
                 self.hold_back = None;
                 effects.extend(self.void(track));
-                effects.push(self.run(other));
+                effects.push(self.run(other, "the other track failed"));
             }
             Phase::Idle | Phase::Failed => return self.give_up(track, error),
         }
@@ -412,7 +423,7 @@ impl Machine {
             created: None,
             usage: Some(completion.usage),
             finish_reason: completion.finish_reason.into(),
-            private: self.facts.private,
+            private: self.facts.private || (self.reads_private && track == Track::Fast),
             tool_calls: std::mem::take(&mut self.lanes[track].calls),
             tool_results: std::mem::take(&mut self.facts.tool_results),
             images: self.facts.images,

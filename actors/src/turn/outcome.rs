@@ -28,10 +28,15 @@ impl Record {
         }
     }
 
+    /// The latest answer of a track.
+    pub(super) fn of(&self, track: Track) -> Option<&TrackDone> {
+        self.done.iter().rev().find(|done| done.track() == track)
+    }
+
     /// The turn was answered by `track`.
     pub(super) fn answered(&self, turn: Answered, recent: &Recent, store: &MemoryStore) {
         let track = if turn.slow { Track::Slow } else { Track::Fast };
-        let done = self.done.iter().rev().find(|done| done.track() == track);
+        let done = self.of(track);
         recent.remember(Answered {
             model: done.map(|done| done.model.clone()).unwrap_or_default(),
             variants: self.variants.clone(),

@@ -121,7 +121,7 @@ pub(super) async fn run(
     turn: ActorRef<Message>,
 ) {
     let started = match run.track {
-        Track::Slow => start_slow(&question, &services, &turn).await,
+        Track::Slow => start_slow(run, &question, &services, &turn).await,
         _ => start_fast(&question, &services, &turn).await.map(|events| (events, None)),
     };
     // A turn that has ended hears nothing more, and this task ends with it.
@@ -272,10 +272,16 @@ async fn fit(
 }
 
 async fn start_slow(
+    run: Run,
     question: &Question,
     services: &Services,
     turn: &ActorRef<Message>,
 ) -> Result<(TrackEvents, Option<Unmask>)> {
+    // The plan sees to that; here it is certain.
+    if matches!(question.policy, Policy::Private | Policy::Fast) {
+        let problem = "a question that stays on this machine was about to leave it".to_owned();
+        return Err(Error::Internal { problem });
+    }
     let provider = question.provider(services)?;
     let mut sampling = question.sampling.clone();
     let answer = sampling.max_tokens.unwrap_or(provider.max_tokens());
@@ -295,10 +301,19 @@ async fn start_slow(
     let lengths: Vec<u32> = dialogue.texts().iter().map(|text| estimate(text)).collect();
     let room = budget.tokens.saturating_sub(luggage.tokens());
     let dropped = dialogue.turns_to_drop(&lengths, room);
-    let read = lengths.iter().skip(2 * dropped).fold(luggage.tokens(), |a, b| a.saturating_add(*b));
+    let (system, turns_and_prompt) =
+        lengths.split_at(usize::from(!question.system.is_empty()).min(lengths.len()));
+    let read = system
+        .iter()
+        .chain(turns_and_prompt.iter().skip(2 * dropped))
+        .fold(luggage.tokens(), |sum, length| sum.saturating_add(*length));
     // Results are of no use without the calls.
     let lost_calls = !luggage.results.is_empty() && dropped == turns.len();
-    if read > budget.tokens || lost_calls {
+    if lost_calls {
+        let problem = "the calls whose results these are do not fit beside them".to_owned();
+        return Err(Error::PromptTooLong { problem });
+    }
+    if read > budget.tokens {
         return Err(budget.too_long(read));
     }
     let messages = luggage.messages(&dialogue, dropped);
@@ -333,11 +348,16 @@ async fn start_slow(
         named: question.provider_named,
         hedge: question.hedge,
         prompt_tokens: prompt_tokens.saturating_add(luggage.tokens()).max(read),
-        reason: question.reasons.join("; "),
+        reason: reason(question, run.cause),
         policy: question.policy.as_str_name().trim_start_matches("POLICY_").to_lowercase(),
         redactions,
     };
     Ok((services.escalator.start(slow).await?, unmask))
+}
+
+/// Why the question leaves the machine: what made this run necessary, else what the router said.
+fn reason(question: &Question, cause: &str) -> String {
+    if cause.is_empty() { question.reasons.join("; ") } else { cause.to_owned() }
 }
 
 /// The end of the conversation, and how many turns before it are too much to look at.

@@ -13,6 +13,9 @@ use crate::{
     report::audit::{Records, Verdict},
 };
 
+/// Of a SHA-256 in hexadecimal.
+const HASH_DIGITS: usize = 64;
+
 const VERIFYING: &str = "\
 Every record holds the hash of the one before, so a record that was changed, removed or moved is named.
 That records were cut off the end shows only against an end that is known from elsewhere: head.json beside
@@ -115,7 +118,17 @@ fn end(text: &str) -> Result<Head, String> {
     let parsed = text.split_once(':').and_then(|(records, hash)| {
         Some(Head { records: records.parse().ok()?, hash: hash.to_owned() })
     });
-    parsed.ok_or_else(|| "write it as `tandem audit verify` printed it, 42:9f…".to_owned())
+    let is_whole = |head: &Head| {
+        head.records > 0
+            && head.hash.len() == HASH_DIGITS
+            && head.hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    parsed.filter(is_whole).ok_or_else(|| {
+        format!(
+            "write the whole line `end` as `tandem audit verify` printed it: a number, a colon and \
+             {HASH_DIGITS} digits"
+        )
+    })
 }
 
 fn since(text: &str) -> Result<Timestamp, String> {
@@ -150,7 +163,13 @@ mod tests {
 
     #[test]
     fn an_end_is_written_as_it_is_printed() {
-        assert_eq!(end("42:ab").unwrap(), Head { records: 42, hash: "ab".into() });
-        assert!(end("ab").is_err() && end("x:ab").is_err());
+        let hash = "9f".repeat(32);
+        let head = end(&format!("42:{hash}")).unwrap();
+        assert_eq!((head.records, &head.hash), (42, &hash));
+        for wrong in
+            ["42", "42:9f", "x:9f", &format!("0:{hash}"), &format!("42:{}", "zz".repeat(32))]
+        {
+            assert!(end(wrong).unwrap_err().contains("tandem audit verify"), "{wrong}");
+        }
     }
 }

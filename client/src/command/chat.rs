@@ -23,13 +23,13 @@ Examples:
   tandem chat --conversation 0199c0de-…  --policy private
   printf 'My name is Ada.\\nWhat is my name?\\n' | tandem chat
 
-In a chat: /help, /new, /policy auto|fast|slow|private, /quit. Ctrl-C cancels an answer; at the
+In a chat: /help, /new, /policy auto|fast|slow|duo|private, /quit. Ctrl-C cancels an answer; at the
 prompt, Ctrl-C and Ctrl-D leave. Without a terminal every line is a question, and the first failure
 ends the chat.";
 
 const HELP: &str = "\
 /new             begin a new conversation with the next question
-/policy POLICY   who answers from now on: auto, fast, slow or private
+/policy POLICY   who answers from now on: auto, fast, slow, duo or private
 /quit            leave, as Ctrl-D does
 Ctrl-C           cancels an answer; at the prompt it leaves";
 
@@ -165,7 +165,7 @@ impl Line {
             ("quit", "") => Self::Quit,
             ("policy", policy) => match Policy::from_str(policy, true) {
                 Ok(policy) => Self::Policy(policy),
-                Err(_) => Self::Wrong("the policies are auto, fast, slow and private".into()),
+                Err(_) => Self::Wrong("the policies are auto, fast, slow, duo and private".into()),
             },
             _ => Self::Wrong(format!("there is no command /{command}")),
         }

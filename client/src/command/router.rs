@@ -41,8 +41,8 @@ Examples:
   tandem router calibrate --budget 5/month
 
 A score says how much a question gains from the slow track: 0 is surely fast, 1 is surely slow. From
-router.slow_threshold of the settings on, a question goes to the slow track. None of these commands
-needs the daemon or the network.
+router.slow_threshold of the settings on, a question goes to the slow track. Only `calibrate
+--budget` needs the daemon, which knows what was asked and paid.
 
 Data are lines of JSON: `id`, `prompt`, `domain`, `weak_score` and `strong_score`, the grades of the
 fast and of the slow track's answer, from 0 to 1 or from 1 to 10.";

@@ -52,12 +52,12 @@ impl Verdict {
     /// Of the files, compared with an end from elsewhere.
     pub(crate) fn compare(&mut self, name: &str, report: &Report) {
         match &report.fault {
-            None => self.agrees_with.push(name.to_owned()),
+            None if report.known_agrees => self.agrees_with.push(name.to_owned()),
             Some(fault) if self.fault.is_none() => {
                 self.in_order = false;
                 self.fault = Some(Problem::new(fault, &format!(", as {name} shows")));
             }
-            Some(_) => {}
+            Some(_) | None => {}
         }
     }
 
@@ -76,6 +76,7 @@ impl Verdict {
             files => format!("{files} files"),
         };
         let _ = match self.records {
+            0 if self.fault.is_some() => writeln!(text, "no record in {files} is in order"),
             0 => writeln!(text, "no record in {files}; nothing has left this machine"),
             records => writeln!(
                 text,
@@ -129,7 +130,7 @@ impl Records {
     /// One line for each request, with how it ended.
     pub(crate) fn text(&self) -> String {
         if self.records.is_empty() {
-            return "nothing has left this machine in that time\n".into();
+            return "no record of that time can be read; `tandem audit verify` says whether all are in order\n".into();
         }
         let mut ends: HashMap<&str, &Ended> = HashMap::new();
         for record in &self.records {
@@ -208,7 +209,14 @@ mod tests {
 
     fn report(fault: Option<Fault>) -> Report {
         let head = Head { records: 3, hash: "ab".into() };
-        Report { files: vec!["/a".into()], first: 0, head, torn: false, fault }
+        Report {
+            files: vec!["/a".into()],
+            first: 0,
+            head,
+            torn: false,
+            known_agrees: fault.is_none(),
+            fault,
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tandem_client::v1;
 
 use super::answer::ToolCall;
-use super::{Tokens, filled, finish_reason, table, track};
+use super::{Tokens, filled, finish_reason, name, table, track};
 
 /// A conversation without its turns. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, Serialize)]
@@ -15,6 +15,8 @@ pub(crate) struct Conversation {
     pub(crate) title: Option<String>,
     pub(crate) created: Option<String>,
     pub(crate) updated: Option<String>,
+    /// Of turns that name none; null leaves it to the daemon.
+    pub(crate) policy: Option<String>,
     #[serde(rename = "turn_count")]
     pub(crate) turns: u32,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Transcript {
 impl From<v1::Conversation> for Conversation {
     fn from(conversation: v1::Conversation) -> Self {
         Self {
+            policy: (conversation.policy() != v1::Policy::Unspecified)
+                .then(|| name(conversation.policy().as_str_name(), "POLICY_")),
             id: conversation.id,
             title: filled(conversation.title),
             created: conversation.created.map(|time| time.to_string()),

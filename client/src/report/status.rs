@@ -89,6 +89,8 @@ pub(crate) struct Turns {
     pub(crate) cancelled: u64,
     pub(crate) resumed: u64,
     pub(crate) fell_back: u64,
+    pub(crate) escalated: u64,
+    pub(crate) answered_built_in: u64,
 }
 
 impl From<v1::StatusResponse> for Status {
@@ -183,6 +185,8 @@ impl From<v1::TurnCounts> for Turns {
             cancelled: turns.cancelled,
             resumed: turns.resumed,
             fell_back: turns.fell_back,
+            escalated: turns.escalated,
+            answered_built_in: turns.answered_built_in,
         }
     }
 }

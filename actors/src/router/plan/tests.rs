@@ -16,7 +16,7 @@ fn situation(policy: Policy, score: f64) -> Situation {
         slow: None,
         provider: Some("remote".to_owned()),
         named: false,
-        escalation: Escalation::default(),
+        escalation: Escalation { confidence: Some(0.5), handoff: None },
     }
 }
 
@@ -79,6 +79,8 @@ fn no_constraint_is_ever_outweighed_by_a_score() {
                 assert_ne!(plan.first, track, "{situation:?}");
             }
         }
+        let goes_out = plan.escalation != Escalation::default();
+        assert!(!goes_out || tracks == [Track::Fast, Track::Slow], "{plan:?}");
         assert!(plan.reasons.iter().all(|reason| !reason.is_empty()), "{plan:?}");
         assert!(!plan.reasons.is_empty());
     }
@@ -130,6 +132,18 @@ fn a_provider_that_was_named_answers_first_unless_the_policy_forbids_it() {
     for policy in [Policy::Fast, Policy::Private] {
         assert!(matches!(decide(named(policy)), Err(Error::Invalid { .. })));
     }
+}
+
+#[test]
+fn nothing_more_is_spent_when_the_target_is_used_up() {
+    let used_up = |policy| Situation { slow_threshold: 1.01, ..situation(policy, 1.0) };
+    let plan = decide(used_up(Policy::Auto)).unwrap();
+    assert_eq!((plan.first, plan.other), (Track::Fast, None));
+    assert_eq!(
+        decide(used_up(Policy::Slow)).unwrap().first,
+        Track::Slow,
+        "who asks for it gets it"
+    );
 }
 
 #[test]

@@ -38,10 +38,11 @@ impl Lane {
         self.number
     }
 
-    /// Ends what it does; it may run again.
+    /// Its answer, complete or not, is of no use any more; it may run again.
     pub(super) fn stop(&mut self) {
-        if self.phase == Phase::Running {
+        if matches!(self.phase, Phase::Running | Phase::Done) {
             self.phase = Phase::Idle;
+            self.completion = None;
         }
     }
 

@@ -48,11 +48,11 @@ fn duo() -> Machine {
 
 /// The first run of a track.
 fn run(track: Track) -> Run {
-    Run { track, number: 1 }
+    Run { track, number: 1, cause: "" }
 }
 
-const FAST: Run = Run { track: Track::Fast, number: 1 };
-const SLOW: Run = Run { track: Track::Slow, number: 1 };
+const FAST: Run = Run { track: Track::Fast, number: 1, cause: "" };
+const SLOW: Run = Run { track: Track::Slow, number: 1, cause: "" };
 
 fn delta(text: &str) -> TrackEvent {
     TrackEvent::Delta { text: text.to_owned(), reasoning: "Hm.".to_owned(), logprobs: Vec::new() }
@@ -267,6 +267,33 @@ fn the_slow_track_takes_over_before_a_weak_span_is_seen() {
 }
 
 #[test]
+fn a_local_answer_that_was_taken_back_is_made_anew_when_the_slow_track_breaks_off() {
+    let mut machine = watched();
+    for (piece, logprob) in [("a", -0.1), ("b", -0.1), ("c", -9.0), ("d", -9.0)] {
+        machine.on_track(FAST, token(piece, logprob));
+    }
+    machine.on_track(FAST, completion());
+    machine.on_track(SLOW, delta("bet"));
+    let effects = machine.on_track(SLOW, failed());
+    assert_eq!(kinds(&effects), ["notice", "superseded", "run fast"]);
+    let again = Run { number: 2, ..FAST };
+    machine.on_track(again, delta("whole"));
+    assert_eq!(kinds(&machine.on_track(again, completion())), ["track done", "done", "end"]);
+}
+
+#[test]
+fn a_turn_that_stays_here_is_shown_as_it_comes_however_unsure_the_model_is() {
+    let handoff = Some(HandOff { tokens: 2, logprob: -1.0 });
+    let escalation = Escalation { confidence: Some(1.0), handoff };
+    let (mut machine, _) =
+        Machine::begin(facts(""), Plan { escalation, ..plan(Track::Fast, None) });
+    for _ in 0..4 {
+        assert_eq!(kinds(&machine.on_track(FAST, token("x", -9.0))), ["delta"]);
+    }
+    assert_eq!(kinds(&machine.on_track(FAST, completion())), ["track done", "done", "end"]);
+}
+
+#[test]
 fn when_the_slow_track_cannot_take_over_the_held_text_is_shown_in_order() {
     let mut machine = watched();
     let mut text = String::new();
@@ -359,7 +386,10 @@ proptest! {
         let plan = match shape {
             0 => plan(Track::Slow, Some(Track::Fast)),
             1 => Plan { duo: true, ..plan(Track::Fast, Some(Track::Slow)) },
-            2 => plan(Track::Fast, None),
+            2 => Plan {
+                escalation: Escalation { confidence: Some(1.0), handoff },
+                ..plan(Track::Fast, None)
+            },
             _ => Plan {
                 escalation: Escalation { confidence: None, handoff },
                 ..plan(Track::Fast, Some(Track::Slow))
@@ -404,6 +434,14 @@ proptest! {
         }
         if let (Some(track), Some(answer)) = (done, stored) {
             prop_assert_eq!(texts.remove(&track).unwrap_or_default(), answer);
+        }
+        // A track whose answer counts has come to its end and was not told to stop since.
+        if let Some(track) = done {
+            let ended = all.iter().rposition(
+                |effect| matches!(effect, Effect::Emit(Event::TrackDone(it)) if it.track() == track),
+            );
+            let stopped = all.iter().rposition(|effect| *effect == Effect::Stop(track));
+            prop_assert!(ended > stopped, "{:?}", kinds(&all));
         }
     }
 }

@@ -160,8 +160,8 @@ impl Admission {
 
 impl Turns {
     fn text(&self) -> String {
-        format!(
-            "turns      {} started · {} fast · {} slow · {} failed · {} cancelled · {} resumed · {} fell back\n",
+        let mut text = format!(
+            "turns      {} started · {} fast · {} slow · {} failed · {} cancelled · {} resumed · {} fell back",
             self.started,
             self.answered_fast,
             self.answered_slow,
@@ -169,7 +169,13 @@ impl Turns {
             self.cancelled,
             self.resumed,
             self.fell_back,
-        )
+        );
+        for (count, what) in [(self.escalated, "escalated"), (self.answered_built_in, "built-in")] {
+            if count > 0 {
+                let _ = write!(text, " · {count} {what}");
+            }
+        }
+        text + "\n"
     }
 }
 
