@@ -130,7 +130,7 @@ impl Records {
     /// One line for each request, with how it ended.
     pub(crate) fn text(&self) -> String {
         if self.records.is_empty() {
-            return "no record of that time can be read; `tandem audit verify` says whether all are in order\n".into();
+            return "there is no record to show; `tandem audit verify` says whether all are in order\n".into();
         }
         let mut ends: HashMap<&str, &Ended> = HashMap::new();
         for record in &self.records {
