@@ -55,6 +55,18 @@ impl Source for SystemSource {
     }
 }
 
+/// How many entries a page has; 0 means `default`.
+fn check_page_size(page_size: u32, default: u32) -> Result<u32> {
+    match page_size {
+        0 => Ok(default),
+        1..=PAGE_SIZE_MAX => Ok(page_size),
+        _ => {
+            let problem = format!("{page_size}; 0 to {PAGE_SIZE_MAX} are allowed");
+            Err(Error::invalid("page_size", problem))
+        }
+    }
+}
+
 pub(super) struct Database {
     // Dropped in this order: our lock must outlive sled.
     pub(super) sled: Db,
@@ -113,14 +125,7 @@ impl Database {
         page_size: u32,
         page_token: &str,
     ) -> Result<(Vec<Conversation>, String)> {
-        let page_size = match page_size {
-            0 => PAGE_SIZE_DEFAULT,
-            1..=PAGE_SIZE_MAX => page_size,
-            _ => {
-                let problem = format!("{page_size}; 0 to {PAGE_SIZE_MAX} are allowed");
-                return Err(Error::invalid("page_size", problem));
-            }
-        };
+        let page_size = check_page_size(page_size, PAGE_SIZE_DEFAULT)?;
         let from = match page_token {
             "" => Bound::Included(key::UPDATES_FROM.to_vec()),
             token => Bound::Excluded(read_page_token(token)?.to_vec()),

@@ -6,12 +6,11 @@ use std::ops::Bound;
 use sled::Batch;
 use tandem_proto::v1::{Feedback, Outcomes, Turn, VariantName};
 
-use super::{Database, codec, decode, key, unreadable};
+use super::{Database, check_page_size, codec, decode, key, unreadable};
 use crate::experiments::{Outcome, add, verdict};
 use crate::{Error, Result};
 
 const PAGE_SIZE_DEFAULT: u32 = 100;
-const PAGE_SIZE_MAX: u32 = 1000;
 /// Longest id of a turn.
 const ID_BYTES_MAX: usize = 64;
 
@@ -74,14 +73,7 @@ impl Database {
         page_size: u32,
         page_token: &str,
     ) -> Result<(Vec<Feedback>, String)> {
-        let page_size = match page_size {
-            0 => PAGE_SIZE_DEFAULT,
-            1..=PAGE_SIZE_MAX => page_size,
-            _ => {
-                let problem = format!("{page_size}; 0 to {PAGE_SIZE_MAX} are allowed");
-                return Err(Error::invalid("page_size", problem));
-            }
-        };
+        let page_size = check_page_size(page_size, PAGE_SIZE_DEFAULT)?;
         let from = match page_token {
             "" => Bound::Included(key::FEEDBACK.to_vec()),
             token => Bound::Excluded(key::feedback(token)),
