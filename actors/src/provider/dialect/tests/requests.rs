@@ -1,6 +1,6 @@
 //! What is posted, in each dialect.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tandem_proto::v1::{ChatMessage, Image, Role, Sampling, Tool, ToolCall};
 
 use super::*;
@@ -100,17 +100,17 @@ fn each_dialect_has_its_words_for_the_choice_of_a_tool() {
     };
     let named = Choice::Named("get_place".to_owned());
     for (choice, openai, anthropic) in [
-        (Choice::Auto, "null", "null"),
-        (Choice::Never, "\"none\"", "{\"type\":\"none\"}"),
-        (Choice::Required, "\"required\"", "{\"type\":\"any\"}"),
+        (Choice::Auto, Value::Null, Value::Null),
+        (Choice::Never, json!("none"), json!({"type": "none"})),
+        (Choice::Required, json!("required"), json!({"type": "any"})),
         (
             named.clone(),
-            "{\"function\":{\"name\":\"get_place\"},\"type\":\"function\"}",
-            "{\"name\":\"get_place\",\"type\":\"tool\"}",
+            json!({"type": "function", "function": {"name": "get_place"}}),
+            json!({"type": "tool", "name": "get_place"}),
         ),
     ] {
-        assert_eq!(chosen(Dialect::OpenAi, &choice).to_string(), openai);
-        assert_eq!(chosen(Dialect::Anthropic, &choice).to_string(), anthropic);
+        assert_eq!(chosen(Dialect::OpenAi, &choice), openai);
+        assert_eq!(chosen(Dialect::Anthropic, &choice), anthropic);
     }
     let mut forced = request();
     forced.tools.choice = named;
