@@ -65,7 +65,7 @@ test: model embedding-model remote-model llama-server ## Run all tests, with a r
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
 	export TANDEM_BIN_DIR="$(CARGO_TARGET_DIR)/debug"
 	cargo build --locked --workspace --bins --tests
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 lint: setup ## Check format, code, shell scripts and dependencies
 	cargo fmt --all --check
