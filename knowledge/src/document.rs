@@ -1,0 +1,84 @@
+//! Documents and the parts that they are cut into.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether something may be read by a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Label {
+    /// Never leaves this machine.
+    #[default]
+    LocalOnly,
+    /// A remote provider may read it.
+    MayLeave,
+}
+
+/// What is known of a document besides its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// Where it comes from: an absolute path, or the name that its owner gave it. It names the document
+    /// within its collection: what comes from the same source replaces it.
+    pub source: String,
+    /// For people; the source's last part when the document names none.
+    pub title: String,
+    /// SHA-256 of its bytes, in lower-case hexadecimal. What has the same needs no second reading.
+    pub sha256: String,
+    /// Length of the file in bytes.
+    pub bytes: u64,
+    /// When the file was last changed, in microseconds since 1970; 0 when it is no file.
+    pub modified: u64,
+    /// What its owner wants to filter by. Keys have letters, digits, `_` and `-`.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether a provider may read it.
+    pub label: Label,
+}
+
+/// Where in a document something stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// Page, from 1 on, in formats that have pages.
+    pub page: Option<u32>,
+    /// Line where it begins, from 1 on, in formats that have lines.
+    pub line: Option<u32>,
+    /// The headings above it, outermost first.
+    pub headings: Vec<String>,
+}
+
+/// What a block is; it decides where the block may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Names what follows; never stands alone in a chunk when something follows.
+    Heading,
+    /// May be cut between sentences.
+    Paragraph,
+    /// One item of a list.
+    Item,
+    /// May be cut between lines only.
+    Code,
+    /// Rows on lines of their own; may be cut between them.
+    Table,
+}
+
+/// A paragraph, or what else stands on its own in a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// What it is.
+    pub kind: Kind,
+    /// Its text, without markup, not empty.
+    pub text: String,
+    /// Where it begins. The headings above a heading are without itself.
+    pub place: Place,
+}
+
+/// What is embedded, found and cited as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Its number in its document, from 0 on.
+    pub ordinal: u32,
+    /// The text, as it is shown and read by a model.
+    pub text: String,
+    /// Where it begins.
+    pub place: Place,
+}
