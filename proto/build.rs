@@ -4,12 +4,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "tandem/v1/sampling.proto",
     "tandem/v1/assistant.proto",
     "tandem/v1/inference.proto",
     "tandem/v1/models.proto",
     "tandem/v1/conversations.proto",
+    "tandem/v1/knowledge.proto",
     "tandem/v1/admin.proto",
     "tandem/v1/experiments.proto",
     "tandem/v1/usage.proto",

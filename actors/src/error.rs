@@ -129,6 +129,20 @@ pub enum Error {
         /// What the caller asked for.
         id: String,
     },
+    /// No such collection of documents.
+    #[error("no collection {name:?}; `tandem knowledge list` shows those that exist")]
+    CollectionNotFound {
+        /// What the caller asked for.
+        name: String,
+    },
+    /// A collection of documents cannot be used.
+    #[error("collection {name:?}: {problem}")]
+    Collection {
+        /// Its name.
+        name: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// Nothing that may answer can do what the request needs.
     #[error("{problem}; {advice}")]
     NotSupported {

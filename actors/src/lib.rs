@@ -9,6 +9,7 @@ mod error;
 pub mod experiments;
 mod image;
 pub mod inference_worker;
+pub mod knowledge_base;
 pub mod memory_store;
 pub mod model_loader;
 mod needs;

@@ -13,6 +13,7 @@ use tracing::info;
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
+use crate::knowledge_base::{self, KnowledgeBase, KnowledgeBaseActor};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
 use crate::redaction::Redaction;
@@ -46,6 +47,8 @@ pub struct Tandem {
     pub store: MemoryStore,
     /// Local models.
     pub loader: ModelLoader,
+    /// The user's documents.
+    pub knowledge: KnowledgeBase,
     /// Remote providers.
     pub escalator: ApiEscalator,
     /// What was spent, and may be.
@@ -75,6 +78,11 @@ impl Tandem {
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
         let loader = ModelLoader::new();
+        let knowledge = KnowledgeBase::new(
+            config.daemon.data_dir.join("knowledge"),
+            &loader,
+            config.knowledge.clone(),
+        );
         let books = Bookkeeper::new(&config.router.budget, &config.providers, &store);
         let escalator = ApiEscalator::new(&config.router, &config.providers, &books);
         let router = Router::new(config.router.clone(), config.daemon.prompt_bytes_max);
@@ -142,6 +150,14 @@ impl Tandem {
                 },
             ),
             ChildSpec::new(
+                "knowledge_base",
+                KnowledgeBaseActor,
+                knowledge_base::Arguments {
+                    handle: knowledge.clone(),
+                    node: root.child("knowledge_base"),
+                },
+            ),
+            ChildSpec::new(
                 "api_escalator",
                 ApiEscalatorActor,
                 api_escalator::Arguments {
@@ -161,7 +177,19 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-        Ok((Self { store, loader, escalator, books, monitor, router, tree, services, root }, ended))
+        let tandem = Self {
+            store,
+            loader,
+            knowledge,
+            escalator,
+            books,
+            monitor,
+            router,
+            tree,
+            services,
+            root,
+        };
+        Ok((tandem, ended))
     }
 
     /// Asks a question; see [`Router::ask`].

@@ -18,6 +18,7 @@ mod conversation;
 mod embed;
 mod experiment;
 mod feedback;
+mod knowledge;
 mod luggage;
 mod model;
 mod router;
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     /// Show, import, load and unload models
     #[command(subcommand)]
     Model(model::Model),
+    /// Read documents, find passages in them, and measure how well they are found
+    #[command(subcommand)]
+    Knowledge(knowledge::Knowledge),
     /// Show and delete stored conversations
     #[command(subcommand, alias = "conversations")]
     Conversation(conversation::Conversation),
@@ -104,6 +108,7 @@ impl Command {
             Self::Chat(chat) => chat.run(context).await?,
             Self::Embed(embed) => embed.run(context).await?,
             Self::Model(model) => model.run(context).await?,
+            Self::Knowledge(knowledge) => return knowledge.run(context).await,
             Self::Conversation(conversation) => return conversation.run(context).await,
             Self::Feedback(feedback) => feedback.run(context).await?,
             Self::Experiment(experiment) => experiment.run(context).await?,

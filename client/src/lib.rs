@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tandem_proto::v1::{
     admin_client::AdminClient, assistant_client::AssistantClient,
     conversations_client::ConversationsClient, inference_client::InferenceClient,
-    models_client::ModelsClient,
+    knowledge_client::KnowledgeClient, models_client::ModelsClient,
 };
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -95,6 +95,11 @@ impl Client {
     /// Stored conversations.
     pub fn conversations(&self) -> ConversationsClient<Channel> {
         ConversationsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The user's documents.
+    pub fn knowledge(&self) -> KnowledgeClient<Channel> {
+        KnowledgeClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The daemon itself.

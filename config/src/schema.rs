@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod experiments;
+mod knowledge;
 mod money;
 mod provider;
 mod router;
@@ -74,6 +75,7 @@ pub(crate) fn visit(config: &mut Config, visitor: &mut impl Visitor) {
     visitor.table("models", |v| visit_models(&mut config.models, v));
     visitor.table("router", |v| visit_router(&mut config.router, v));
     visitor.table("memory", |v| visit_memory(&mut config.memory, v));
+    visitor.table("knowledge", |v| knowledge::visit_knowledge(&mut config.knowledge, v));
     visitor.table("resources", |v| visit_resources(&mut config.resources, v));
     visitor.table("security", |v| security::visit_security(&mut config.security, v));
     visitor.table("flags", |v| experiments::visit_flags(&mut config.flags, v));

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use crate::Secret;
 
 mod experiments;
+mod knowledge;
 mod money;
 mod security;
 
 pub use experiments::{Experiment, Flags, Variant};
+pub use knowledge::Knowledge;
 pub use money::{Budget, Price, amount};
 pub use security::{PersonalData, Redact, Security};
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// What a model is told of the conversation so far.
     pub memory: Memory,
+    /// How documents are cut and found.
+    pub knowledge: Knowledge,
     /// How much of the machine may be used.
     pub resources: Resources,
     /// What happens to personal data before a question leaves the machine.
@@ -61,6 +65,7 @@ impl Config {
             router: Router::default(),
             providers: BTreeMap::new(),
             memory: Memory::default(),
+            knowledge: Knowledge::default(),
             resources: Resources::default(),
             security: Security::default(),
             flags: Flags::default(),

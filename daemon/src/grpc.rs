@@ -9,6 +9,7 @@ use tandem_proto::v1::admin_server::AdminServer;
 use tandem_proto::v1::assistant_server::AssistantServer;
 use tandem_proto::v1::conversations_server::ConversationsServer;
 use tandem_proto::v1::inference_server::InferenceServer;
+use tandem_proto::v1::knowledge_server::KnowledgeServer;
 use tandem_proto::v1::models_server::ModelsServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -21,6 +22,7 @@ mod deadline;
 mod embedding;
 mod health;
 mod inference;
+mod knowledge;
 mod models;
 mod status;
 mod tuning;
@@ -71,6 +73,9 @@ pub(crate) async fn serve(
         )
         .add_service(
             InferenceServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            KnowledgeServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(ModelsServer::new(daemon.clone()))
         .add_service(ConversationsServer::new(daemon.clone()))

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
+use tandem_actors::knowledge_base::READ_DOCUMENT;
 use tandem_config::{Config, Overrides};
 
 mod grpc;
@@ -37,8 +38,22 @@ struct Arguments {
     socket: Option<PathBuf>,
 }
 
+/// What the daemon starts itself as, to read a document whose reader may hang or crash.
+fn read_document() -> ExitCode {
+    match tandem_knowledge::read::serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::complain(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let started = Instant::now();
+    if std::env::args_os().nth(1).is_some_and(|it| it == READ_DOCUMENT) {
+        return read_document();
+    }
     let Arguments { config, socket } = Arguments::parse();
     let config = match Config::load(&Overrides { config_file: config, socket }) {
         Ok(config) => config,

@@ -33,6 +33,10 @@ pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 pub const CANCELLED: &str = "CANCELLED";
 /// No conversation has this id.
 pub const CONVERSATION_NOT_FOUND: &str = "CONVERSATION_NOT_FOUND";
+/// No collection of documents has this name.
+pub const COLLECTION_NOT_FOUND: &str = "COLLECTION_NOT_FOUND";
+/// A collection of documents cannot be read or written, or was made for another embedding model.
+pub const COLLECTION_FAILED: &str = "COLLECTION_FAILED";
 /// No provider has this name, or none is configured.
 pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
 /// There is personal data in the question, which the settings keep on this machine.

@@ -52,7 +52,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Imports the real model; its name, as the file's folder may be called anything.
-async fn import(daemon: &Daemon, id: &str) -> Result<Model, Failure> {
+pub(crate) async fn import(daemon: &Daemon, id: &str) -> Result<Model, Failure> {
     let path = Home::embedding_source().display().to_string();
     let request = ImportModelRequest { path, id: id.to_owned() };
     let mut events = daemon.client().models().import(request).await?.into_inner();

@@ -9,6 +9,7 @@ mod embedding;
 mod experiments;
 mod faults;
 mod input;
+mod knowledge;
 mod life;
 mod load;
 mod money;

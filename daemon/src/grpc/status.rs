@@ -69,6 +69,8 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ConversationNotFound { .. } => {
             (Code::NotFound, reason::CONVERSATION_NOT_FOUND, None)
         }
+        Error::CollectionNotFound { .. } => (Code::NotFound, reason::COLLECTION_NOT_FOUND, None),
+        Error::Collection { .. } => (Code::FailedPrecondition, reason::COLLECTION_FAILED, None),
         Error::NotSupported { .. } => (Code::FailedPrecondition, reason::NOT_SUPPORTED, None),
         Error::ProviderNotConfigured { .. } => {
             (Code::FailedPrecondition, reason::PROVIDER_NOT_CONFIGURED, None)

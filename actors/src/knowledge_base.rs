@@ -1,0 +1,425 @@
+//! The user's documents: who has the collections open, and what may be asked of them.
+//!
+//! Each collection has a thread of its own ([`shelf`]); the actor only knows which are open. Reading and
+//! embedding documents is done by a task per ingestion ([`ingest`]), one at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tandem_config::Knowledge;
+use tandem_knowledge::{EmbeddingSpace, collection::Stats};
+use tandem_proto::v1::{self, IngestEvent, IngestRequest, Label};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+
+use crate::model_loader::ModelLoader;
+use crate::{Address, Error, Node, Result};
+
+mod card;
+mod embedder;
+mod evaluation;
+mod ingest;
+mod search;
+mod shelf;
+mod watch;
+
+use card::{Card, Watched, check_name};
+use shelf::Shelf;
+
+/// Most requests that are accepted and not answered.
+const REQUESTS_MAX: usize = 256;
+/// Longest wait for the actor, which never blocks.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Most collections that are open at a time.
+const OPEN_MAX: usize = 64;
+/// Most documents of a page, and how many there are when the caller does not say.
+const PAGE_SIZE_MAX: u32 = 1000;
+const PAGE_SIZE_DEFAULT: u32 = 100;
+
+/// How everyone else reaches the documents. Cheap to clone; outlives the actor's restarts.
+///
+/// All methods that name a collection fail with [`Error::CollectionNotFound`] when there is none, and
+/// with [`Error::Collection`] when its files cannot be used.
+#[derive(Debug, Clone)]
+pub struct KnowledgeBase {
+    address: Address<Message>,
+    /// The folder of the collections.
+    dir: Arc<Path>,
+    loader: ModelLoader,
+    settings: Arc<Knowledge>,
+    permits: Arc<Semaphore>,
+    /// Embedding takes all cores, so that two at once only delay each other.
+    ingesting: Arc<Semaphore>,
+}
+
+impl KnowledgeBase {
+    /// Collections in `dir` that nobody has opened yet.
+    #[must_use]
+    pub fn new(dir: PathBuf, loader: &ModelLoader, settings: Knowledge) -> Self {
+        Self {
+            address: Address::new("the knowledge base"),
+            dir: dir.into(),
+            loader: loader.clone(),
+            settings: Arc::new(settings),
+            permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            ingesting: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Reads documents into a collection. Dropping the events stops it; what was told as done is on disk.
+    pub fn ingest(&self, request: IngestRequest) -> Result<mpsc::Receiver<Result<IngestEvent>>> {
+        check_name(&request.collection)?;
+        let permit = self.permit()?;
+        Ok(ingest::start(self.clone(), request, permit))
+    }
+
+    /// The collections in the order of their names. One that cannot be opened says so in its `problem`.
+    pub async fn collections(&self) -> Result<Vec<v1::Collection>> {
+        let _permit = self.permit()?;
+        let mut collections = Vec::new();
+        for (name, card) in self.cards().await? {
+            let described = self.describe(&name, card).await;
+            collections.push(described.unwrap_or_else(|error| v1::Collection {
+                name,
+                problem: error.to_string(),
+                ..v1::Collection::default()
+            }));
+        }
+        Ok(collections)
+    }
+
+    /// One page of documents in the order of their sources, and the token of the next page, empty on the
+    /// last one. `page_size` is 0 (meaning 100) to 1000.
+    pub async fn documents(
+        &self,
+        collection: &str,
+        page_size: u32,
+        page_token: String,
+    ) -> Result<(Vec<v1::Document>, String)> {
+        let _permit = self.permit()?;
+        let size = match page_size {
+            0 => PAGE_SIZE_DEFAULT,
+            1..=PAGE_SIZE_MAX => page_size,
+            _ => {
+                let problem = format!("{page_size}; 0 to {PAGE_SIZE_MAX} are allowed");
+                return Err(Error::invalid("page_size", problem));
+            }
+        };
+        let (shelf, _) = self.shelf(collection).await?;
+        let searcher = shelf.searcher().await?;
+        let listed = blocking(move || {
+            let after = (!page_token.is_empty()).then_some(page_token.as_str());
+            searcher.documents(after, size as usize)
+        });
+        let documents = listed.await?.map_err(|error| shelf.failed(&error))?;
+        let full = documents.len() == size as usize;
+        let next = documents.last().filter(|_| full).map(|(last, _)| last.source.clone());
+        let documents = documents.into_iter().map(|(document, chunks)| v1::Document {
+            source: document.source,
+            title: document.title,
+            bytes: document.bytes,
+            chunks,
+            label: label(document.label).into(),
+            metadata: document.metadata.into_iter().collect(),
+        });
+        Ok((documents.collect(), next.unwrap_or_default()))
+    }
+
+    /// Removes documents; returns the sources of those that were there.
+    pub async fn remove(&self, collection: &str, sources: Vec<String>) -> Result<Vec<String>> {
+        let _permit = self.permit()?;
+        let (shelf, _) = self.shelf(collection).await?;
+        let remove = move |collection: &mut tandem_knowledge::Collection| {
+            let mut removed = Vec::new();
+            for source in sources {
+                if collection.remove(&source)? {
+                    removed.push(source);
+                }
+            }
+            collection.commit()?;
+            Ok(removed)
+        };
+        shelf.with(remove).await
+    }
+
+    /// Removes a collection and its files.
+    pub async fn delete(&self, collection: &str) -> Result<()> {
+        let _permit = self.permit()?;
+        self.card(collection).await?;
+        // First out of sight, so that a crash leaves no half of it.
+        let gone = self.dir.join(format!("{REMOVED}{}", uuid::Uuid::now_v7()));
+        let (from, to) = (self.dir.join(collection), gone.clone());
+        let hidden = blocking(move || std::fs::rename(from, to)).await?;
+        hidden.map_err(|error| self.failed(collection, &error))?;
+        self.ask(|reply| Message::Close { name: collection.to_owned(), reply }).await?;
+        let removed = blocking(move || std::fs::remove_dir_all(gone)).await?;
+        removed.map_err(|error| self.failed(collection, &error))
+    }
+
+    /// Reads everything that is stored; returns what is damaged, in words.
+    pub async fn check(&self, collection: &str) -> Result<Vec<String>> {
+        let _permit = self.permit()?;
+        let (shelf, _) = self.shelf(collection).await?;
+        let faults = shelf.with(|collection| collection.check()).await?;
+        Ok(faults.into_iter().map(|fault| fault.to_string()).collect())
+    }
+
+    /// Gives back the space of removed documents; returns the bytes before and after.
+    pub async fn compact(&self, collection: &str) -> Result<(u64, u64)> {
+        let _permit = self.permit()?;
+        let (shelf, _) = self.shelf(collection).await?;
+        let compact = |collection: &mut tandem_knowledge::Collection| {
+            let before = bytes(&collection.stats()?);
+            collection.compact()?;
+            Ok((before, bytes(&collection.stats()?)))
+        };
+        shelf.with(compact).await
+    }
+
+    async fn describe(&self, name: &str, card: io::Result<Card>) -> Result<v1::Collection> {
+        let card = card.map_err(|error| self.failed(name, &error))?;
+        let shelf = self.open(name, card.embedding.clone()).await?;
+        let stats = shelf.with(|collection| collection.stats()).await?;
+        Ok(v1::Collection {
+            name: name.to_owned(),
+            documents: stats.documents,
+            chunks: stats.chunks,
+            bytes: bytes(&stats),
+            dimensions: card.embedding.as_ref().map_or(0, dimensions),
+            embedding_model: card.embedding.map(|space| space.model).unwrap_or_default(),
+            label: label(card.label).into(),
+            watched: card.watched.iter().map(|it| it.path.display().to_string()).collect(),
+            problem: String::new(),
+        })
+    }
+
+    /// A collection that exists, and what is known of it.
+    async fn shelf(&self, name: &str) -> Result<(Shelf, Card)> {
+        let card = self.card(name).await?;
+        Ok((self.open(name, card.embedding.clone()).await?, card))
+    }
+
+    async fn open(&self, name: &str, space: Option<EmbeddingSpace>) -> Result<Shelf> {
+        let (name, dir) = (name.to_owned(), self.dir.join(name));
+        self.ask(|reply| Message::Open { name, dir, space, reply }).await?
+    }
+
+    async fn card(&self, name: &str) -> Result<Card> {
+        self.find_card(name)
+            .await?
+            .ok_or_else(|| Error::CollectionNotFound { name: name.to_owned() })
+    }
+
+    async fn find_card(&self, name: &str) -> Result<Option<Card>> {
+        check_name(name)?;
+        let dir = self.dir.join(name);
+        let card = blocking(move || Card::read(&dir)).await?;
+        card.map_err(|error| self.failed(name, &error))
+    }
+
+    async fn write_card(&self, name: &str, card: &Card) -> Result<()> {
+        let (dir, new) = (self.dir.join(name), card.clone());
+        let written = blocking(move || new.write(&dir)).await?;
+        written.map_err(|error| self.failed(name, &error))
+    }
+
+    /// The cards of all collections, by name.
+    async fn cards(&self) -> Result<BTreeMap<String, io::Result<Card>>> {
+        let dir = Arc::clone(&self.dir);
+        let cards = blocking(move || cards(&dir)).await?;
+        cards.map_err(|error| self.failed("", &error))
+    }
+
+    fn failed(&self, name: &str, error: &io::Error) -> Error {
+        let problem =
+            format!("{}: {error}; check disk space and permissions", self.dir.join(name).display());
+        Error::Collection { name: name.to_owned(), problem }
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Error::Overloaded {
+            what: format!("{REQUESTS_MAX} requests wait for the knowledge base"),
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> Message,
+    ) -> Result<T> {
+        self.address.ask(DEADLINE, message).await
+    }
+}
+
+/// The argument by which `tandemd` is told to read one document and end.
+pub const READ_DOCUMENT: &str = "read-document";
+
+/// What the folder of a collection that was removed is called until its files are.
+const REMOVED: &str = "removed.";
+
+fn cards(dir: &Path) -> io::Result<BTreeMap<String, io::Result<Card>>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries?,
+    };
+    let mut cards = BTreeMap::new();
+    for entry in entries {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        if check_name(&name).is_err() {
+            continue;
+        }
+        if let Some(card) = Card::read(&dir.join(&name)).transpose() {
+            cards.insert(name, card);
+        }
+    }
+    Ok(cards)
+}
+
+fn bytes(stats: &Stats) -> u64 {
+    stats.words_bytes + stats.vectors_bytes
+}
+
+fn dimensions(space: &EmbeddingSpace) -> u32 {
+    u32::try_from(space.dimensions).unwrap_or(u32::MAX)
+}
+
+fn label(label: tandem_knowledge::Label) -> Label {
+    match label {
+        tandem_knowledge::Label::LocalOnly => Label::LocalOnly,
+        tandem_knowledge::Label::MayLeave => Label::MayLeave,
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.map_err(|error| Error::Internal { problem: error.to_string() })
+}
+
+/// Messages of the actor. Use [`KnowledgeBase`].
+#[derive(Debug)]
+pub enum Message {
+    /// The collection in this folder, open or about to be.
+    #[allow(private_interfaces, reason = "only this module makes and reads it")]
+    Open {
+        /// Its name.
+        name: String,
+        /// Where its files are.
+        dir: PathBuf,
+        /// What makes its embeddings.
+        space: Option<EmbeddingSpace>,
+        /// Who asks.
+        reply: RpcReplyPort<Result<Shelf>>,
+    },
+    /// Whoever wants it after that opens it anew.
+    Close {
+        /// Its name.
+        name: String,
+        /// Who asks.
+        reply: RpcReplyPort<()>,
+    },
+    /// What is to be watched for a collection from now on.
+    #[allow(private_interfaces, reason = "only this module makes and reads it")]
+    Watch {
+        /// Its name.
+        name: String,
+        /// All of it.
+        watched: Vec<Watched>,
+    },
+}
+
+/// How to start the actor.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// Where the actor will be reached.
+    pub handle: KnowledgeBase,
+    /// The actor's place in the tree.
+    pub node: Node,
+}
+
+/// The actor behind a [`KnowledgeBase`].
+#[derive(Debug, Clone, Copy)]
+pub struct KnowledgeBaseActor;
+
+/// The collections that are open.
+#[derive(Debug)]
+pub struct State {
+    handle: KnowledgeBase,
+    open: HashMap<String, Shelf>,
+    watches: watch::Watches,
+}
+
+impl State {
+    fn shelf(&mut self, name: &str, dir: PathBuf, space: Option<EmbeddingSpace>) -> Result<Shelf> {
+        self.open.retain(|_, shelf| !shelf.has_ended());
+        if let Some(shelf) = self.open.get(name) {
+            return Ok(shelf.clone());
+        }
+        if self.open.len() >= OPEN_MAX {
+            let problem = format!("{OPEN_MAX} collections are open, and not more are allowed");
+            return Err(Error::Collection { name: name.to_owned(), problem });
+        }
+        let shelf = Shelf::open(name, dir, space)?;
+        self.open.insert(name.to_owned(), shelf.clone());
+        Ok(shelf)
+    }
+}
+
+impl Actor for KnowledgeBaseActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        Arguments { handle, node: _ }: Arguments,
+    ) -> std::result::Result<State, ActorProcessingErr> {
+        let dir = Arc::clone(&handle.dir);
+        let cards = spawn_blocking(move || {
+            clear(&dir);
+            cards(&dir)
+        });
+        let mut watches = watch::Watches::default();
+        for (name, card) in cards.await?? {
+            // One that cannot be read says so when it is used.
+            if let Ok(card) = card {
+                watches.set(&handle, &name, card.watched);
+            }
+        }
+        handle.address.publish(myself);
+        Ok(State { handle, open: HashMap::new(), watches })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> std::result::Result<(), ActorProcessingErr> {
+        match message {
+            Message::Open { name, dir, space, reply } => {
+                drop(reply.send(state.shelf(&name, dir, space)));
+            }
+            Message::Close { name, reply } => {
+                state.open.remove(&name);
+                state.watches.forget(&name);
+                drop(reply.send(()));
+            }
+            Message::Watch { name, watched } => state.watches.set(&state.handle, &name, watched),
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a crash left of removed collections.
+fn clear(dir: &Path) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries.filter(|it| it.file_name().to_string_lossy().starts_with(REMOVED)) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "a removed collection stays");
+        }
+    }
+}
