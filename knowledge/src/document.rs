@@ -47,7 +47,8 @@ pub struct Place {
 }
 
 /// What a block is; it decides where the block may be cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Names what follows; never stands alone in a chunk when something follows.
     Heading,
@@ -57,12 +58,13 @@ pub enum Kind {
     Item,
     /// May be cut between lines only.
     Code,
-    /// Rows on lines of their own; may be cut between them.
+    /// Rows on lines of their own; may be cut between them. When the second line is made of dashes, the
+    /// first one names the columns, and each part begins with both.
     Table,
 }
 
 /// A paragraph, or what else stands on its own in a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// What it is.
     pub kind: Kind,
@@ -70,6 +72,37 @@ pub struct Block {
     pub text: String,
     /// Where it begins. The headings above a heading are without itself.
     pub place: Place,
+}
+
+/// Most bytes of headings that are put in front of a chunk's text when it is embedded.
+const CONTEXT_BYTES: usize = 160;
+/// What stands between headings there.
+const CONTEXT_GAP: &str = " > ";
+
+impl Place {
+    /// How many of the headings, counted from the innermost, go in front of a text that stands here.
+    pub(crate) fn context_headings(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |heading: &&String| {
+            bytes += heading.len() + CONTEXT_GAP.len();
+            bytes <= CONTEXT_BYTES
+        };
+        self.headings.iter().rev().take_while(fits).count()
+    }
+}
+
+impl Chunk {
+    /// The text to be embedded: the innermost headings above the chunk, which often name what its sentences
+    /// are about, and below them its own text.
+    pub fn embedded_text(&self) -> String {
+        let headings = self.place.context_headings();
+        if headings == 0 {
+            return self.text.clone();
+        }
+        let first = self.place.headings.len() - headings;
+        let context = self.place.headings.get(first..).unwrap_or_default().join(CONTEXT_GAP);
+        format!("{context}\n{}", self.text)
+    }
 }
 
 /// What is embedded, found and cited as one.

@@ -7,5 +7,10 @@
 mod document;
 mod error;
 
+pub mod chunk;
+pub mod evaluate;
+pub mod read;
+pub mod template;
+
 pub use document::{Block, Chunk, Document, Kind, Label, Place};
 pub use error::{Error, Result};
