@@ -4,8 +4,16 @@
 //! Nothing here knows of networks, models or actors: embeddings and token counts are passed in.
 //! Everything blocks.
 
+mod diversity;
 mod document;
 mod error;
+mod vectors;
 
+pub mod collection;
+pub mod fusion;
+pub mod search;
+
+pub use collection::{Collection, Embedded, EmbeddingSpace};
 pub use document::{Block, Chunk, Document, Kind, Label, Place};
 pub use error::{Error, Result};
+pub use search::{Filter, Hit, Mode, Query, Searcher};
