@@ -1,7 +1,7 @@
 //! What can go wrong with documents.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::read::Refusal;
 
@@ -96,6 +96,79 @@ pub enum Error {
         /// What must be.
         least: u32,
     },
+    /// Another process, or another part of this one, has the collection open.
+    #[error("{0} is open elsewhere; use that one, or close it first")]
+    Locked(PathBuf),
+    /// A file of a collection is not what was written.
+    #[error(
+        "{path} is damaged: {what}; restore the collection from a backup or ingest its documents again"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A collection was made by another version of this program.
+    #[error(
+        "{path} has format {found}, and this version knows format {known}; ingest its documents again"
+    )]
+    Format {
+        /// The directory of the collection.
+        path: PathBuf,
+        /// The format on disk; 0 when it is none that has a number.
+        found: u32,
+        /// The one of this version.
+        known: u32,
+    },
+    /// A collection was made with other embeddings than those it is opened with.
+    #[error(
+        "{path} was made with {found}, not with {wanted}; ingest its documents again or choose that model"
+    )]
+    OtherEmbedding {
+        /// The directory of the collection.
+        path: PathBuf,
+        /// What it was made with.
+        found: String,
+        /// What it was to be opened with.
+        wanted: String,
+    },
+    /// A vector cannot be compared with others.
+    #[error(
+        "a vector of {found} dimensions without a direction, or not of {wanted} dimensions; check the embedding model"
+    )]
+    Vector {
+        /// Its dimensions.
+        found: usize,
+        /// Those of the collection.
+        wanted: usize,
+    },
+    /// Something that documents are found by is too long.
+    #[error("{what} is {bytes} bytes long, and at most {most} are possible; shorten it")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        most: usize,
+    },
+    /// The index of words failed.
+    #[error("index in {path}: {error}; check disk space and the collection")]
+    Words {
+        /// The directory of the index.
+        path: PathBuf,
+        /// What the index says.
+        error: Box<tantivy::TantivyError>,
+    },
+    /// A write failed in a way that leaves open what is on disk.
+    #[error("{0} failed before and cannot be written to; close and open it")]
+    Broken(PathBuf),
+}
+
+/// Names the file that an error of the system is about.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::Io { path: path.to_path_buf(), error }
 }
 
 /// The result of work on documents.

@@ -4,13 +4,21 @@
 //! Nothing here knows of networks, models or actors: embeddings and token counts are passed in.
 //! Everything blocks.
 
+mod diversity;
 mod document;
 mod error;
+mod vectors;
 
 pub mod chunk;
 pub mod evaluate;
 pub mod read;
 pub mod template;
 
+pub mod collection;
+pub mod fusion;
+pub mod search;
+
+pub use collection::{Collection, Embedded, EmbeddingSpace};
 pub use document::{Block, Chunk, Document, Kind, Label, Place};
 pub use error::{Error, Result};
+pub use search::{Filter, Hit, Mode, Query, Searcher};

@@ -1,0 +1,427 @@
+//! Vectors on disk and in memory, and the search for those that are nearest to a query.
+//!
+//! A row is written once and never changed. Two files have a record for each: one the vector itself, one
+//! its code (`code.rs`). Codes are kept in memory, vectors are read where a score has to be exact. A
+//! search compares the signs of all rows, then eight bits a coordinate of those that could be among the
+//! nearest as far as the error of signs is known, then the vectors of the best. There is no graph, so
+//! nothing is built or tuned, rows are searched as soon as they are there, and the same query always
+//! finds the same.
+
+mod block;
+mod code;
+mod records;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::block::{Block, LANES, ROWS};
+use self::code::{Code, Probe, Rotation};
+use self::records::Records;
+use crate::Result;
+use crate::error::at;
+
+pub(crate) use self::code::{dot, unit};
+
+/// Bytes of a chunk's number in a record.
+const ID: usize = size_of::<u64>();
+/// Up to so many rows each is compared by eight bits a coordinate.
+const ALL: usize = 4096;
+/// Rows by which the product is estimated that the nearest have at least.
+const FIRST: usize = 64;
+/// By how many standard deviations of the estimate a row may look worse than it is. Of those that the
+/// search has to find, less than one in a hundred looks worse by more.
+const MARGIN: f32 = 2.5;
+/// Rows whose vectors are compared beside those that were asked for, as eight bits round.
+const SPARE: usize = 16;
+/// Estimates that are looked at together.
+const STRIDE: usize = 32;
+
+/// Vectors that are added to.
+#[derive(Debug)]
+pub(crate) struct Vectors {
+    directory: PathBuf,
+    codes: Records,
+    committed: View,
+    staged: View,
+}
+
+/// Vectors as they were at a commit; a cheap copy.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    dimensions: usize,
+    rotation: Arc<Rotation>,
+    blocks: Vec<Arc<Block>>,
+    rows: usize,
+    exact: Arc<Records>,
+}
+
+/// What a commit has to know of the vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The files in use: with each rewriting the next.
+    pub(crate) generation: u64,
+    /// Rows that count.
+    pub(crate) rows: usize,
+}
+
+/// Some rows, a bit each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mask {
+    bits: Vec<u8>,
+    count: usize,
+}
+
+impl Mask {
+    /// None of so many rows.
+    pub(crate) fn none(rows: usize) -> Self {
+        Self { bits: vec![0; rows.div_ceil(ROWS) * ROWS / LANES], count: 0 }
+    }
+
+    /// Adds a row; one that is beyond the mask stays out.
+    pub(crate) fn add(&mut self, row: usize) {
+        if let Some(bits) = self.bits.get_mut(row / LANES) {
+            let bit = 1 << (row % LANES);
+            self.count += usize::from(*bits & bit == 0);
+            *bits |= bit;
+        }
+    }
+
+    /// Whether the row is in.
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.bits.get(row / LANES).is_some_and(|bits| bits >> (row % LANES) & 1 == 1)
+    }
+
+    /// How many rows are in.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+}
+
+impl Vectors {
+    /// Opens the files of that extent, or creates those of an empty one, and removes other generations.
+    pub(crate) fn open(directory: &Path, dimensions: usize, extent: Extent) -> Result<Self> {
+        let (exact, codes) = files(directory, dimensions, extent)?;
+        let mut view = View {
+            dimensions,
+            rotation: Arc::new(Rotation::new(dimensions)),
+            blocks: Vec::new(),
+            rows: 0,
+            exact: Arc::new(exact),
+        };
+        codes.each(extent.rows, |record, sound| view.restore(record, sound))?;
+        remove_others(directory, extent.generation)?;
+        let directory = directory.to_path_buf();
+        Ok(Self { directory, codes, committed: view.clone(), staged: view })
+    }
+
+    /// Adds rows for chunks with the numbers from `first` on. The vectors have length 1.
+    pub(crate) fn append(&mut self, first: u64, vectors: &[Vec<f32>]) -> Result<()> {
+        let (mut exact, mut codes) = (Vec::new(), Vec::new());
+        let row = self.staged.rows;
+        let coded: Vec<(u64, Code)> = (first..)
+            .zip(vectors)
+            .map(|(id, vector)| (id, Code::of(&self.staged.rotation.turn(vector))))
+            .collect();
+        for ((id, code), vector) in coded.iter().zip(vectors) {
+            exact.extend(id.to_le_bytes());
+            exact.extend(vector.iter().flat_map(|value| value.to_le_bytes()));
+            codes.extend(id.to_le_bytes());
+            code.write(&mut codes);
+        }
+        self.staged.exact.write(row, &exact)?;
+        self.codes.write(row, &codes)?;
+        for (id, code) in &coded {
+            self.staged.push(*id, code);
+        }
+        Ok(())
+    }
+
+    /// Returns when all rows are on disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.staged.exact.sync()?;
+        self.codes.sync()
+    }
+
+    /// From now on, the rows added so far count.
+    pub(crate) fn commit(&mut self) {
+        self.committed = self.staged.clone();
+    }
+
+    /// Forgets the rows that were added since the last commit.
+    pub(crate) fn roll_back(&mut self) -> Result<()> {
+        self.staged = self.committed.clone();
+        self.staged.exact.cut(self.staged.rows)?;
+        self.codes.cut(self.staged.rows)
+    }
+
+    /// Writes the rows of the mask to the files of another generation, and returns when they are on disk.
+    /// Those in use stay until that one is opened.
+    pub(crate) fn rewrite(&self, generation: u64, keep: &Mask) -> Result<Self> {
+        let empty = Extent { generation, rows: 0 };
+        let (exact, codes) = files(&self.directory, self.committed.dimensions, empty)?;
+        let view =
+            View { blocks: Vec::new(), rows: 0, exact: Arc::new(exact), ..self.committed.clone() };
+        let mut vectors = Self {
+            directory: self.directory.clone(),
+            codes,
+            committed: view.clone(),
+            staged: view,
+        };
+        for row in (0..self.committed.rows).filter(|row| keep.has(*row)) {
+            // A vector that is damaged is left behind; its chunk is found by its words.
+            if let Some(vector) = self.committed.exact(row) {
+                vectors.append(self.committed.id(row), &[vector])?;
+            }
+        }
+        vectors.sync()?;
+        vectors.commit();
+        Ok(vectors)
+    }
+
+    /// Removes the files of all generations but this one.
+    pub(crate) fn remove_others(&self, generation: u64) -> Result<()> {
+        remove_others(&self.directory, generation)
+    }
+
+    /// What was committed.
+    pub(crate) const fn view(&self) -> &View {
+        &self.committed
+    }
+
+    /// Rows, those that were not committed yet included.
+    pub(crate) const fn rows(&self) -> usize {
+        self.staged.rows
+    }
+
+    /// Reads all rows and hands over the file and the number of each that is damaged.
+    pub(crate) fn check(&self, mut damaged: impl FnMut(&Path, usize)) -> Result<()> {
+        for records in [&*self.committed.exact, &self.codes] {
+            let mut row = 0;
+            records.each(self.committed.rows, |_, sound| {
+                if !sound {
+                    damaged(records.path(), row);
+                }
+                row += 1;
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl View {
+    /// How many rows there are.
+    pub(crate) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of a row's chunk; 0 for a row that is not there.
+    pub(crate) fn id(&self, row: usize) -> u64 {
+        self.blocks.get(row / ROWS).and_then(|block| block.ids.get(row % ROWS)).map_or(0, |id| *id)
+    }
+
+    /// The row of a chunk.
+    pub(crate) fn row(&self, id: u64) -> Option<usize> {
+        let block =
+            self.blocks.partition_point(|block| block.ids.last().is_some_and(|last| *last < id));
+        let ids = &self.blocks.get(block)?.ids;
+        let row = ids.partition_point(|other| *other < id);
+        (ids.get(row) == Some(&id)).then_some(block * ROWS + row)
+    }
+
+    /// The vector of a row; `None` when it cannot be read or is damaged.
+    pub(crate) fn exact(&self, row: usize) -> Option<Vec<f32>> {
+        if row >= self.rows {
+            return None;
+        }
+        match self.exact.read(row) {
+            Ok(Some(record)) => Some(values(&record[ID..])),
+            Ok(None) => {
+                tracing::warn!(row, file = %self.exact.path().display(), "a vector is damaged");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(row, file = %self.exact.path().display(), %error, "a vector cannot be read");
+                None
+            }
+        }
+    }
+
+    /// The rows of the mask that are nearest to the query, best first, each with its cosine. The query has
+    /// length 1.
+    pub(crate) fn nearest(&self, query: &[f32], count: usize, mask: &Mask) -> Vec<(usize, f32)> {
+        if query.len() != self.dimensions || count == 0 {
+            return Vec::new();
+        }
+        let probe = Probe::of(&self.rotation.turn(query));
+        let estimates = self.estimates(&probe, mask);
+        let least = self.least(&probe, &estimates, count, mask.count());
+        let mut close = Best::of(count + SPARE);
+        for (stride, some) in estimates.chunks(STRIDE).enumerate() {
+            if !any(some, least) {
+                continue;
+            }
+            for (at, estimate) in some.iter().enumerate() {
+                if *estimate > least {
+                    let row = stride * STRIDE + at;
+                    close.add(self.product(&probe, row), row);
+                }
+            }
+        }
+        let mut exact = Best::of(count);
+        for (product, row) in close.sorted() {
+            let vector = self.exact(row);
+            exact.add(vector.map_or(product, |vector| dot(query, &vector)), row);
+        }
+        exact.sorted().into_iter().map(|(product, row)| (row, product)).collect()
+    }
+
+    /// What the signs of all rows say.
+    fn estimates(&self, probe: &Probe, mask: &Mask) -> Vec<f32> {
+        let mut estimates = vec![f32::NEG_INFINITY; self.blocks.len() * ROWS];
+        let rows = estimates.chunks_mut(ROWS).zip(mask.bits.chunks(ROWS / LANES));
+        for (block, (estimates, mask)) in self.blocks.iter().zip(rows) {
+            block.estimate(probe, mask, estimates);
+        }
+        estimates
+    }
+
+    /// What the estimate of one of the nearest is at least: the product that as many are known to have,
+    /// less the error of an estimate.
+    fn least(&self, probe: &Probe, estimates: &[f32], count: usize, rows: usize) -> f32 {
+        if rows <= ALL {
+            return f32::NEG_INFINITY;
+        }
+        let mut first = Best::of(FIRST.max(2 * count));
+        for (stride, some) in estimates.chunks(STRIDE).enumerate() {
+            if any(some, first.least) {
+                for (at, estimate) in some.iter().enumerate() {
+                    first.add(*estimate, stride * STRIDE + at);
+                }
+            }
+        }
+        let mut known = Best::of(count);
+        for (_, row) in first.sorted() {
+            known.add(self.product(probe, row), row);
+        }
+        let known = known.sorted();
+        let last = known.get(count - 1).map_or(f32::NEG_INFINITY, |(product, _)| *product);
+        last - MARGIN * probe.deviation
+    }
+
+    fn product(&self, probe: &Probe, row: usize) -> f32 {
+        let block = self.blocks.get(row / ROWS);
+        block.map_or(f32::NEG_INFINITY, |block| block.product(probe, row % ROWS))
+    }
+
+    fn push(&mut self, id: u64, code: &Code) {
+        if self.rows.is_multiple_of(ROWS) {
+            self.blocks.push(Arc::default());
+        }
+        if let Some(block) = self.blocks.last_mut() {
+            Arc::make_mut(block).push(id, code);
+            self.rows += 1;
+        }
+    }
+
+    /// Adds a row from disk. One that is damaged is made again from its vector; when that is damaged too,
+    /// the row stays empty under the number before it, by which nobody looks for it.
+    fn restore(&mut self, record: &[u8], sound: bool) {
+        let row = self.rows;
+        let stored = || {
+            let (id, code) = record.split_first_chunk::<ID>()?;
+            Some((u64::from_le_bytes(*id), Code::read(code, self.dimensions)?))
+        };
+        let again = || {
+            let record = self.exact.read(row).ok()??;
+            let (id, vector) = record.split_first_chunk::<ID>()?;
+            Some((u64::from_le_bytes(*id), Code::of(&self.rotation.turn(&values(vector)))))
+        };
+        let (id, code) = if sound { stored() } else { again() }.unwrap_or_else(|| {
+            let nothing = vec![0.0; self.dimensions];
+            (self.id(row.saturating_sub(1)), Code { factor: 0.0, scale: 0.0, ..Code::of(&nothing) })
+        });
+        self.push(id, &code);
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.rows * Block::row_bytes(self.dimensions)) as u64
+    }
+}
+
+/// The greatest of many numbers, and where they are.
+struct Best {
+    count: usize,
+    /// What is not more is not among them.
+    least: f32,
+    all: Vec<(f32, usize)>,
+}
+
+impl Best {
+    fn of(count: usize) -> Self {
+        Self { count, least: f32::NEG_INFINITY, all: Vec::with_capacity(2 * count) }
+    }
+
+    fn add(&mut self, value: f32, row: usize) {
+        if value > self.least {
+            self.all.push((value, row));
+            if self.all.len() == 2 * self.count {
+                self.all.select_nth_unstable_by(self.count - 1, order);
+                self.all.truncate(self.count);
+                self.least = self.all[self.count - 1].0;
+            }
+        }
+    }
+
+    fn sorted(mut self) -> Vec<(f32, usize)> {
+        self.all.sort_unstable_by(order);
+        self.all.truncate(self.count);
+        self.all
+    }
+}
+
+/// Greatest first, of equal ones the earlier row.
+fn order(left: &(f32, usize), right: &(f32, usize)) -> std::cmp::Ordering {
+    right.0.total_cmp(&left.0).then(left.1.cmp(&right.1))
+}
+
+fn any(estimates: &[f32], least: f32) -> bool {
+    estimates.iter().fold(false, |any, estimate| any | (*estimate > least))
+}
+
+fn values(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+}
+
+fn files(directory: &Path, dimensions: usize, extent: Extent) -> Result<(Records, Records)> {
+    let path = |kind| directory.join(format!("{}{kind}", prefix(extent.generation)));
+    let exact = Records::open(path("exact"), ID + dimensions * 4, extent.rows)?;
+    let codes = Records::open(path("codes"), ID + Code::bytes(dimensions), extent.rows)?;
+    sync_directory(directory)?;
+    Ok((exact, codes))
+}
+
+const NAME: &str = "vectors-";
+
+fn prefix(generation: u64) -> String {
+    format!("{NAME}{generation}.")
+}
+
+fn remove_others(directory: &Path, generation: u64) -> Result<()> {
+    for entry in directory.read_dir().map_err(at(directory))? {
+        let path = entry.map_err(at(directory))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(NAME) && !name.starts_with(&prefix(generation)) {
+            std::fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns when the names in a directory are on disk.
+pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
+    std::fs::File::open(directory).and_then(|file| file.sync_all()).map_err(at(directory))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
