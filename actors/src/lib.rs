@@ -9,6 +9,7 @@ mod error;
 pub mod experiments;
 mod image;
 pub mod inference_worker;
+pub mod memory_search;
 pub mod memory_store;
 pub mod model_loader;
 mod needs;

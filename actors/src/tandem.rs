@@ -13,6 +13,7 @@ use tracing::info;
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
+use crate::memory_search::{self, MemorySearch, MemorySearchActor};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
 use crate::redaction::Redaction;
@@ -44,6 +45,8 @@ fn scorer(weights: Option<&Path>) -> Result<Scorer, SpawnErr> {
 pub struct Tandem {
     /// Conversations.
     pub store: MemoryStore,
+    /// What was said in them.
+    pub search: MemorySearch,
     /// Local models.
     pub loader: ModelLoader,
     /// Remote providers.
@@ -74,6 +77,7 @@ impl Tandem {
         let root = tree.root("tandem");
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
+        let search = MemorySearch::new(config.daemon.data_dir.join("store-search"));
         let loader = ModelLoader::new();
         let books = Bookkeeper::new(&config.router.budget, &config.providers, &store);
         let escalator = ApiEscalator::new(&config.router, &config.providers, &books);
@@ -113,8 +117,19 @@ impl Tandem {
                 MemoryStoreActor,
                 memory_store::Arguments {
                     dir: config.daemon.data_dir.join("store"),
+                    retention: config.memory.retention,
+                    size_max: config.memory.size_max,
                     handle: store.clone(),
                     node: root.child("memory_store"),
+                },
+            ),
+            ChildSpec::new(
+                "memory_search",
+                MemorySearchActor,
+                memory_search::Arguments {
+                    store: store.clone(),
+                    handle: search.clone(),
+                    node: root.child("memory_search"),
                 },
             ),
             ChildSpec::new(
@@ -161,7 +176,7 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-        Ok((Self { store, loader, escalator, books, monitor, router, tree, services, root }, ended))
+        Ok((Self { store, search, loader, escalator, books, monitor, router, tree, services, root }, ended))
     }
 
     /// Asks a question; see [`Router::ask`].

@@ -19,6 +19,7 @@ mod embed;
 mod experiment;
 mod feedback;
 mod luggage;
+mod memory;
 mod model;
 mod router;
 mod service;
@@ -70,9 +71,12 @@ pub(crate) enum Command {
     /// Show, import, load and unload models
     #[command(subcommand)]
     Model(model::Model),
-    /// Show and delete stored conversations
+    /// Show, search, export, import and delete stored conversations
     #[command(subcommand, alias = "conversations")]
     Conversation(conversation::Conversation),
+    /// Back up, restore, check and compact what is stored
+    #[command(subcommand)]
+    Memory(memory::Memory),
     /// Say what an answer was worth
     #[command(subcommand)]
     Feedback(feedback::Feedback),
@@ -105,6 +109,7 @@ impl Command {
             Self::Embed(embed) => embed.run(context).await?,
             Self::Model(model) => model.run(context).await?,
             Self::Conversation(conversation) => return conversation.run(context).await,
+            Self::Memory(memory) => return memory.run(context).await,
             Self::Feedback(feedback) => feedback.run(context).await?,
             Self::Experiment(experiment) => experiment.run(context).await?,
             Self::Router(router) => router.run(context).await?,

@@ -12,6 +12,7 @@ pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod conversation;
 pub(crate) mod experiment;
+pub(crate) mod memory;
 pub(crate) mod model;
 pub(crate) mod router;
 pub(crate) mod status;

@@ -10,6 +10,7 @@ use tandem_proto::v1::assistant_server::AssistantServer;
 use tandem_proto::v1::conversations_server::ConversationsServer;
 use tandem_proto::v1::inference_server::InferenceServer;
 use tandem_proto::v1::models_server::ModelsServer;
+use tandem_proto::v1::storage_server::StorageServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ mod health;
 mod inference;
 mod models;
 mod status;
+mod storage;
 mod tuning;
 
 /// Largest request that is read at all. Larger than any that is allowed, so that the refusal
@@ -73,7 +75,10 @@ pub(crate) async fn serve(
             InferenceServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(ModelsServer::new(daemon.clone()))
-        .add_service(ConversationsServer::new(daemon.clone()))
+        .add_service(
+            ConversationsServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(StorageServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(AdminServer::new(daemon));
     let incoming = UnixListenerStream::new(listener);
     server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;
