@@ -15,6 +15,7 @@ const FILES: [&str; 11] = [
     "tandem/v1/experiments.proto",
     "tandem/v1/usage.proto",
     "tandem/v1/audit.proto",
+    "tandem/v1/storage.proto",
     "tandem/engine/v1/engine.proto",
 ];
 

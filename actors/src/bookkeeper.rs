@@ -33,6 +33,7 @@ mod price;
 mod purse;
 mod report;
 mod scribe;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -42,13 +43,16 @@ use demand::Demand;
 use follow::Follow;
 use purse::{Cap, Purse};
 use scribe::Scribe;
+use sums::Sums;
 
 /// Longest wait for the ledger; a slow disk needs seconds.
 const LEDGER_DEADLINE: Duration = Duration::from_secs(10);
 /// How often what was settled is added to the sums.
 const SUM_UP_INTERVAL: Duration = Duration::from_secs(10);
-/// Answers of the local model that wait for that; the next one is summed up at once.
-const LOCAL_ANSWERS_MAX: usize = 256;
+/// So many answers of the local model are summed up at once.
+const LOCAL_ANSWERS_GROUP: usize = 256;
+/// Answers of the local model that wait while the store is away; those behind them are not counted.
+const LOCAL_ANSWERS_MAX: usize = 100_000;
 /// Longest wait for attempts to be settled when the daemon ends.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -200,6 +204,8 @@ pub enum Message {
     Local(Box<LocalAnswer>),
     /// Adds to the sums what came since, and tells whoever waits for it.
     SumUp(Option<RpcReplyPort<Result<()>>>),
+    /// What became of the batch that the store was given.
+    Summed(Result<()>),
 }
 
 /// The actor behind a [`Bookkeeper`].
@@ -214,7 +220,7 @@ pub struct State {
     scribe: Scribe,
     /// Requests that are followed, and settlements that are made to last.
     tasks: JoinSet<()>,
-    batch: Batch,
+    sums: Sums,
     /// The ledger's end as the store knows it.
     noted: Option<Head>,
 }
@@ -239,7 +245,7 @@ impl Actor for BookkeeperActor {
             node,
             scribe,
             tasks: JoinSet::new(),
-            batch: Batch::default(),
+            sums: Sums::default(),
             noted: opening.head.clone(),
         };
         for (id, attempt) in &opening.lost {
@@ -274,16 +280,20 @@ impl Actor for BookkeeperActor {
                 state.tasks.spawn(async move { handle.close(*closing, &pen).await });
             }
             Message::Local(answer) => {
-                state.batch.local.push(*answer);
-                if state.batch.local.len() >= LOCAL_ANSWERS_MAX {
-                    state.sum_up(None);
+                if state.sums.add(*answer) {
+                    state.sum_up(&myself);
                 }
             }
             Message::SumUp(reply) => {
-                let timed = reply.is_none();
-                state.sum_up(reply);
-                if timed {
-                    drop(myself.send_after(SUM_UP_INTERVAL, || Message::SumUp(None)));
+                match reply {
+                    Some(reply) => state.sums.tell(reply),
+                    None => drop(myself.send_after(SUM_UP_INTERVAL, || Message::SumUp(None))),
+                }
+                state.sum_up(&myself);
+            }
+            Message::Summed(done) => {
+                if state.sums.acknowledge(&done) {
+                    state.sum_up(&myself);
                 }
             }
         }
@@ -302,9 +312,15 @@ impl Actor for BookkeeperActor {
             warn!("attempts are not settled in time; they will count in full");
             state.tasks.shutdown().await;
         }
-        let batch = state.take_batch();
-        if let Err(problem) = state.handle.shared.store.sum_up(batch).await {
-            warn!(%problem, "usage of the last seconds was not summed up");
+        loop {
+            // What the store was given and did not acknowledge comes first; it knows if it has it.
+            let is_last = !state.sums.is_uncertain();
+            let batch = state.next_batch();
+            let summed = state.handle.shared.store.sum_up(batch).await;
+            state.sums.acknowledge(&summed);
+            if is_last || summed.is_err() {
+                break;
+            }
         }
         state.scribe.finish().await;
         Ok(())
@@ -323,33 +339,28 @@ impl State {
         self.scribe.pen().record(Entry::Ended(ended), None);
     }
 
-    /// What is to be added to the sums, taken out.
-    fn take_batch(&mut self) -> Batch {
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.scores = self.handle.changed_scores();
-        let head =
-            self.handle.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).head.clone();
-        if head != self.noted {
-            self.noted.clone_from(&head);
-            batch.head = head;
+    /// Gives the store what is to be added, unless it is at it.
+    fn sum_up(&mut self, myself: &ActorRef<Message>) {
+        if self.sums.under_way() {
+            return;
         }
-        batch
+        let (batch, store, myself) =
+            (self.next_batch(), self.handle.shared.store.clone(), myself.clone());
+        self.tasks.spawn(async move {
+            drop(myself.cast(Message::Summed(store.sum_up(batch).await)));
+        });
     }
 
-    fn sum_up(&mut self, reply: Option<RpcReplyPort<Result<()>>>) {
-        let batch = self.take_batch();
-        let store = self.handle.shared.store.clone();
-        self.tasks.spawn(async move {
-            let done = store.sum_up(batch).await;
-            match reply {
-                Some(reply) => drop(reply.send(done)),
-                None => {
-                    if let Err(problem) = done {
-                        warn!(%problem, "usage was not summed up");
-                    }
-                }
+    fn next_batch(&mut self) -> Batch {
+        let (handle, noted) = (&self.handle, &mut self.noted);
+        self.sums.give(|| {
+            let ledger = handle.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let head = ledger.head.clone().filter(|head| noted.as_ref() != Some(head));
+            if head.is_some() {
+                noted.clone_from(&head);
             }
-        });
+            (handle.changed_scores(), head)
+        })
     }
 }
 

@@ -238,6 +238,15 @@ pub enum Error {
         /// What the store said.
         problem: String,
     },
+    /// There is no space on the disk. What was acknowledged is safe, and what reads is served.
+    #[error(
+        "nothing can be stored, as the disk is full: {problem}; make space there, and it goes on by \
+         itself"
+    )]
+    DiskFull {
+        /// What the system said, or how much is free where.
+        problem: String,
+    },
     /// The daemon is shutting down.
     #[error("the daemon is shutting down; ask again when it is back")]
     ShuttingDown,

@@ -10,6 +10,7 @@ pub mod experiments;
 mod image;
 pub mod inference_worker;
 pub mod knowledge_base;
+pub mod memory_search;
 pub mod memory_store;
 pub mod model_loader;
 mod needs;

@@ -16,15 +16,34 @@ use tokio::time::timeout;
 
 use crate::{Address, Error, Node, Result};
 
+mod backup;
 pub(crate) mod books;
+mod care;
+mod changes;
+mod check;
 mod codec;
+pub(crate) mod conversations;
+mod copying;
 mod database;
+pub mod exchange;
 mod experiments;
+mod fresh;
+pub(crate) mod journal;
 mod key;
+mod migrations;
 mod opening;
+mod record;
+mod replacing;
+mod room;
+mod switching;
 mod thread;
+mod tidying;
 mod title;
 pub(crate) mod usage;
+
+pub(crate) use care::disk_bytes;
+pub use care::{CheckReport, Renewed, Stats};
+pub use check::Finding;
 
 use thread::Job;
 
@@ -191,6 +210,9 @@ pub enum Request {
     },
     Experiments(experiments::Request),
     Books(books::Request),
+    Conversations(conversations::Request),
+    Care(care::Request),
+    Replace(replacing::Replace),
 }
 
 /// Messages of the actor. Use [`MemoryStore`].
@@ -198,6 +220,8 @@ pub enum Request {
 pub enum Message {
     /// Work for the thread; the permit bounds the mailbox.
     Serve(Request, OwnedSemaphorePermit),
+    /// Forget what is kept for too long.
+    Tidy,
     /// The thread ended, for this reason.
     Ended(String),
 }
@@ -207,6 +231,10 @@ pub enum Message {
 pub struct Arguments {
     /// Directory of the store; made when it is not there.
     pub dir: PathBuf,
+    /// How long conversations are kept that nobody goes on with; zero is for ever.
+    pub retention: Duration,
+    /// Most bytes of conversations; 0 is any number.
+    pub size_max: u64,
     /// Where the actor will be reached.
     pub handle: MemoryStore,
     /// The actor's place in the tree.
@@ -223,6 +251,7 @@ pub struct State {
     /// `None` once stopped.
     jobs: Option<SyncSender<Job>>,
     ended: oneshot::Receiver<()>,
+    tidying: tidying::Tidying,
 }
 
 impl State {
@@ -246,14 +275,16 @@ impl Actor for MemoryStoreActor {
         arguments: Arguments,
     ) -> std::result::Result<State, ActorProcessingErr> {
         let (address, dir) = (arguments.handle.address.clone(), arguments.dir.clone());
+        let tidying = tidying::Tidying::of(&arguments);
         let actor = myself.clone();
         let thread = thread::start(arguments, REQUESTS_MAX, move |why| {
             drop(actor.cast(Message::Ended(why)));
         })?;
         let problem = match thread.opened.await {
             Ok(Ok(())) => {
-                address.publish(myself);
-                return Ok(State { jobs: Some(thread.jobs), ended: thread.ended });
+                address.publish(myself.clone());
+                drop(myself.cast(Message::Tidy));
+                return Ok(State { jobs: Some(thread.jobs), ended: thread.ended, tidying });
             }
             Ok(Err(problem)) => problem.to_string(),
             Err(_) => "its files are damaged; move the directory aside to begin with an empty one"
@@ -264,12 +295,16 @@ impl Actor for MemoryStoreActor {
 
     async fn handle(
         &self,
-        _: ActorRef<Message>,
+        myself: ActorRef<Message>,
         message: Message,
         state: &mut State,
     ) -> std::result::Result<(), ActorProcessingErr> {
         match message {
             Message::Serve(request, permit) => state.pass_on((request, permit)),
+            Message::Tidy => {
+                state.tidying.begin();
+                drop(myself.send_after(tidying::INTERVAL, || Message::Tidy));
+            }
             Message::Ended(why) => return Err(why.into()),
         }
         Ok(())

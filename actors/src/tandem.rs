@@ -14,6 +14,7 @@ use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::knowledge_base::{self, KnowledgeBase, KnowledgeBaseActor};
+use crate::memory_search::{self, MemorySearch, MemorySearchActor};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
 use crate::redaction::Redaction;
@@ -45,6 +46,8 @@ fn scorer(weights: Option<&Path>) -> Result<Scorer, SpawnErr> {
 pub struct Tandem {
     /// Conversations.
     pub store: MemoryStore,
+    /// What was said in them.
+    pub search: MemorySearch,
     /// Local models.
     pub loader: ModelLoader,
     /// The user's documents.
@@ -77,6 +80,7 @@ impl Tandem {
         let root = tree.root("tandem");
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
+        let search = MemorySearch::new(config.daemon.data_dir.join("store-search"));
         let loader = ModelLoader::new();
         let knowledge = KnowledgeBase::new(
             config.daemon.data_dir.join("knowledge"),
@@ -121,8 +125,19 @@ impl Tandem {
                 MemoryStoreActor,
                 memory_store::Arguments {
                     dir: config.daemon.data_dir.join("store"),
+                    retention: config.memory.retention,
+                    size_max: config.memory.size_max,
                     handle: store.clone(),
                     node: root.child("memory_store"),
+                },
+            ),
+            ChildSpec::new(
+                "memory_search",
+                MemorySearchActor,
+                memory_search::Arguments {
+                    store: store.clone(),
+                    handle: search.clone(),
+                    node: root.child("memory_search"),
                 },
             ),
             ChildSpec::new(
@@ -179,6 +194,7 @@ impl Tandem {
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
         let tandem = Self {
             store,
+            search,
             loader,
             knowledge,
             escalator,

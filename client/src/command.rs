@@ -20,6 +20,7 @@ mod experiment;
 mod feedback;
 mod knowledge;
 mod luggage;
+mod memory;
 mod model;
 mod router;
 mod service;
@@ -74,9 +75,12 @@ pub(crate) enum Command {
     /// Read documents, find passages in them, and measure how well they are found
     #[command(subcommand)]
     Knowledge(knowledge::Knowledge),
-    /// Show and delete stored conversations
+    /// Show, search, export, import and delete stored conversations
     #[command(subcommand, alias = "conversations")]
     Conversation(conversation::Conversation),
+    /// Back up, restore, check and compact what is stored
+    #[command(subcommand)]
+    Memory(memory::Memory),
     /// Say what an answer was worth
     #[command(subcommand)]
     Feedback(feedback::Feedback),
@@ -110,6 +114,7 @@ impl Command {
             Self::Model(model) => model.run(context).await?,
             Self::Knowledge(knowledge) => return knowledge.run(context).await,
             Self::Conversation(conversation) => return conversation.run(context).await,
+            Self::Memory(memory) => return memory.run(context).await,
             Self::Feedback(feedback) => feedback.run(context).await?,
             Self::Experiment(experiment) => experiment.run(context).await?,
             Self::Router(router) => router.run(context).await?,

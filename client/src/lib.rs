@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tandem_proto::v1::{
     admin_client::AdminClient, assistant_client::AssistantClient,
     conversations_client::ConversationsClient, inference_client::InferenceClient,
-    knowledge_client::KnowledgeClient, models_client::ModelsClient,
+    knowledge_client::KnowledgeClient, models_client::ModelsClient, storage_client::StorageClient,
 };
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -100,6 +100,11 @@ impl Client {
     /// The user's documents.
     pub fn knowledge(&self) -> KnowledgeClient<Channel> {
         KnowledgeClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The care of what is stored.
+    pub fn storage(&self) -> StorageClient<Channel> {
+        StorageClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The daemon itself.

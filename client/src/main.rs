@@ -10,6 +10,7 @@ mod claim;
 mod command;
 mod context;
 mod failure;
+mod file;
 mod habit;
 mod model_path;
 mod prompt;

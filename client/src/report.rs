@@ -13,6 +13,7 @@ pub(crate) mod audit;
 pub(crate) mod conversation;
 pub(crate) mod experiment;
 pub(crate) mod knowledge;
+pub(crate) mod memory;
 pub(crate) mod model;
 pub(crate) mod router;
 pub(crate) mod status;

@@ -136,6 +136,19 @@ impl Terminal {
         written.map_err(io::Error::other).map_err(Failure::Output)?
     }
 
+    /// Passes bytes on to a program. A terminal gets them as text that cannot move its cursor.
+    pub(crate) async fn bytes(self, bytes: Vec<u8>) -> Result<(), Failure> {
+        if self.stdout.is_terminal() {
+            return self.answer(String::from_utf8_lossy(&bytes).into_owned()).await;
+        }
+        let write = move || {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&bytes).and_then(|()| stdout.flush())
+        };
+        let written = spawn_blocking(write).await.map_err(io::Error::other).flatten();
+        written.map_err(Failure::Output)
+    }
+
     /// Says something that is no result. Not with `--quiet`, and not with `--json`, where
     /// the result holds it.
     pub(crate) fn notice(self, text: &str) {

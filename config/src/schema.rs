@@ -262,6 +262,18 @@ fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
         &mut memory.turns_max,
         &Integer(0..=10_000),
     );
+    v.setting(
+        "retention",
+        "how long a conversation is kept that nobody goes on with; 0 is for ever",
+        &mut memory.retention,
+        &Time(Duration::ZERO..=3650 * DAY),
+    );
+    v.setting(
+        "size_max",
+        "bytes of conversations, past which the oldest are deleted; 0 is any number",
+        &mut memory.size_max,
+        &Size(0..=1 << 50),
+    );
 }
 
 fn visit_resources(resources: &mut Resources, v: &mut impl Visitor) {

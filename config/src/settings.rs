@@ -421,6 +421,10 @@ pub struct Memory {
     pub system_prompt: String,
     /// Most recent turns that are considered for a context.
     pub turns_max: u32,
+    /// How long a conversation is kept that nobody goes on with; zero is for ever.
+    pub retention: Duration,
+    /// Bytes of stored conversations, past which the oldest are deleted; 0 is any number.
+    pub size_max: u64,
 }
 
 impl Default for Memory {
@@ -429,6 +433,8 @@ impl Default for Memory {
             context_tokens: 4096,
             system_prompt: "You are a helpful assistant.".into(),
             turns_max: 64,
+            retention: Duration::ZERO,
+            size_max: 0,
         }
     }
 }

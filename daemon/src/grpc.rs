@@ -11,6 +11,7 @@ use tandem_proto::v1::conversations_server::ConversationsServer;
 use tandem_proto::v1::inference_server::InferenceServer;
 use tandem_proto::v1::knowledge_server::KnowledgeServer;
 use tandem_proto::v1::models_server::ModelsServer;
+use tandem_proto::v1::storage_server::StorageServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ mod inference;
 mod knowledge;
 mod models;
 mod status;
+mod storage;
 mod tuning;
 
 /// Largest request that is read at all. Larger than any that is allowed, so that the refusal
@@ -78,7 +80,10 @@ pub(crate) async fn serve(
             KnowledgeServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(ModelsServer::new(daemon.clone()))
-        .add_service(ConversationsServer::new(daemon.clone()))
+        .add_service(
+            ConversationsServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(StorageServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(AdminServer::new(daemon));
     let incoming = UnixListenerStream::new(listener);
     server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;

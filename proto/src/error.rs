@@ -57,6 +57,8 @@ pub const BUDGET_SPENT: &str = "BUDGET_SPENT";
 pub const LEDGER_FAILED: &str = "LEDGER_FAILED";
 /// The store could not read or write.
 pub const STORE_FAILED: &str = "STORE_FAILED";
+/// There is no space on the disk; nothing is stored until there is. Retry when there is some.
+pub const DISK_FULL: &str = "DISK_FULL";
 /// The daemon is shutting down.
 pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 /// A part of the daemon is being restarted. Retry.

@@ -189,6 +189,7 @@ async fn health_is_told_for_the_daemon_and_for_each_of_its_parts() {
         "tandem.v1.Conversations",
         "tandem.v1.Admin",
         "router",
+        "memory_search",
         "memory_store",
         "model_loader",
         "api_escalator",

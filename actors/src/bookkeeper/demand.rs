@@ -65,7 +65,7 @@ impl Bookkeeper {
     pub(super) fn load(&self, opening: &Opening, now: Timestamp) {
         let slow = opening.rows.iter().filter(|row| !row.fast);
         let spent = slow.clone().map(|row| (row.day, row.provider.as_str(), row.tally.cost_micros));
-        let purse = Purse::new(&self.shared.budget.currency, &self.shared.caps, spent, now);
+        let mut purse = Purse::new(&self.shared.budget.currency, &self.shared.caps, spent, now);
         let mut history = History::default();
         for (day, scores) in &opening.scores {
             for (count, stored) in history.day(*day).scores.iter_mut().zip(&scores.buckets) {
@@ -83,6 +83,11 @@ impl Bookkeeper {
                 demand.history = history;
             }
         });
-        *self.shared.purse.lock().unwrap_or_else(PoisonError::into_inner) = Some(purse);
+        let mut shared = self.shared.purse.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = shared.take() {
+            // What was reserved and not in the store when that was read leaves from now on.
+            purse.take_over(before, |id| opening.lost.iter().any(|(lost, _)| *lost == id));
+        }
+        *shared = Some(purse);
     }
 }

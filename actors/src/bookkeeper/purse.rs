@@ -106,6 +106,11 @@ impl Purse {
         purse
     }
 
+    /// Keeps what `before` has reserved, but for what is counted already.
+    pub(crate) fn take_over(&mut self, before: Self, is_counted: impl Fn(Uuid) -> bool) {
+        self.open.extend(before.open.into_iter().filter(|(id, _)| !is_counted(*id)));
+    }
+
     /// Whether a request that costs at most so much may be sent now.
     pub(crate) fn check(&mut self, provider: &str, micros: u64, now: Timestamp) -> Result<()> {
         self.turn_over(now);

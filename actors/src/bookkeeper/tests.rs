@@ -36,6 +36,8 @@ impl Life {
         let handle = MemoryStore::new();
         let arguments = memory_store::Arguments {
             dir: dir.path().join("store"),
+            retention: Duration::ZERO,
+            size_max: 0,
             handle: handle.clone(),
             node: root.child("memory_store"),
         };

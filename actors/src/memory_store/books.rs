@@ -64,8 +64,10 @@ pub(crate) struct Scores {
 }
 
 /// What came together since it was last summed up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Batch {
+    /// Names it, so that the same batch adds nothing when it is given again.
+    pub(crate) id: Uuid,
     pub(crate) local: Vec<LocalAnswer>,
     /// All scores of these days, which replace what is stored.
     pub(crate) scores: Vec<(u32, Scores)>,

@@ -4,32 +4,35 @@
 //! once [`Database::sync`] has returned.
 
 use std::fs::File;
-use std::ops::Bound;
-use std::path::Path;
+use std::ops::{Bound, Range};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 use prost_types::Timestamp;
-use sled::{Batch, Db, IVec};
+use sled::{Db, IVec};
 use tandem_proto::v1::{Conversation, Policy, Turn};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::opening::{self, Opened, Problem};
+use super::changes::Changes;
+use super::copying::Copying;
+use super::opening::{self, Opened};
+use super::record::{
+    TITLE_BYTES_MAX, check_title, check_turn, insert_conversation, insert_turn, timestamp,
+    update_key,
+};
 use super::title::one_line;
-use super::{codec, key};
+use super::{codec, key, migrations, switching};
 use crate::{Error, Result};
 
+pub(super) mod transfer;
 mod verdicts;
 
-/// Longest title that a caller may give.
-const TITLE_BYTES_MAX: usize = 200;
 /// Longest title that is made from a first prompt.
 const TITLE_FROM_PROMPT_BYTES_MAX: usize = 80;
 /// Longest conversation id that is looked at.
 const ID_BYTES_MAX: usize = 64;
-/// Longest turn, all fields together.
-const TURN_BYTES_MAX: usize = 16 << 20;
 /// Longest key and longest value of a remembered engine choice.
 const CHOICE_BYTES_MAX: usize = 2048;
 const PAGE_SIZE_DEFAULT: u32 = 50;
@@ -73,8 +76,25 @@ pub(super) struct Database {
     /// Another descriptor of sled's log, whose own `flush` leaves data in the disk's cache.
     log: File,
     source: Box<dyn Source>,
-    failure: Option<String>,
+    failure: Option<Error>,
+    /// Which entries the journal has.
+    pub(super) journal: Range<u64>,
+    /// Who copies the store while it changes.
+    pub(super) copying: Option<Copying>,
+    /// Whether changes are taken, or why not.
+    pub(super) room: Result<()>,
+    counts: Counts,
+    dir: PathBuf,
     _lock: File,
+}
+
+/// What the database did since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Turns that were added.
+    pub(crate) turns: u64,
+    /// Times that changes were made to last.
+    pub(crate) syncs: u64,
 }
 
 impl Database {
@@ -82,17 +102,48 @@ impl Database {
     pub(super) fn open(dir: &Path, source: Box<dyn Source>) -> Opened<Self> {
         let (sled, lock) = opening::open(dir)?;
         let log = File::open(dir.join("db"))?;
-        let mut database = Self { sled, log, source, failure: None, _lock: lock };
-        opening::check_schema(&database.sled)?;
-        database.sync().map_err(|error| Problem::Failed(error.to_string()))?;
+        let mut database = Self {
+            sled,
+            log,
+            source,
+            failure: None,
+            journal: 1..1,
+            copying: None,
+            room: Ok(()),
+            counts: Counts::default(),
+            dir: dir.to_owned(),
+            _lock: lock,
+        };
+        migrations::bring_up_to_date(&mut database)?;
+        database.journal = database.read_journal()?;
+        database.sync()?;
+        switching::clean_up(dir)?;
         // The names of the files are on disk once the directory is.
         File::open(dir)?.sync_all()?;
         Ok(database)
     }
 
     /// What a write failed of. After that sled takes no more writes; open the store again.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
+    /// Where it lies.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(super) fn new_id(&mut self) -> Uuid {
+        self.source.id()
+    }
+
+    /// Closes it and gives back where ids and the time come from.
+    pub(super) fn close(self) -> Box<dyn Source> {
+        self.source
     }
 
     pub(super) fn create_conversation(
@@ -100,10 +151,7 @@ impl Database {
         title: &str,
         policy: Policy,
     ) -> Result<Conversation> {
-        if title.len() > TITLE_BYTES_MAX {
-            let problem = format!("{} bytes; at most {TITLE_BYTES_MAX} are allowed", title.len());
-            return Err(Error::invalid("title", problem));
-        }
+        check_title(title)?;
         let (id, now) = (self.source.id(), self.now());
         let conversation = Conversation {
             id: id.to_string(),
@@ -113,7 +161,7 @@ impl Database {
             turns: 0,
             policy: policy.into(),
         };
-        let mut batch = Batch::default();
+        let mut batch = Changes::default();
         insert_conversation(&mut batch, id, &conversation);
         self.apply(batch)?;
         Ok(conversation)
@@ -176,11 +224,7 @@ impl Database {
             return Ok(before);
         }
         turn.created.get_or_insert(now);
-        let bytes = turn.encoded_len();
-        if bytes > TURN_BYTES_MAX {
-            let problem = format!("prompt and answer have {bytes} bytes; at most {TURN_BYTES_MAX}");
-            return Err(Error::invalid("turn", problem));
-        }
+        check_turn(&turn)?;
 
         let mut after = before.clone();
         if after.title.is_empty() {
@@ -190,40 +234,25 @@ impl Database {
         after.turns = after.turns.saturating_add(1);
 
         let sequence = self.next_sequence(id)?;
-        let mut batch = Batch::default();
-        for (piece, value) in (0..).zip(codec::encode(&turn).chunks(key::PIECE_BYTES)) {
-            batch.insert(&key::piece(id, sequence, piece), value);
-        }
-        batch.remove(&update_key(id, &before));
+        let mut batch = Changes::default();
+        insert_turn(&mut batch, id, sequence, &turn);
+        batch.remove(update_key(id, &before));
         insert_conversation(&mut batch, id, &after);
+        batch.note(id, Some(sequence));
         self.apply(batch)?;
+        self.counts.turns += 1;
         Ok(after)
     }
 
     /// Removes a conversation and all of its turns, also when its record is damaged.
     pub(super) fn delete_conversation(&mut self, id: &str) -> Result<()> {
         let id = parse_id(id)?;
-        let mut batch = Batch::default();
-        match self.read_conversation(id) {
-            Ok(conversation) => batch.remove(&update_key(id, &conversation)),
-            Err(error @ Error::ConversationNotFound { .. }) => return Err(error),
-            Err(_) => {
-                for entry in self.sled.scan_prefix(key::UPDATES_FROM).keys() {
-                    let entry = entry.map_err(unreadable)?;
-                    if key::read_update(&entry).is_some_and(|(_, of)| of == id) {
-                        batch.remove(entry);
-                    }
-                }
-            }
+        if let Err(error @ Error::ConversationNotFound { .. }) = self.read_conversation(id) {
+            return Err(error);
         }
-        for piece in self.sled.scan_prefix(key::turns(id)).keys() {
-            batch.remove(piece.map_err(unreadable)?);
-        }
-        for usage in self.sled.scan_prefix(key::usage_of(id)).keys() {
-            batch.remove(usage.map_err(unreadable)?);
-        }
-        batch.remove(&key::conversation(id));
-        self.apply(batch)
+        let mut changes = self.removal(id)?;
+        changes.note(id, None);
+        self.apply(changes)
     }
 
     pub(super) fn engine_choice(&self, name: &str) -> Result<Option<String>> {
@@ -236,36 +265,43 @@ impl Database {
             let problem = format!("longer than {CHOICE_BYTES_MAX} bytes");
             return Err(Error::invalid("engine choice", problem));
         }
-        let mut batch = Batch::default();
+        let mut batch = Changes::default();
         batch.insert(key::engine_choice(name), codec::encode(&value.to_owned()));
         self.apply(batch)
     }
 
     /// Makes every change so far survive a power cut.
     pub(super) fn sync(&mut self) -> Result<()> {
-        let outcome = self.sled.flush().map_err(|error| error.to_string());
-        let outcome = outcome.and_then(|_| self.log.sync_data().map_err(|error| error.to_string()));
+        self.counts.syncs += 1;
+        let outcome = self.sled.flush().map_err(unwritable);
+        let outcome = outcome.and_then(|_| self.log.sync_data().map_err(opening::unwritable));
         self.note_failure(outcome)
     }
 
-    pub(super) fn apply(&mut self, batch: Batch) -> Result<()> {
-        let outcome = self.sled.apply_batch(batch).map_err(|error| error.to_string());
+    /// Makes changes, all or none. While the disk is full, [`Error::DiskFull`] and nothing.
+    pub(super) fn apply(&mut self, mut changes: Changes) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.room.clone()?;
+        self.write_journal(&mut changes);
+        if let Some(copying) = &mut self.copying {
+            copying.note(changes.keys());
+        }
+        let outcome = self.sled.apply_batch(changes.batch()).map_err(unwritable);
         self.note_failure(outcome)
     }
 
-    fn note_failure(&mut self, outcome: std::result::Result<(), String>) -> Result<()> {
-        outcome.map_err(|problem| {
-            self.failure = Some(problem.clone());
-            Error::Store { problem }
-        })
+    fn note_failure(&mut self, outcome: Result<()>) -> Result<()> {
+        outcome.inspect_err(|problem| self.failure = Some(problem.clone()))
     }
 
-    fn now(&mut self) -> Timestamp {
+    pub(super) fn now(&mut self) -> Timestamp {
         let since = self.source.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
-    fn read_conversation(&self, id: Uuid) -> Result<Conversation> {
+    pub(super) fn read_conversation(&self, id: Uuid) -> Result<Conversation> {
         let value = self.sled.get(key::conversation(id)).map_err(unreadable)?;
         let value = value.ok_or_else(|| Error::ConversationNotFound { id: id.to_string() })?;
         decode(&format!("conversation {id}"), &value)
@@ -293,28 +329,30 @@ impl Database {
         Ok(turns)
     }
 
+    /// One turn; `None` when it is not there.
+    pub(super) fn turn(&self, id: Uuid, sequence: u64) -> Result<Option<Turn>> {
+        let mut bytes = Vec::new();
+        for entry in self.sled.scan_prefix(key::turn(id, sequence)) {
+            bytes.extend_from_slice(&entry.map_err(unreadable)?.1);
+        }
+        let what = || format!("turn {sequence} of conversation {id}");
+        (!bytes.is_empty()).then(|| decode(&what(), &bytes)).transpose()
+    }
+
+    /// The numbers of a conversation's turns, in order.
+    pub(super) fn sequences(&self, id: Uuid) -> Vec<u64> {
+        let keys = self.sled.scan_prefix(key::turns(id)).keys().filter_map(sled::Result::ok);
+        let mut sequences: Vec<_> =
+            keys.filter_map(|key| Some(key::read_piece(&key)?.0)).collect();
+        sequences.dedup();
+        sequences
+    }
+
     fn next_sequence(&self, id: Uuid) -> Result<u64> {
         let last = self.sled.scan_prefix(key::turns(id)).keys().next_back();
         let last = last.transpose().map_err(unreadable)?;
         Ok(last.and_then(|key| key::read_piece(&key)).map_or(0, |(sequence, _)| sequence + 1))
     }
-}
-
-fn insert_conversation(batch: &mut Batch, id: Uuid, conversation: &Conversation) {
-    batch.insert(&key::conversation(id), codec::encode(conversation));
-    batch.insert(&update_key(id, conversation), &[]);
-}
-
-fn update_key(id: Uuid, conversation: &Conversation) -> [u8; 25] {
-    let updated = conversation.updated.unwrap_or_default();
-    let (seconds, nanos) = (u64::try_from(updated.seconds), u64::try_from(updated.nanos));
-    let micros = seconds.unwrap_or(0).saturating_mul(1_000_000);
-    key::update(micros.saturating_add(nanos.unwrap_or(0) / 1000), id)
-}
-
-fn timestamp(micros: u64) -> Timestamp {
-    let nanos = i32::try_from(micros % 1_000_000 * 1000).unwrap_or(0);
-    Timestamp { seconds: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX), nanos }
 }
 
 pub(super) fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
@@ -327,7 +365,15 @@ pub(super) fn unreadable(error: sled::Error) -> Error {
     Error::Store { problem: format!("reading failed: {error}") }
 }
 
-fn parse_id(id: &str) -> Result<Uuid> {
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unwritable(error: sled::Error) -> Error {
+    match error {
+        sled::Error::Io(error) => opening::unwritable(error),
+        error => Error::Store { problem: error.to_string() },
+    }
+}
+
+pub(super) fn parse_id(id: &str) -> Result<Uuid> {
     let parsed = (id.len() <= ID_BYTES_MAX).then(|| Uuid::try_parse(id).ok()).flatten();
     parsed.ok_or_else(|| Error::ConversationNotFound { id: one_line(id, ID_BYTES_MAX) })
 }

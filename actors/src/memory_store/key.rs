@@ -13,6 +13,7 @@
 //! | `d` day, track, provider, model      | `UsageTally` of a day                        |
 //! | `v` conversation, day                | `UsageTally` of a conversation on a day      |
 //! | `h` day                              | how hard the questions of a day were         |
+//! | `n` number                           | what changed, for the search index to follow |
 
 use tandem_proto::v1::VariantName;
 use uuid::Uuid;
@@ -23,6 +24,16 @@ pub(super) const PIECE_BYTES: usize = 4096;
 
 /// Version of this table.
 pub(super) const SCHEMA: &[u8] = b"mschema";
+
+/// Which store this is: another one after a restore or a compaction.
+pub(super) const IDENTITY: &[u8] = b"midentity";
+/// The batch that was last added to the sums.
+pub(super) const LAST_SUMS: &[u8] = b"msums";
+
+/// Before all turns.
+pub(super) const TURNS: &[u8] = b"t";
+/// Behind all turns.
+pub(super) const TURNS_TO: &[u8] = b"u";
 
 /// Before all entries by update.
 pub(super) const UPDATES_FROM: &[u8] = b"u";
@@ -36,6 +47,21 @@ pub(super) fn conversation(id: Uuid) -> [u8; 17] {
 /// What the keys of all turns of a conversation begin with.
 pub(super) fn turns(id: Uuid) -> [u8; 17] {
     key(b't', &[id.as_bytes()])
+}
+
+/// The conversation from a key of [`conversation`].
+pub(super) fn read_conversation(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.get(1..)?).ok()
+}
+
+/// What the keys of all pieces of a turn begin with.
+pub(super) fn turn(id: Uuid, sequence: u64) -> [u8; 25] {
+    key(b't', &[id.as_bytes(), &sequence.to_be_bytes()])
+}
+
+/// Conversation and sequence from a key of [`piece`].
+pub(super) fn read_turn(key: &[u8]) -> Option<(Uuid, u64)> {
+    Some((Uuid::from_slice(key.get(1..17)?).ok()?, read_piece(key)?.0))
 }
 
 pub(super) fn piece(id: Uuid, sequence: u64, piece: u16) -> [u8; 27] {
@@ -146,6 +172,18 @@ pub(super) fn read_demand(key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(key.get(1..)?.try_into().ok()?))
 }
 
+/// What the keys of the journal begin with.
+pub(super) const JOURNAL: &[u8] = b"n";
+
+pub(super) fn journal(number: u64) -> [u8; 9] {
+    key(b'n', &[&number.to_be_bytes()])
+}
+
+/// The number from a key of [`journal`].
+pub(super) fn read_journal(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(1..)?.try_into().ok()?))
+}
+
 fn key<const N: usize>(kind: u8, parts: &[&[u8]]) -> [u8; N] {
     let mut key = [0; N];
     let bytes = std::iter::once(&kind).chain(parts.iter().copied().flatten());
@@ -206,6 +244,9 @@ mod tests {
         assert_eq!(read_usage(&usage(700, false, "far", "large")), used);
         assert_eq!(read_conversation_usage(&conversation_usage(B, 300)), Some((B, 300)));
         assert_eq!(read_demand(&demand(300)), Some(300));
+        assert_eq!(read_journal(&journal(300)), Some(300));
+        assert_eq!(read_turn(&piece(B, 300, 70)), Some((B, 300)));
+        assert_eq!(read_conversation(&conversation(A)), Some(A));
         assert_eq!((read_usage(b"d12"), read_demand(b"h"), read_attempt(b"o")), (None, None, None));
         assert_eq!(read_piece(&turns(A)), None);
         assert_eq!(read_update(b"u123"), None);
@@ -214,7 +255,7 @@ mod tests {
 
     #[test]
     fn kinds_do_not_mix() {
-        let keys: [&[u8]; 9] = [
+        let keys: [&[u8]; 10] = [
             SCHEMA,
             &conversation(A),
             &piece(A, 0, 0),
@@ -224,6 +265,7 @@ mod tests {
             &usage(1, true, "p", "m"),
             &conversation_usage(A, 1),
             &demand(1),
+            &journal(1),
         ];
         let mut kinds: Vec<u8> = keys.iter().map(|key| key[0]).collect();
         kinds.sort_unstable();

@@ -8,10 +8,9 @@ use std::path::Path;
 use sled::Db;
 use tracing::warn;
 
-use super::{codec, key};
-
-/// Version of the layout of [`key`]. Raised when an older tandem could not read the store.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+use super::migrations::SCHEMA_VERSION;
+use super::switching;
+use crate::Error;
 
 /// Small, since a page is read from the kernel's cache anyway.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -36,6 +35,19 @@ pub(super) enum Problem {
     Io(#[from] io::Error),
     #[error("{0}; move the directory aside to begin with an empty store")]
     Failed(String),
+    #[error("{0}")]
+    Store(#[from] Error),
+}
+
+impl Problem {
+    /// Whether there may be enough space another time.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Io(error) => is_full(error),
+            Self::Store(error) => matches!(error, Error::DiskFull { .. }),
+            _ => false,
+        }
+    }
 }
 
 impl From<sled::Error> for Problem {
@@ -53,6 +65,7 @@ impl From<sled::Error> for Problem {
 
 /// The database and the lock that must be held as long as it is open.
 pub(super) fn open(dir: &Path) -> Opened<(Db, File)> {
+    switching::finish(dir)?;
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let lock = File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     match lock.try_lock() {
@@ -90,15 +103,13 @@ fn snapshots(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names.into_iter().flatten().filter(|name| name.starts_with("snap.")).collect())
 }
 
-/// Writes the version into a new store, and refuses one that a later tandem has written.
-pub(super) fn check_schema(sled: &Db) -> Opened<()> {
-    let Some(value) = sled.get(key::SCHEMA)? else {
-        sled.insert(key::SCHEMA, codec::encode(&SCHEMA_VERSION))?;
-        return Ok(());
-    };
-    match codec::decode(&value) {
-        Ok(0..=SCHEMA_VERSION) => Ok(()),
-        Ok(found) => Err(Problem::Newer { found }),
-        Err(damage) => Err(Problem::Failed(format!("the record of its layout {damage}"))),
-    }
+/// The error of a write that failed.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn unwritable(error: io::Error) -> Error {
+    let problem = error.to_string();
+    if is_full(&error) { Error::DiskFull { problem } } else { Error::Store { problem } }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -12,9 +12,19 @@ struct Life {
     ended: JoinHandle<()>,
 }
 
+fn arguments(dir: &TempDir, store: &MemoryStore, node: Node) -> Arguments {
+    Arguments {
+        dir: dir.path().join("store"),
+        retention: Duration::ZERO,
+        size_max: 0,
+        handle: store.clone(),
+        node,
+    }
+}
+
 async fn start(dir: &TempDir, store: MemoryStore) -> Life {
     let node = Tree::new().root("memory_store");
-    let arguments = Arguments { dir: dir.path().join("store"), handle: store.clone(), node };
+    let arguments = arguments(dir, &store, node);
     let (actor, ended) = Actor::spawn(None, MemoryStoreActor, arguments).await.unwrap();
     Life { store, actor, ended }
 }
@@ -89,7 +99,7 @@ async fn a_directory_in_use_is_a_start_error_that_says_so() {
     let _life = start(&dir, MemoryStore::new()).await;
     let node = Tree::new().root("memory_store");
     let store = MemoryStore::new();
-    let arguments = Arguments { dir: dir.path().join("store"), handle: store, node };
+    let arguments = arguments(&dir, &store, node);
     let error = Actor::spawn(None, MemoryStoreActor, arguments).await.err().unwrap();
     assert!(error.to_string().contains("another process has it open"), "{error}");
 }

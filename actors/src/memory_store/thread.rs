@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::database::{Database, SystemSource};
 use super::opening::{Opened, Problem};
+use super::room::Room;
 use super::{Arguments, Reply, Request};
 use crate::Result;
 
@@ -56,7 +57,12 @@ fn live(
     queue: &Receiver<Job>,
     opened: oneshot::Sender<Opened<()>>,
 ) -> String {
-    let database = match open_patiently(&arguments.dir, &opened) {
+    let mut room = Room::beside(&arguments.dir);
+    let mut outcome = open_patiently(&arguments.dir, || opened.is_closed());
+    if outcome.as_ref().is_err_and(Problem::is_full) && room.give_up() {
+        outcome = open_patiently(&arguments.dir, || opened.is_closed());
+    }
+    let database = match outcome {
         Ok(database) => database,
         Err(problem) => {
             let why = problem.to_string();
@@ -67,14 +73,18 @@ fn live(
     if opened.send(Ok(())).is_err() {
         return "nobody waits for it any more".to_owned();
     }
-    serve(database, queue, arguments)
+    match serve(database, queue, arguments, &mut room) {
+        Ok(()) => "stopped".to_owned(),
+        Err(why) => why,
+    }
 }
 
-fn open_patiently(dir: &Path, opened: &oneshot::Sender<Opened<()>>) -> Opened<Database> {
+/// Opens the store once a previous life has let go of it.
+pub(super) fn open_patiently(dir: &Path, is_given_up: impl Fn() -> bool) -> Opened<Database> {
     let begin = Instant::now();
     loop {
         match Database::open(dir, Box::new(SystemSource)) {
-            Err(Problem::Locked) if begin.elapsed() < LOCK_PATIENCE && !opened.is_closed() => {
+            Err(Problem::Locked) if begin.elapsed() < LOCK_PATIENCE && !is_given_up() => {
                 thread::sleep(LOCK_RETRY_PAUSE);
             }
             outcome => return outcome,
@@ -82,25 +92,54 @@ fn open_patiently(dir: &Path, opened: &oneshot::Sender<Opened<()>>) -> Opened<Da
     }
 }
 
-fn serve(mut database: Database, queue: &Receiver<Job>, arguments: &Arguments) -> String {
-    while let Ok(first) = queue.recv() {
-        let mut changes = Vec::new();
-        for (request, permit) in once(first).chain(queue.try_iter()).take(GROUP_MAX) {
-            changes.extend(request.serve(&mut database).map(|change| (change, permit)));
+/// Changes that are made and not yet on disk.
+#[derive(Default)]
+struct Group(Vec<(Acknowledge, OwnedSemaphorePermit)>);
+
+impl Group {
+    /// Makes them last and tells their callers.
+    fn settle(&mut self, database: &mut Database) {
+        if self.0.is_empty() {
+            return;
         }
-        if !changes.is_empty() {
-            let durable = database.sync();
-            for (acknowledge, permit) in changes {
-                acknowledge(durable.clone());
-                drop(permit);
-            }
-        }
-        arguments.node.set_queue(arguments.handle.accepted());
-        if let Some(problem) = database.failure() {
-            return format!("a write failed: {problem}");
+        let durable = database.sync();
+        for (acknowledge, permit) in self.0.drain(..) {
+            acknowledge(durable.clone());
+            drop(permit);
         }
     }
-    "stopped".to_owned()
+}
+
+/// Serves until nobody asks any more; an error says why it ended before.
+fn serve(
+    mut database: Database,
+    queue: &Receiver<Job>,
+    arguments: &Arguments,
+    room: &mut Room,
+) -> std::result::Result<(), String> {
+    while let Ok(first) = queue.recv() {
+        let mut group = Group::default();
+        database.room = room.check();
+        for (request, permit) in once(first).chain(queue.try_iter()).take(GROUP_MAX) {
+            match request {
+                Request::Replace(replace) => {
+                    group.settle(&mut database);
+                    database = replace.run(database).map_err(|problem| problem.to_string())?;
+                    database.room = room.check();
+                }
+                request => {
+                    let change = request.serve(&mut database);
+                    group.0.extend(change.map(|change| (change, permit)));
+                }
+            }
+        }
+        group.settle(&mut database);
+        arguments.node.set_queue(arguments.handle.accepted());
+        if let Some(problem) = database.failure() {
+            return Err(format!("a write failed: {problem}"));
+        }
+    }
+    Ok(())
 }
 
 /// Tells the caller of a change that was made whether it is on disk.
@@ -130,6 +169,10 @@ impl Request {
             }
             Self::Experiments(request) => request.serve(database),
             Self::Books(request) => request.serve(database),
+            Self::Conversations(request) => request.serve(database),
+            Self::Care(request) => request.serve(database),
+            // The thread itself does it, as it has the database.
+            Self::Replace(_) => None,
         }
     }
 }

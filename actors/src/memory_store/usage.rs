@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use sled::Batch as SledBatch;
 use tandem_ledger::{Head, Tokens};
 use tandem_proto::v1::UsageTally;
 use uuid::Uuid;
 
 use super::books::{Attempt, Batch, CONVERSATIONS_MAX, LocalAnswer, Opening, Row, Scores};
+use super::changes::Changes;
 use super::database::{Database, decode, unreadable};
 use super::{codec, key};
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ const SCORE_DAYS: u32 = 40;
 
 impl Database {
     pub(super) fn open_attempt(&mut self, id: Uuid, attempt: &Attempt) -> Result<()> {
-        let mut batch = SledBatch::default();
+        let mut batch = Changes::default();
         batch.insert(&key::attempt(id), codec::encode(attempt));
         self.apply(batch)
     }
@@ -37,9 +37,16 @@ impl Database {
         self.open_attempt(id, &attempt)
     }
 
+    /// Adds what was settled, and `batch` unless it was the last that was added.
     pub(super) fn sum_up(&mut self, batch: &Batch) -> Result<()> {
         let mut sums = Sums::default();
-        let mut changes = SledBatch::default();
+        let mut changes = Changes::default();
+        let known = self.sled.get(key::LAST_SUMS).map_err(unreadable)?;
+        let known: Option<Vec<u8>> =
+            known.map(|value| decode("the last sums", &value)).transpose()?;
+        let repeated = known.as_deref() == Some(batch.id.as_bytes().as_slice());
+        let empty = Batch::default();
+        let batch = if repeated { &empty } else { batch };
         for (id, attempt) in self.attempts()? {
             if attempt.settled.is_some() {
                 sums.add_attempt(&attempt);
@@ -58,13 +65,23 @@ impl Database {
                 .map_err(|error| Error::Internal { problem: error.to_string() })?;
             changes.insert(key::LEDGER_HEAD, codec::encode(&text));
         }
+        if !batch.id.is_nil() {
+            changes.insert(key::LAST_SUMS, codec::encode(&batch.id.as_bytes().to_vec()));
+        }
         for (key, added) in sums.0 {
+            // What a conversation cost goes with it, also when it was not summed up yet.
+            if key.starts_with(key::CONVERSATION_USAGE)
+                && let Some((id, _)) = key::read_conversation_usage(&key)
+                && !self.sled.contains_key(key::conversation(id)).map_err(unreadable)?
+            {
+                continue;
+            }
             let mut sum: UsageTally = match self.sled.get(&key).map_err(unreadable)? {
                 Some(value) => decode("usage", &value)?,
                 None => UsageTally::default(),
             };
             add(&mut sum, &added);
-            changes.insert(key, codec::encode(&sum));
+            changes.insert(&key, codec::encode(&sum));
         }
         self.apply(changes)
     }

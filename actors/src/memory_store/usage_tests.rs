@@ -22,7 +22,7 @@ fn attempt(day: u32, reserved: Option<u64>) -> Attempt {
         day,
         provider: "far".into(),
         model: "large".into(),
-        conversation: Uuid::from_u128(9).to_string(),
+        conversation: String::new(),
         reserved_micros: reserved,
         settled: None,
     }
@@ -65,8 +65,10 @@ fn an_attempt_left_open_counts_in_full_in_the_next_life_and_once_only() {
 fn sums_are_by_day_track_provider_and_model_and_by_conversation() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = open(&dir);
+    let conversation = database.create_conversation("", Policy::Auto).unwrap().id;
     for (number, day) in [(1, 5), (2, 5), (3, 6)] {
-        database.open_attempt(Uuid::from_u128(number), &attempt(day, Some(100))).unwrap();
+        let attempt = Attempt { conversation: conversation.clone(), ..attempt(day, Some(100)) };
+        database.open_attempt(Uuid::from_u128(number), &attempt).unwrap();
         database.settle_attempt(Uuid::from_u128(number), cost(10)).unwrap();
     }
     let tokens = Tokens { prompt: 3, cached: 1, completion: 2 };
@@ -90,7 +92,7 @@ fn sums_are_by_day_track_provider_and_model_and_by_conversation() {
     assert_eq!(database.usage((6, 6)).unwrap().len(), 2);
     assert_eq!(
         database.usage_by_conversation((5, 6)).unwrap(),
-        [(Uuid::from_u128(9), {
+        [(Uuid::try_parse(&conversation).unwrap(), {
             let mut sum = cost(30);
             (sum.requests, sum.answered) = (3, 3);
             sum
@@ -112,6 +114,43 @@ fn what_a_deleted_conversation_cost_is_counted_without_its_name() {
     database.delete_conversation(&conversation).unwrap();
     assert_eq!(database.usage_by_conversation((0, 9)).unwrap(), []);
     assert_eq!(total(&database), 3);
+}
+
+#[test]
+fn what_is_summed_up_behind_a_deletion_does_not_bring_the_conversation_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = open(&dir);
+    let conversation = database.create_conversation("", Policy::Auto).unwrap().id;
+    let attempt = Attempt { conversation: conversation.clone(), ..attempt(5, None) };
+    database.open_attempt(Uuid::from_u128(1), &attempt).unwrap();
+    database.settle_attempt(Uuid::from_u128(1), cost(3)).unwrap();
+    database.delete_conversation(&conversation).unwrap();
+    database.sum_up(&Batch::default()).unwrap();
+    assert_eq!(database.usage_by_conversation((0, 9)).unwrap(), []);
+    assert_eq!(total(&database), 3);
+}
+
+#[test]
+fn a_batch_that_is_given_again_is_added_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = open(&dir);
+    let local = LocalAnswer {
+        day: 6,
+        model: "small".into(),
+        conversation: String::new(),
+        tokens: Tokens::default(),
+        saved_micros: 44,
+        total_ms: 9,
+    };
+    let batch = Batch { id: Uuid::from_u128(5), local: vec![local], ..Batch::default() };
+    for _ in 0..2 {
+        database.sum_up(&batch).unwrap();
+        database.sync().unwrap();
+        drop(database);
+        database = open(&dir);
+    }
+    database.sum_up(&Batch { id: Uuid::from_u128(6), ..batch }).unwrap();
+    assert_eq!(database.usage((0, 9)).unwrap()[0].tally.requests, 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `tandem conversation`: what was said and stored.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Subcommand, value_parser};
@@ -10,8 +11,10 @@ use super::turn::Policy;
 use crate::{
     context::Context,
     failure::Failure,
-    report::conversation::{self as report, Conversation as Report, Transcript},
+    report::conversation::{self as report, Conversation as Report, Search, Transcript},
 };
+
+mod transfer;
 
 /// Most conversations that one call to the daemon returns.
 const PAGE_MAX: u32 = 1000;
@@ -40,7 +43,46 @@ pub(crate) enum Conversation {
         /// Id from `tandem conversation list`
         id: String,
     },
+    /// Find questions and answers by their words
+    #[command(after_help = "All words have to be in question or answer. \"Two words\" in quotes stand \
+                            side by side, OR finds either, -word leaves out what has it.")]
+    Search {
+        /// Words to look for
+        #[arg(required = true, value_name = "WORD", allow_hyphen_values = true)]
+        words: Vec<String>,
+        /// Find at most this many; 1 to 100
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(value_parser = value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
+    /// Give a conversation another title
+    Rename {
+        /// Id from `tandem conversation list`
+        id: String,
+        /// New title, at most 200 bytes
+        title: String,
+    },
+    /// Write conversations as lines of JSON
+    Export {
+        /// Ids from `tandem conversation list` [default: all]
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        /// File to write [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Take conversations in that were exported, with their ids and times
+    #[command(after_help = "A conversation with a broken line is not imported, and the line is named. \
+                            Exit code 1 when any was refused.")]
+    Import {
+        /// File from `tandem conversation export`, or - for standard input
+        file: PathBuf,
+        /// Replace conversations that are here already
+        #[arg(long)]
+        replace: bool,
+    },
     /// Delete conversations
+    #[command(after_help = "Their words are on the disk until `tandem memory compact`.")]
     Delete {
         /// Ids from `tandem conversation list`
         #[arg(required = true, value_name = "ID")]
@@ -86,6 +128,31 @@ impl Conversation {
                 let request = v1::GetConversationRequest { id };
                 let response = client.conversations().get(request).await?.into_inner();
                 terminal.result(&Transcript::from(response), Transcript::text)?;
+            }
+            Self::Search { words, limit } => {
+                // What the shell took for one word stands side by side.
+                let words = words.iter().map(|word| match word.contains(char::is_whitespace) {
+                    true if !word.contains('"') => format!("\"{word}\""),
+                    _ => word.clone(),
+                });
+                let query = words.collect::<Vec<_>>().join(" ");
+                let request = v1::SearchConversationsRequest { query, limit };
+                let response = client.conversations().search(request).await?.into_inner();
+                terminal.result(&Search::from(response), Search::text)?;
+            }
+            Self::Rename { id, title } => {
+                let request = v1::RenameConversationRequest { id, title };
+                let renamed = client.conversations().rename(request).await?.into_inner();
+                terminal.result(&Report::from(renamed), |renamed| {
+                    let title = renamed.title.as_deref().unwrap_or_default();
+                    format!("{} is now {title:?}\n", renamed.id)
+                })?;
+            }
+            Self::Export { ids, output } => {
+                transfer::export(&client, context, ids, output).await?;
+            }
+            Self::Import { file, replace } => {
+                return transfer::import(&client, context, &file, replace).await;
             }
             Self::Delete { ids } => {
                 let deletion = Deletion::of(&client, ids).await;

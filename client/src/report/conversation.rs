@@ -43,6 +43,51 @@ pub(crate) struct Transcript {
     pub(crate) turns: Vec<Turn>,
 }
 
+/// Turns that were found, best first.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Search {
+    pub(crate) found: Vec<Found>,
+}
+
+/// A turn that was found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Found {
+    pub(crate) conversation: Conversation,
+    pub(crate) turn_id: String,
+    pub(crate) created: Option<String>,
+    pub(crate) snippet: String,
+    /// Begin and end of the words, in bytes of the snippet.
+    pub(crate) marked: Vec<(u32, u32)>,
+    pub(crate) score: f32,
+}
+
+impl From<v1::SearchConversationsResponse> for Search {
+    fn from(response: v1::SearchConversationsResponse) -> Self {
+        let found = response.found.into_iter().map(|found| Found {
+            conversation: found.conversation.unwrap_or_default().into(),
+            turn_id: found.turn_id,
+            created: found.created.map(|time| time.to_string()),
+            snippet: found.snippet,
+            marked: found.marked.into_iter().map(|marked| (marked.begin, marked.end)).collect(),
+            score: found.score,
+        });
+        Self { found: found.collect() }
+    }
+}
+
+impl Search {
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for Found { conversation, created, snippet, .. } in &self.found {
+            let when = created.as_deref().map(minute).unwrap_or_default();
+            let title = conversation.title.as_deref().unwrap_or("(without title)");
+            let snippet = snippet.split_whitespace().collect::<Vec<_>>().join(" ");
+            let _ = writeln!(text, "{} · {when} · {title}\n    {snippet}", conversation.id);
+        }
+        if text.is_empty() { "nothing has all of these words\n".into() } else { text }
+    }
+}
+
 impl From<v1::Conversation> for Conversation {
     fn from(conversation: v1::Conversation) -> Self {
         Self {

@@ -12,6 +12,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const MESSAGE_BYTES_MAX: usize = 1024;
 /// Suggested pause before an actor that is being restarted is asked again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// Suggested pause before a full disk is tried again.
+const DISK_PAUSE: Duration = Duration::from_secs(10);
 
 /// The status of an error, with `ErrorInfo` and, where they help, `RetryInfo` and `BadRequest`.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -94,6 +96,7 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         }
         Error::Ledger { .. } => (Code::Unavailable, reason::LEDGER_FAILED, Some(RESTART_PAUSE)),
         Error::Store { .. } => (Code::Unavailable, reason::STORE_FAILED, None),
+        Error::DiskFull { .. } => (Code::ResourceExhausted, reason::DISK_FULL, Some(DISK_PAUSE)),
         Error::ShuttingDown => (Code::Unavailable, reason::SHUTTING_DOWN, Some(RESTART_PAUSE)),
         Error::Restarting { .. } => (Code::Unavailable, reason::RESTARTING, Some(RESTART_PAUSE)),
         Error::Unresponsive { .. } => {

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use sled::Batch;
 use tandem_proto::v1::{Feedback, Outcomes, Turn, VariantName};
 
-use super::{Database, check_page_size, codec, decode, key, unreadable};
+use super::{Changes, Database, check_page_size, codec, decode, key, unreadable};
 use crate::experiments::{Outcome, add, verdict};
 use crate::{Error, Result};
 
@@ -16,7 +15,7 @@ const ID_BYTES_MAX: usize = 64;
 
 impl Database {
     pub(in crate::memory_store) fn record_outcome(&mut self, outcome: &Outcome) -> Result<()> {
-        let mut batch = Batch::default();
+        let mut batch = Changes::default();
         for variant in &outcome.variants {
             let mut outcomes = self.outcomes_of(variant)?;
             add(&mut outcomes, outcome);
@@ -52,7 +51,7 @@ impl Database {
             None => feedback.variants.clone(),
         };
         let old = before.map(|before| before.verdict()).unwrap_or_default();
-        let mut batch = Batch::default();
+        let mut batch = Changes::default();
         for variant in &variants {
             let mut outcomes = self.outcomes_of(variant)?;
             verdict(&mut outcomes, old, feedback.verdict());

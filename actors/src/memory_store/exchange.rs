@@ -1,0 +1,452 @@
+//! Conversations as lines of JSON: one with the conversation, and one for each of its turns behind it.
+//! What was exported, imported and exported again is the same to the byte.
+//!
+//! ```text
+//! {"conversation":{"id":"0193…","title":"Tea","created":"2026-11-21T07:14:26Z",…}}
+//! {"turn":{"id":"0193…","prompt":"Green or black?","answer":"Green.",…}}
+//! ```
+
+use std::str::FromStr as _;
+
+use prost_types::Timestamp;
+use serde::{Deserialize, Serialize};
+use tandem_proto::v1::{self, FinishReason, Policy, Track};
+
+/// Most bytes of a line: a turn of 16 MiB, of which every byte may be escaped.
+const LINE_BYTES_MAX: usize = 100 << 20;
+/// Most bytes of the lines of one conversation.
+const CONVERSATION_BYTES_MAX: usize = 256 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Conversation(Conversation),
+    Turn(Box<Turn>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Conversation {
+    id: String,
+    title: String,
+    created: Option<String>,
+    updated: Option<String>,
+    policy: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Turn {
+    id: String,
+    prompt: String,
+    answer: String,
+    track: String,
+    model: String,
+    created: Option<String>,
+    usage: Option<Usage>,
+    finish_reason: String,
+    private: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tool_results: Vec<ToolResult>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    images: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Usage {
+    prompt_tokens: u32,
+    cached_tokens: u32,
+    completion_tokens: u32,
+    drafted_tokens: u32,
+    accepted_tokens: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolCall {
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolResult {
+    tool_call_id: String,
+    content: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// The line of a conversation. How many turns it has is told by those that follow.
+#[must_use]
+pub fn conversation_line(conversation: v1::Conversation) -> Vec<u8> {
+    let policy = conversation.policy().as_str_name().to_owned();
+    let v1::Conversation { id, title, created, updated, turns: _, policy: _ } = conversation;
+    let (created, updated) = (text_of(created), text_of(updated));
+    line(&Line::Conversation(Conversation { id, title, created, updated, policy }))
+}
+
+/// The line of a turn.
+#[must_use]
+pub fn turn_line(turn: v1::Turn) -> Vec<u8> {
+    let track = turn.track().as_str_name().to_owned();
+    let finish_reason = turn.finish_reason().as_str_name().to_owned();
+    // A field that is added to the message is to be added here.
+    let v1::Turn {
+        id,
+        prompt,
+        answer,
+        track: _,
+        model,
+        created,
+        usage,
+        finish_reason: _,
+        private,
+        tool_calls,
+        tool_results,
+        images,
+    } = turn;
+    let usage = usage.map(
+        |v1::Usage {
+             prompt_tokens,
+             cached_tokens,
+             completion_tokens,
+             drafted_tokens,
+             accepted_tokens,
+         }| Usage {
+            prompt_tokens,
+            cached_tokens,
+            completion_tokens,
+            drafted_tokens,
+            accepted_tokens,
+        },
+    );
+    let call = |v1::ToolCall { id, name, arguments }| ToolCall { id, name, arguments };
+    let result = |v1::ToolResult { tool_call_id, content }| ToolResult { tool_call_id, content };
+    line(&Line::Turn(Box::new(Turn {
+        id,
+        prompt,
+        answer,
+        track,
+        model,
+        created: text_of(created),
+        usage,
+        finish_reason,
+        private,
+        tool_calls: tool_calls.into_iter().map(call).collect(),
+        tool_results: tool_results.into_iter().map(result).collect(),
+        images,
+    })))
+}
+
+fn line(line: &Line) -> Vec<u8> {
+    // Strings, numbers and lists cannot fail.
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+fn text_of(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| time.to_string())
+}
+
+/// A conversation with all of its turns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole {
+    /// Number of its first line, from 1.
+    pub line: u64,
+    /// The conversation.
+    pub conversation: v1::Conversation,
+    /// Its turns, oldest first.
+    pub turns: Vec<v1::Turn>,
+}
+
+/// A conversation that is not imported, because of one of its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Number of the line, from 1.
+    pub line: u64,
+    /// The conversation's id; empty when that is not known.
+    pub id: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Reads lines as they come.
+#[derive(Debug, Default)]
+pub struct Importer {
+    /// What came of the line that has not ended yet.
+    rest: Vec<u8>,
+    line: u64,
+    /// The conversation whose turns are read.
+    open: Open,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+enum Open {
+    /// There was none yet.
+    #[default]
+    Nothing,
+    Whole(Box<Whole>),
+    /// One of its lines is broken; the others are passed over.
+    Broken,
+}
+
+impl Importer {
+    /// The conversations that ended with what came.
+    ///
+    /// # Errors
+    /// In the list, those with a broken line, each once, when that line came.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Result<Whole, Broken>> {
+        let mut ended = Vec::new();
+        let mut lines = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = lines.next() {
+            // Of a line that is too long, enough is kept to know that it is.
+            let room = (LINE_BYTES_MAX + 1).saturating_sub(self.rest.len());
+            self.rest.extend_from_slice(&part[..part.len().min(room)]);
+            if lines.peek().is_some() {
+                let line = std::mem::take(&mut self.rest);
+                self.read(&line, &mut ended);
+            }
+        }
+        ended
+    }
+
+    /// The last conversation, with a last line that need not end.
+    pub fn finish(mut self) -> Vec<Result<Whole, Broken>> {
+        let mut ended = Vec::new();
+        let line = std::mem::take(&mut self.rest);
+        self.read(&line, &mut ended);
+        self.close(&mut ended);
+        ended
+    }
+
+    fn read(&mut self, line: &[u8], ended: &mut Vec<Result<Whole, Broken>>) {
+        self.line += 1;
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        self.bytes += line.len();
+        let parsed = if line.len() > LINE_BYTES_MAX {
+            Err("is longer than a turn may be".to_owned())
+        } else {
+            serde_json::from_slice(line).map_err(|error| format!("is not a line of an export: {error}"))
+        };
+        let outcome = match parsed {
+            Ok(Line::Conversation(conversation)) => {
+                self.close(ended);
+                self.bytes = line.len();
+                self.begin(conversation)
+            }
+            Ok(Line::Turn(turn)) => self.add(*turn),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = outcome {
+            let id = match std::mem::replace(&mut self.open, Open::Broken) {
+                Open::Whole(whole) => whole.conversation.id,
+                Open::Nothing => String::new(),
+                // It was told already.
+                Open::Broken => return,
+            };
+            ended.push(Err(Broken { line: self.line, id, problem }));
+        }
+    }
+
+    fn begin(&mut self, conversation: Conversation) -> Result<(), String> {
+        let Conversation { id, title, created, updated, policy } = conversation;
+        let policy = Policy::from_str_name(&policy)
+            .ok_or_else(|| format!("has a policy that is not known, {policy:?}"));
+        let read = || -> Result<v1::Conversation, String> {
+            Ok(v1::Conversation {
+                id: id.clone(),
+                title,
+                created: time_of(created)?,
+                updated: time_of(updated)?,
+                turns: 0,
+                policy: policy?.into(),
+            })
+        };
+        let line = self.line;
+        let (conversation, outcome) = match read() {
+            Ok(conversation) => (conversation, Ok(())),
+            Err(problem) => (v1::Conversation { id, ..Default::default() }, Err(problem)),
+        };
+        self.open = Open::Whole(Box::new(Whole { line, conversation, turns: Vec::new() }));
+        outcome
+    }
+
+    fn add(&mut self, turn: Turn) -> Result<(), String> {
+        match &mut self.open {
+            Open::Broken => Ok(()),
+            Open::Nothing => Err("is a turn before any conversation".to_owned()),
+            Open::Whole(_) if self.bytes > CONVERSATION_BYTES_MAX => {
+                let mib = CONVERSATION_BYTES_MAX >> 20;
+                Err(format!("makes its conversation longer than {mib} MiB"))
+            }
+            Open::Whole(whole) => {
+                whole.turns.push(turn_of(turn)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The conversation before has ended.
+    fn close(&mut self, ended: &mut Vec<Result<Whole, Broken>>) {
+        if let Open::Whole(whole) = std::mem::take(&mut self.open) {
+            ended.push(Ok(*whole));
+        }
+    }
+}
+
+fn turn_of(turn: Turn) -> Result<v1::Turn, String> {
+    if turn.id.is_empty() {
+        return Err("is a turn without an id".to_owned());
+    }
+    let track = Track::from_str_name(&turn.track)
+        .ok_or_else(|| format!("has a track that is not known, {:?}", turn.track))?;
+    let finish_reason = FinishReason::from_str_name(&turn.finish_reason)
+        .ok_or_else(|| format!("has a finish reason that is not known, {:?}", turn.finish_reason))?;
+    let usage = turn.usage.map(|it| v1::Usage {
+        prompt_tokens: it.prompt_tokens,
+        cached_tokens: it.cached_tokens,
+        completion_tokens: it.completion_tokens,
+        drafted_tokens: it.drafted_tokens,
+        accepted_tokens: it.accepted_tokens,
+    });
+    let call = |ToolCall { id, name, arguments }| v1::ToolCall { id, name, arguments };
+    let result = |ToolResult { tool_call_id, content }| v1::ToolResult { tool_call_id, content };
+    Ok(v1::Turn {
+        id: turn.id,
+        prompt: turn.prompt,
+        answer: turn.answer,
+        track: track.into(),
+        model: turn.model,
+        created: time_of(turn.created)?,
+        usage,
+        finish_reason: finish_reason.into(),
+        private: turn.private,
+        tool_calls: turn.tool_calls.into_iter().map(call).collect(),
+        tool_results: turn.tool_results.into_iter().map(result).collect(),
+        images: turn.images,
+    })
+}
+
+fn time_of(text: Option<String>) -> Result<Option<Timestamp>, String> {
+    let read = |text: String| {
+        Timestamp::from_str(&text).map_err(|_| format!("has a time that is none, {text:?}"))
+    };
+    text.map(read).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn whole(line: u64, id: &str) -> Whole {
+        let created = Some(Timestamp { seconds: 1_763_709_266, nanos: 123_456_000 });
+        let conversation = v1::Conversation {
+            id: id.to_owned(),
+            title: "Tea \"or\" coffee\n".to_owned(),
+            created,
+            updated: Some(Timestamp { seconds: -5, nanos: 0 }),
+            turns: 0,
+            policy: Policy::Private.into(),
+        };
+        let turn = v1::Turn {
+            id: "t1".to_owned(),
+            prompt: "Grün oder schwarz?\u{0}\u{2028}".to_owned(),
+            answer: "🦀 black".to_owned(),
+            track: Track::Slow.into(),
+            model: "large".to_owned(),
+            created,
+            usage: Some(v1::Usage { prompt_tokens: 3, accepted_tokens: 1, ..Default::default() }),
+            finish_reason: FinishReason::Length.into(),
+            private: true,
+            tool_calls: vec![v1::ToolCall {
+                id: "1".to_owned(),
+                name: "f".to_owned(),
+                arguments: "{\"a\":1}".to_owned(),
+            }],
+            tool_results: vec![v1::ToolResult {
+                tool_call_id: "0".to_owned(),
+                content: "x".to_owned(),
+            }],
+            images: 2,
+        };
+        let plain = v1::Turn { id: "t2".to_owned(), ..Default::default() };
+        Whole { line, conversation, turns: vec![turn, plain] }
+    }
+
+    fn lines(whole: &Whole) -> Vec<u8> {
+        let turns = whole.turns.iter().cloned().flat_map(turn_line);
+        conversation_line(whole.conversation.clone()).into_iter().chain(turns).collect()
+    }
+
+    fn import(bytes: &[u8], step: usize) -> Vec<Result<Whole, Broken>> {
+        let mut importer = Importer::default();
+        let mut ended: Vec<_> = bytes.chunks(step).flat_map(|part| importer.push(part)).collect();
+        ended.extend(importer.finish());
+        ended
+    }
+
+    #[test]
+    fn what_was_exported_reads_back_as_it_was_however_it_comes() {
+        let file = [lines(&whole(1, "a")), lines(&whole(4, "b"))].concat();
+        for step in [1, 100, usize::MAX] {
+            let read: Vec<_> = import(&file, step).into_iter().map(Result::unwrap).collect();
+            assert_eq!(read, [whole(1, "a"), whole(4, "b")]);
+            assert_eq!(read.iter().flat_map(lines).collect::<Vec<_>>(), file);
+        }
+        assert_eq!(import(file.trim_ascii_end(), 10).len(), 2, "the last line need not end");
+    }
+
+    #[test]
+    fn a_broken_line_is_named_and_nothing_of_its_conversation_is_read() {
+        let whole_file = |broken: &[u8]| {
+            let mut file = lines(&whole(1, "a"));
+            let second = lines(&whole(4, "b"));
+            let cut = second.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+            file.extend(&second[..cut]);
+            file.extend(broken);
+            file.extend(&second[cut..]);
+            file.extend(lines(&whole(8, "c")));
+            import(&file, 64)
+        };
+        for broken in [
+            &b"{\"turn\":{}}\n"[..],
+            b"nonsense\n",
+            b"{\"turn\":{\"id\":\"x\n",
+            b"\xff\xfe\n",
+            b"{\"other\":1}\n",
+        ] {
+            let read = whole_file(broken);
+            let Broken { line, id, problem } = read[1].clone().unwrap_err();
+            assert_eq!((line, id.as_str()), (5, "b"), "{problem}");
+            let others: Vec<_> = [&read[0], &read[2]].into_iter().flatten().collect();
+            assert_eq!(others.iter().map(|it| &it.conversation.id).collect::<Vec<_>>(), ["a", "c"]);
+            assert_eq!(read.len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_conversation_that_is_broken_itself_is_named() {
+        let good = String::from_utf8(lines(&whole(1, "a"))).unwrap();
+        for (from, to) in [("POLICY_PRIVATE", "STRICTER"), ("2025-", "never-")] {
+            let mut read = import(good.replace(from, to).as_bytes(), 50);
+            assert_eq!(read.len(), 1);
+            let broken = read.remove(0).unwrap_err();
+            assert_eq!((broken.line, broken.id.as_str()), (1, "a"), "{}", broken.problem);
+        }
+        let turn_first = turn_line(v1::Turn { id: "t".to_owned(), ..Default::default() });
+        assert_eq!(import(&turn_first, 9)[0].clone().unwrap_err().line, 1);
+    }
+}

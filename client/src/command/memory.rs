@@ -1,0 +1,156 @@
+//! `tandem memory`: the care of what is stored.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use tandem_client::{Client, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    context::Context,
+    failure::Failure,
+    file::{self, WholeFile},
+    report::memory::{Check, Stats},
+    report::model::size,
+};
+
+/// What to do with all that is stored.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Memory {
+    /// Write all that is stored to one file, while the daemon goes on
+    #[command(after_help = "The file gets its name when it is whole and on disk. It has all that was \
+                            said, readable by its owner only.")]
+    Backup {
+        /// File to write, in the place of one that is there
+        file: PathBuf,
+    },
+    /// Take a backup in the place of what is stored
+    #[command(after_help = "Nothing changes unless the whole file was read and is right. What was \
+                            stored before is kept in a folder, whose name is printed.")]
+    Restore {
+        /// File from `tandem memory backup`
+        file: PathBuf,
+        /// Replace a store that has anything in it
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Read everything and say what is broken
+    #[command(after_help = "Exit code 1 when something is broken and was not mended.")]
+    Check {
+        /// Mend what can be mended without a loss
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Give back the space of what was deleted, and remove the last of its words from the disk
+    Compact,
+    /// Show how much is stored, and how large it is on disk
+    Stats,
+}
+
+#[derive(Serialize)]
+struct Backup {
+    file: PathBuf,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Restored {
+    records: u64,
+    /// Folder of what was stored before.
+    previous: String,
+}
+
+#[derive(Serialize)]
+struct Compacted {
+    bytes_before: u64,
+    bytes_after: u64,
+}
+
+impl Memory {
+    pub(crate) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let client = context.connect().await?;
+        let terminal = context.terminal;
+        match self {
+            Self::Backup { file } => {
+                let progress = terminal.spinner("writing the backup");
+                let backup = backup(&client, file, &progress).await;
+                progress.finish_and_clear();
+                terminal.result(&backup?, |Backup { file, bytes }| {
+                    format!("{} has {}\n", file.display(), size(*bytes))
+                })?;
+            }
+            Self::Restore { file, overwrite } => {
+                let progress = terminal.spinner("restoring");
+                let restored = restore(&client, &file, overwrite).await;
+                progress.finish_and_clear();
+                terminal.result(&restored?, |Restored { records, previous }| {
+                    format!(
+                        "restored {records} records\nwhat was stored before is in {previous}; \
+                         delete that when nothing is missing\n"
+                    )
+                })?;
+            }
+            Self::Check { repair } => {
+                let progress = terminal.spinner("reading everything");
+                let checked = client.storage().check(v1::CheckStorageRequest { repair }).await;
+                progress.finish_and_clear();
+                let check = Check::from(checked?.into_inner());
+                terminal.result(&check, Check::text)?;
+                if !check.is_well() {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            Self::Compact => {
+                let progress = terminal.spinner("writing everything anew");
+                let compacted = client.storage().compact(v1::CompactStorageRequest {}).await;
+                progress.finish_and_clear();
+                let v1::CompactStorageResponse { bytes_before, bytes_after } =
+                    compacted?.into_inner();
+                terminal.result(&Compacted { bytes_before, bytes_after }, |it| {
+                    format!("{} before, {} now\n", size(it.bytes_before), size(it.bytes_after))
+                })?;
+            }
+            Self::Stats => {
+                let stats = client.storage().stats(v1::StorageStatsRequest {}).await?.into_inner();
+                terminal.result(&Stats::from(stats), Stats::text)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn backup(client: &Client, path: PathBuf, progress: &ProgressBar) -> Result<Backup, Failure> {
+    let mut parts = client.storage().backup(v1::BackupRequest {}).await?.into_inner();
+    let mut file = WholeFile::create(&path)?;
+    while let Some(v1::BackupResponse { data }) = parts.message().await? {
+        file.write(data).await?;
+        progress.set_message(format!("writing the backup: {}", size(file.bytes())));
+    }
+    let bytes = file.finish().await?;
+    Ok(Backup { file: path, bytes })
+}
+
+async fn restore(client: &Client, path: &Path, overwrite: bool) -> Result<Restored, Failure> {
+    let mut parts = file::read(path)?;
+    let (sender, requests) = mpsc::channel(1);
+    let feed = async move {
+        while let Some(data) = parts.recv().await.transpose()? {
+            if sender.send(v1::RestoreRequest { data, overwrite }).await.is_err() {
+                // The daemon refuses, and says why.
+                break;
+            }
+        }
+        Ok(())
+    };
+    let mut storage = client.storage();
+    // Where reading fails the daemon gets a file that is cut, which it refuses.
+    let (fed, restored) = tokio::join!(feed, storage.restore(ReceiverStream::new(requests)));
+    let fed: Result<(), Failure> = fed;
+    fed?;
+    let v1::RestoreResponse { records, previous } = restored?.into_inner();
+    Ok(Restored { records, previous })
+}

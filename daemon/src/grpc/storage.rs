@@ -1,0 +1,108 @@
+//! `tandem.v1.Storage`.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt as _};
+use tandem_proto::v1::storage_server::Storage;
+use tandem_proto::v1::{
+    BackupRequest, BackupResponse, CheckStorageRequest, CheckStorageResponse,
+    CompactStorageRequest, CompactStorageResponse, RestoreRequest, RestoreResponse, StorageFinding,
+    StorageStatsRequest, StorageStatsResponse,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Daemon, status};
+
+/// Parts of a file that wait to be taken in.
+const PARTS_MAX: usize = 4;
+
+#[tonic::async_trait]
+impl Storage for Daemon {
+    type BackupStream = Pin<Box<dyn Stream<Item = Result<BackupResponse, Status>> + Send>>;
+
+    async fn backup(
+        &self,
+        _: Request<BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let parts = ReceiverStream::new(self.tandem.store.backup());
+        let parts = parts.map(|part| match part {
+            Ok(data) => Ok(BackupResponse { data }),
+            Err(error) => Err(status::of(error)),
+        });
+        Ok(Response::new(Box::pin(parts)))
+    }
+
+    async fn restore(
+        &self,
+        request: Request<Streaming<RestoreRequest>>,
+    ) -> Result<Response<RestoreResponse>, Status> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.unwrap_or_default();
+        let (sender, parts) = mpsc::channel(PARTS_MAX);
+        let overwrite = first.overwrite;
+        let feed = async move {
+            let mut next = Some(first);
+            while let Some(RestoreRequest { data, .. }) = next {
+                if sender.send(data).await.is_err() {
+                    // It is refused, and says why.
+                    break;
+                }
+                // A caller that is gone leaves a file that is not whole.
+                next = requests.message().await.ok().flatten();
+            }
+        };
+        let ((), restored) = tokio::join!(feed, self.tandem.store.restore(parts, overwrite));
+        let restored = restored.map_err(status::of)?;
+        let previous = restored.previous.map(|dir| dir.display().to_string()).unwrap_or_default();
+        Ok(Response::new(RestoreResponse { records: restored.records, previous }))
+    }
+
+    async fn check(
+        &self,
+        request: Request<CheckStorageRequest>,
+    ) -> Result<Response<CheckStorageResponse>, Status> {
+        let CheckStorageRequest { repair } = request.into_inner();
+        let report = self.tandem.store.check(repair).await.map_err(status::of)?;
+        let findings = report.findings.into_iter().map(|finding| StorageFinding {
+            what: finding.what,
+            advice: finding.advice.to_owned(),
+            repaired: finding.repaired,
+        });
+        Ok(Response::new(CheckStorageResponse {
+            records: report.records,
+            findings: findings.collect(),
+        }))
+    }
+
+    async fn compact(
+        &self,
+        _: Request<CompactStorageRequest>,
+    ) -> Result<Response<CompactStorageResponse>, Status> {
+        let compacted = self.tandem.store.compact().await.map_err(status::of)?;
+        // It is of the store before; until it is made anew, it has words of what was deleted.
+        self.tandem.search.refresh().await.map_err(status::of)?;
+        let (bytes_before, bytes_after) = (compacted.bytes_before, compacted.bytes_after);
+        Ok(Response::new(CompactStorageResponse { bytes_before, bytes_after }))
+    }
+
+    async fn stats(
+        &self,
+        _: Request<StorageStatsRequest>,
+    ) -> Result<Response<StorageStatsResponse>, Status> {
+        let stats = self.tandem.store.stats().await.map_err(status::of)?;
+        Ok(Response::new(StorageStatsResponse {
+            folder: stats.dir.display().to_string(),
+            disk_bytes: stats.disk_bytes,
+            logical_bytes: stats.logical_bytes,
+            conversation_bytes: stats.conversation_bytes,
+            conversations: stats.conversations,
+            turns: stats.turns,
+            usage_rows: stats.usage_rows,
+            index_bytes: self.tandem.search.disk_bytes().await,
+            committed_turns: stats.committed,
+            flushes: stats.flushes,
+        }))
+    }
+}
