@@ -22,10 +22,12 @@ mod database;
 mod experiments;
 mod key;
 mod opening;
+mod summaries;
 mod thread;
 mod title;
 pub(crate) mod usage;
 
+pub use summaries::{History, Summary};
 use thread::Job;
 
 /// Most requests that are accepted and not answered.
@@ -191,6 +193,7 @@ pub enum Request {
     },
     Experiments(experiments::Request),
     Books(books::Request),
+    Summaries(summaries::Request),
 }
 
 /// Messages of the actor. Use [`MemoryStore`].

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use crate::Secret;
 
 mod experiments;
+mod memory;
 mod money;
 mod security;
 
 pub use experiments::{Experiment, Flags, Variant};
+pub use memory::{ContextStrategy, Memory};
 pub use money::{Budget, Price, amount};
 pub use security::{PersonalData, Redact, Security};
 
@@ -403,28 +405,6 @@ impl Provider {
     /// Whether the remote model can do this.
     pub fn has(&self, ability: Ability) -> bool {
         self.abilities.as_deref().unwrap_or(self.kind.abilities()).contains(&ability)
-    }
-}
-
-/// What a model is told of the conversation so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Memory {
-    /// Tokens of the context built for a question in a conversation, at most. A model with a smaller
-    /// context gets less; a question outside of conversations is held to the model's context only.
-    pub context_tokens: u32,
-    /// First message of every context.
-    pub system_prompt: String,
-    /// Most recent turns that are considered for a context.
-    pub turns_max: u32,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            context_tokens: 4096,
-            system_prompt: "You are a helpful assistant.".into(),
-            turns_max: 64,
-        }
     }
 }
 

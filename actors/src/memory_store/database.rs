@@ -161,7 +161,7 @@ impl Database {
     pub(super) fn recent_turns(&self, id: &str, max: usize) -> Result<Vec<Turn>> {
         let id = parse_id(id)?;
         self.read_conversation(id)?;
-        self.latest_turns(id, max)
+        self.latest_turns(id, max, usize::MAX)
     }
 
     /// Appends a turn. Committing the latest turn again, which a caller does who did not hear of
@@ -172,7 +172,10 @@ impl Database {
         let now = self.now();
         if turn.id.is_empty() {
             turn.id = self.source.id().to_string();
-        } else if self.latest_turns(id, 1).is_ok_and(|t| t.iter().any(|t| t.id == turn.id)) {
+        } else if self
+            .latest_turns(id, 1, usize::MAX)
+            .is_ok_and(|t| t.iter().any(|t| t.id == turn.id))
+        {
             return Ok(before);
         }
         turn.created.get_or_insert(now);
@@ -223,6 +226,7 @@ impl Database {
             batch.remove(usage.map_err(unreadable)?);
         }
         batch.remove(&key::conversation(id));
+        batch.remove(&key::summary(id));
         self.apply(batch)
     }
 
@@ -271,7 +275,9 @@ impl Database {
         decode(&format!("conversation {id}"), &value)
     }
 
-    fn latest_turns(&self, id: Uuid, max: usize) -> Result<Vec<Turn>> {
+    /// At most `max` turns, in at most `bytes_max` of values, oldest first.
+    pub(super) fn latest_turns(&self, id: Uuid, max: usize, bytes_max: usize) -> Result<Vec<Turn>> {
+        let mut left = bytes_max;
         let mut turns = Vec::new();
         let mut pieces: Vec<IVec> = Vec::new();
         let mut entries = self.sled.scan_prefix(key::turns(id));
@@ -280,6 +286,8 @@ impl Database {
         {
             let (key, value) = entry.map_err(unreadable)?;
             let Some((sequence, piece)) = key::read_piece(&key) else { continue };
+            let Some(rest) = left.checked_sub(value.len()) else { break };
+            left = rest;
             pieces.push(value);
             if piece == 0 {
                 let value = pieces.drain(..).rev().fold(Vec::new(), |mut value, piece| {
@@ -327,7 +335,7 @@ pub(super) fn unreadable(error: sled::Error) -> Error {
     Error::Store { problem: format!("reading failed: {error}") }
 }
 
-fn parse_id(id: &str) -> Result<Uuid> {
+pub(super) fn parse_id(id: &str) -> Result<Uuid> {
     let parsed = (id.len() <= ID_BYTES_MAX).then(|| Uuid::try_parse(id).ok()).flatten();
     parsed.ok_or_else(|| Error::ConversationNotFound { id: one_line(id, ID_BYTES_MAX) })
 }

@@ -7,6 +7,7 @@ use std::{fs, iter};
 use tempfile::TempDir;
 
 use super::*;
+use crate::memory_store::Summary;
 
 /// A clock that goes on by a second, and ids that count.
 struct Counter(u64);
@@ -57,6 +58,46 @@ fn turns_come_back_in_order_and_the_first_prompt_names_the_conversation() {
     assert!(turns.iter().all(|turn| !turn.id.is_empty() && turn.created.is_some()));
     assert_eq!(prompts(&database.recent_turns(&id, 2).unwrap()), ["two", "three"]);
     assert!(database.recent_turns(&id, 0).unwrap().is_empty());
+}
+
+#[test]
+fn a_history_is_the_end_of_a_conversation_with_the_summary_of_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = open(&dir);
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
+    let long = "long ".repeat(2000);
+    for prompt in ["one", &long, "three", "four"] {
+        database.commit_turn(&id, turn(prompt)).unwrap();
+    }
+    let all = database.history(&id, 9, usize::MAX).unwrap();
+    assert_eq!((all.unread, all.turns.len(), all.summary), (0, 4, None));
+    let summary = Summary { text: "Numbers.".to_owned(), covers: 2, private: true };
+    database.remember_summary(&id, summary.clone()).unwrap();
+    let end = database.history(&id, 9, 9000).unwrap();
+    assert_eq!((end.unread, prompts(&end.turns)), (2, vec!["three", "four"]));
+    assert_eq!(end.summary, Some(summary));
+    assert_eq!(database.history(&id, 1, usize::MAX).unwrap().unread, 3);
+
+    let from = |first, bytes_max| database.turns_from(&id, first, bytes_max).unwrap();
+    assert_eq!(prompts(&from(1, 100)), ["one"]);
+    assert_eq!(prompts(&from(2, 100)), [long.as_str()], "one at least");
+    assert_eq!(prompts(&from(3, 1000)), ["three", "four"]);
+    assert_eq!(from(1, usize::MAX).len(), 4);
+    assert!(from(5, 1000).is_empty());
+}
+
+#[test]
+fn a_summary_is_bounded_and_goes_with_its_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = open(&dir);
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
+    let summary = Summary { text: "\u{e9}".repeat(5000), covers: 1, private: false };
+    database.remember_summary(&id, summary.clone()).unwrap();
+    assert_eq!(database.summary(&id).unwrap().unwrap().text.len(), 3 << 10);
+    database.delete_conversation(&id).unwrap();
+    assert_eq!(database.summary(&id).unwrap(), None);
+    let late = database.remember_summary(&id, summary);
+    assert!(matches!(late, Err(Error::ConversationNotFound { .. })));
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! | `d` day, track, provider, model      | `UsageTally` of a day                        |
 //! | `v` conversation, day                | `UsageTally` of a conversation on a day      |
 //! | `h` day                              | how hard the questions of a day were         |
+//! | `s` conversation                     | `Summary` of its first turns                 |
 
 use tandem_proto::v1::VariantName;
 use uuid::Uuid;
@@ -137,6 +138,10 @@ pub(super) fn read_conversation_usage(key: &[u8]) -> Option<(Uuid, u32)> {
     Some((Uuid::from_bytes(*id), u32::from_be_bytes(day.try_into().ok()?)))
 }
 
+pub(super) fn summary(conversation: Uuid) -> [u8; 17] {
+    key(b's', &[conversation.as_bytes()])
+}
+
 pub(super) fn demand(day: u32) -> [u8; 5] {
     key(b'h', &[&day.to_be_bytes()])
 }
@@ -214,7 +219,7 @@ mod tests {
 
     #[test]
     fn kinds_do_not_mix() {
-        let keys: [&[u8]; 9] = [
+        let keys: [&[u8]; 10] = [
             SCHEMA,
             &conversation(A),
             &piece(A, 0, 0),
@@ -224,6 +229,7 @@ mod tests {
             &usage(1, true, "p", "m"),
             &conversation_usage(A, 1),
             &demand(1),
+            &summary(A),
         ];
         let mut kinds: Vec<u8> = keys.iter().map(|key| key[0]).collect();
         kinds.sort_unstable();

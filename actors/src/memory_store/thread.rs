@@ -130,6 +130,7 @@ impl Request {
             }
             Self::Experiments(request) => request.serve(database),
             Self::Books(request) => request.serve(database),
+            Self::Summaries(request) => request.serve(database),
         }
     }
 }

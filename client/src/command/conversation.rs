@@ -6,7 +6,7 @@ use clap::{Subcommand, value_parser};
 use serde::Serialize;
 use tandem_client::{Client, Error, v1};
 
-use super::turn::Policy;
+use super::turn::{Label, Policy};
 use crate::{
     context::Context,
     failure::Failure,
@@ -27,6 +27,9 @@ pub(crate) enum Conversation {
         /// Policy of its questions; with `private`, none of them ever leaves this machine
         #[arg(long, value_enum, value_name = "POLICY")]
         policy: Option<Policy>,
+        /// Who may ever read its turns: the same as `--policy private`
+        #[arg(long, value_enum, value_name = "LABEL", conflicts_with = "policy")]
+        label: Option<Label>,
     },
     /// List the conversations, newest first
     List {
@@ -71,7 +74,8 @@ impl Conversation {
         let client = context.connect().await?;
         let terminal = context.terminal;
         match self {
-            Self::Create { title, policy } => {
+            Self::Create { title, policy, label } => {
+                let policy = policy.or(label.map(Policy::from));
                 let policy = policy.map_or(v1::Policy::Unspecified, v1::Policy::from).into();
                 let request = v1::CreateConversationRequest { title, policy };
                 let created = client.conversations().create(request).await?.into_inner();
