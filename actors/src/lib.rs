@@ -34,3 +34,4 @@ pub use tandem::Tandem;
 pub use tools::{Choice, Tools};
 pub use track::{Completion, Prompt, TrackEvent, TrackEvents, TrackRequest};
 pub use tree::{Node, Tree};
+pub use turn::{Memory, Passage};

@@ -35,6 +35,7 @@ mod opening;
 mod record;
 mod replacing;
 mod room;
+mod summaries;
 mod switching;
 mod thread;
 mod tidying;
@@ -45,6 +46,7 @@ pub(crate) use care::disk_bytes;
 pub use care::{CheckReport, Renewed, Stats};
 pub use check::Finding;
 
+pub use summaries::{History, Summary};
 use thread::Job;
 
 /// Most requests that are accepted and not answered.
@@ -213,6 +215,7 @@ pub enum Request {
     Conversations(conversations::Request),
     Care(care::Request),
     Replace(replacing::Replace),
+    Summaries(summaries::Request),
 }
 
 /// Messages of the actor. Use [`MemoryStore`].

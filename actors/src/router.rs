@@ -1,5 +1,6 @@
 //! Admits questions, decides which track answers each, and runs their turns.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
 use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
 use tandem_router::Scorer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
 use crate::bookkeeper::Bookkeeper;
@@ -18,7 +19,7 @@ use crate::model_loader::ModelLoader;
 use crate::provider::Provider;
 use crate::redaction::Redaction;
 use crate::resource_monitor::ResourceMonitor;
-use crate::turn::Question;
+use crate::turn::{Overdue, Question};
 use crate::{Address, Error, Node, Result, image, sampling, tools};
 
 mod counts;
@@ -27,6 +28,7 @@ mod plan;
 mod policy;
 mod queue;
 mod state;
+mod summaries;
 
 pub(crate) use counts::Counts;
 #[cfg(test)]
@@ -107,6 +109,8 @@ pub struct Router {
     /// Running and waiting questions.
     load: Arc<watch::Sender<Load>>,
     counts: Arc<Counts>,
+    /// Told when work is admitted, for whoever uses the time in between.
+    demand: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -148,6 +152,7 @@ impl Router {
             draining: Arc::default(),
             load: Arc::new(watch::Sender::new(Load::default())),
             counts: Arc::default(),
+            demand: Arc::default(),
         }
     }
 
@@ -207,6 +212,7 @@ impl Router {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Error::ShuttingDown);
         }
+        self.demand.notify_waiters();
         permit.map_err(|_| {
             let what = format!(
                 "{} questions run and {} wait already (router.running_max, router.waiting_max)",
@@ -214,6 +220,24 @@ impl Router {
             );
             Error::Overloaded { what, retry_after: Duration::from_secs(2) }
         })
+    }
+
+    /// Runs `work` if there is nothing else to do, and only until there is. `None` when it was not
+    /// run to its end.
+    async fn in_idle_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut demanded = pin!(self.demand.notified());
+        // Whoever is admitted from now on is noticed.
+        demanded.as_mut().enable();
+        let places = self.config.running_max as usize + self.config.waiting_max as usize;
+        let idle = self.admission.available_permits() == places;
+        if !idle || self.draining.load(Ordering::SeqCst) {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = demanded => None,
+            done = work => Some(done),
+        }
     }
 
     /// How much is being done, and how much may be.
@@ -326,6 +350,8 @@ pub(crate) enum Message {
     Submit(Box<Job>),
     /// Has the local model read the conversation of a question that it did not answer.
     Warm(Arc<Question>),
+    /// Has the local model sum up turns, when nobody asks anything.
+    Summarise(Overdue),
     /// Ends all turns; replies when they are told.
     EndAll(ractor::RpcReplyPort<()>),
     /// Time to look for passed deadlines.
@@ -360,12 +386,14 @@ impl Actor for RouterActor {
         match message {
             Message::Submit(job) => state.submit(*job),
             Message::Warm(question) => state.warm(question),
+            Message::Summarise(overdue) => state.summaries.add(overdue),
             Message::EndAll(reply) => {
                 state.end_all();
                 let _ = reply.send(());
             }
             Message::Tick => {
                 state.expire();
+                state.use_idle_time();
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tandem_proto::v1::{AskEvent, NoticeKind, Priority, Track, Turn, ask_event::Event};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tandem_proto::v1::{
+    ContextLedger, ContextOutcome, ContextPart, NoticeKind, Priority, Track, Turn, ask_event::Event,
+};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
@@ -23,13 +24,19 @@ mod hold_back;
 mod machine;
 mod masking;
 mod outcome;
+mod outlet;
+mod reading;
 mod reply;
 mod run;
+mod summary;
 
+pub use context::{Memory, Passage};
 use machine::{Effect, Facts, Machine, Run};
 use outcome::Record;
+use outlet::Outlet;
 use run::run;
 pub(crate) use run::{Question, warm};
+pub(crate) use summary::{Overdue, summarise};
 
 /// Before a store that is being restarted is asked again.
 const COMMIT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,8 +62,10 @@ pub(crate) enum Message {
     Cold,
     /// The fast track's model is known under this name.
     FastModel(String),
-    /// The answer draws on a turn that was asked in private.
+    /// The answer draws on something private.
     ReadsPrivate,
+    /// What the run of a track has read, just before it is done.
+    Context(Run, ContextLedger),
     /// Something the caller should know.
     Notice(NoticeKind, String),
     /// The turn is on disk, or not.
@@ -69,9 +78,7 @@ pub(crate) enum Message {
 
 pub(crate) struct State {
     machine: Machine,
-    events: mpsc::Sender<Result<AskEvent, Error>>,
-    /// Taken when the turn ends.
-    end: Option<mpsc::OwnedPermit<Result<AskEvent, Error>>>,
+    outlet: Outlet,
     accepted: Instant,
     /// The turn's place among the admitted ones.
     _permit: OwnedSemaphorePermit,
@@ -79,13 +86,14 @@ pub(crate) struct State {
     services: Services,
     counts: Arc<Counts>,
     router: ActorRef<router::Message>,
-    next_number: u64,
     /// When each track began to answer.
     first_deltas: HashMap<Track, Instant>,
     /// Dropping them cancels the tracks.
     tasks: JoinSet<()>,
     /// The latest run of each track, to be stopped alone.
     runs: HashMap<Track, AbortHandle>,
+    /// What the latest run of each track has read, and the number of the run.
+    contexts: HashMap<Track, (u32, ContextLedger)>,
     record: Record,
 }
 
@@ -141,18 +149,17 @@ impl Actor for TurnActor {
         });
         let mut state = State {
             machine,
-            events,
-            end: Some(end),
+            outlet: Outlet::new(events, end),
             accepted,
             _permit: permit,
             question: Arc::new(question),
             services,
             counts,
             router,
-            next_number: 0,
             first_deltas: HashMap::new(),
             tasks,
             runs: HashMap::new(),
+            contexts: HashMap::new(),
             record: Record::new(assignment.variants),
         };
         state.carry_out(&myself, effects);
@@ -177,6 +184,13 @@ impl Actor for TurnActor {
             }
             Message::ReadsPrivate => {
                 state.machine.on_private();
+                Vec::new()
+            }
+            Message::Context(run, ledger) => {
+                let number = |(number, _): &(u32, _)| *number;
+                if state.contexts.get(&run.track).map_or(0, number) <= run.number {
+                    state.contexts.insert(run.track, (run.number, ledger));
+                }
                 Vec::new()
             }
             Message::Notice(kind, message) => state.machine.on_notice(kind, message),
@@ -244,7 +258,17 @@ impl State {
         }
     }
 
-    fn emit(&mut self, myself: &ActorRef<Message>, event: Event) {
+    fn emit(&mut self, myself: &ActorRef<Message>, mut event: Event) {
+        if let Event::Done(done) = &mut event {
+            done.context = self.contexts.remove(&done.track()).map(|(_, ledger)| ledger);
+        }
+        // There are many of these, and nothing but the caller looks at them.
+        let seen = (!matches!(event, Event::Delta(_))).then(|| event.clone());
+        if let Err(error) = self.outlet.send(event) {
+            let _ = myself.cast(Message::Abort(error));
+            return;
+        }
+        let Some(event) = seen else { return };
         self.record.see(&event);
         match &event {
             Event::Done(done) => {
@@ -257,6 +281,14 @@ impl State {
                     }
                     track => self.remember(track),
                 }
+                let lost = done.context.as_ref().and_then(last_turn_left_out);
+                if let Some(covers) =
+                    lost.filter(|_| self.services.memory.context_strategy.summarises())
+                {
+                    let question = Arc::clone(&self.question);
+                    let _ =
+                        self.router.cast(router::Message::Summarise(Overdue { question, covers }));
+                }
             }
             Event::Notice(notice) => match notice.kind() {
                 NoticeKind::FellBack => self.counts.fell_back(),
@@ -265,16 +297,8 @@ impl State {
             },
             _ => (),
         }
-        let event = AskEvent { number: self.next_number, event: Some(event) };
-        self.next_number += 1;
-        // The channel holds a whole answer; only a caller that stopped reading fills it.
-        if let Err(TrySendError::Full(_)) = self.events.try_send(Ok(event)) {
-            let reason = "the caller stopped reading the answer".to_owned();
-            let _ = myself.cast(Message::Abort(Error::Cancelled { reason }));
-        }
     }
 
-    /// What a verdict on the answer needs.
     /// Counts an answer of the local model. One that another took the place of saved nothing.
     fn book(&self) {
         if let Some(done) = self.record.of(Track::Fast) {
@@ -284,6 +308,7 @@ impl State {
         }
     }
 
+    /// What a verdict on the answer needs.
     fn remember(&self, track: Track) {
         let turn = Answered {
             turn_id: self.question.turn_id.clone(),
@@ -296,7 +321,7 @@ impl State {
     }
 
     fn end(&mut self, myself: &ActorRef<Message>, result: Result<(), Error>) {
-        if let Err(error) = result {
+        if let Err(error) = self.outlet.end(result) {
             if matches!(error, Error::Cancelled { .. }) {
                 self.counts.cancelled();
             } else {
@@ -306,13 +331,17 @@ impl State {
             let turn = &self.question.turn_id;
             info!(turn, error = error.for_log(), "turn ended without an answer");
             debug!(turn, %error, "turn ended without an answer");
-            if let Some(end) = self.end.take() {
-                end.send(Err(error));
-            }
         }
         self.tasks.abort_all();
         myself.stop(None);
     }
+}
+
+/// The last turn that was not read, neither as it was nor in a summary.
+fn last_turn_left_out(ledger: &ContextLedger) -> Option<u64> {
+    let lost = (ContextPart::Turn, ContextOutcome::Dropped);
+    let lost = ledger.entries.iter().filter(|entry| (entry.part(), entry.outcome()) == lost);
+    lost.map(|entry| entry.last).max()
 }
 
 /// Writes a turn down, again if the store was restarted meanwhile: the same turn twice is one.

@@ -24,9 +24,9 @@ pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
-    Ability, Budget, Choice, Config, Daemon, Engine, HedgeAfter, Knowledge, LogFormat, Memory,
-    Models, Overrides, Policy, Price, Provider, ProviderKind, Resources, Router, Speculation,
-    Telemetry, Tune, amount,
+    Ability, Budget, Choice, Config, ContextStrategy, Daemon, Engine, HedgeAfter, Knowledge,
+    LogFormat, Memory, Models, Overrides, Policy, Price, Provider, ProviderKind, Resources, Router,
+    Speculation, Telemetry, Tune, amount,
 };
 pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 

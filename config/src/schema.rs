@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Config, Daemon, Engine, LogFormat, Memory, Models, Provider, Resources, Speculation, Telemetry,
-    Tune,
+    Config, Daemon, Engine, LogFormat, Models, Provider, Resources, Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{AbsolutePath, Flag, Integer, Kind, OneOf, Optional, Size, Text, Time},
 };
 
 mod experiments;
 mod knowledge;
+mod memory;
 mod money;
 mod provider;
 mod router;
@@ -74,8 +74,8 @@ pub(crate) fn visit(config: &mut Config, visitor: &mut impl Visitor) {
     visitor.table("engine", |v| visit_engine(&mut config.engine, v));
     visitor.table("models", |v| visit_models(&mut config.models, v));
     visitor.table("router", |v| visit_router(&mut config.router, v));
-    visitor.table("memory", |v| visit_memory(&mut config.memory, v));
     visitor.table("knowledge", |v| knowledge::visit_knowledge(&mut config.knowledge, v));
+    visitor.table("memory", |v| memory::visit_memory(&mut config.memory, v));
     visitor.table("resources", |v| visit_resources(&mut config.resources, v));
     visitor.table("security", |v| security::visit_security(&mut config.security, v));
     visitor.table("flags", |v| experiments::visit_flags(&mut config.flags, v));
@@ -240,39 +240,6 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
         "most engines of one model; another starts while all are busy",
         &mut models.engines,
         &Integer(1..=16),
-    );
-}
-
-fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
-    v.setting(
-        "context_tokens",
-        "most tokens of the context built for a question in a conversation",
-        &mut memory.context_tokens,
-        &Integer(256..=TOKENS_MAX),
-    );
-    v.setting(
-        "system_prompt",
-        "first message of every context",
-        &mut memory.system_prompt,
-        &Text(0..=64 << 10),
-    );
-    v.setting(
-        "turns_max",
-        "most recent turns considered for a context",
-        &mut memory.turns_max,
-        &Integer(0..=10_000),
-    );
-    v.setting(
-        "retention",
-        "how long a conversation is kept that nobody goes on with; 0 is for ever",
-        &mut memory.retention,
-        &Time(Duration::ZERO..=3650 * DAY),
-    );
-    v.setting(
-        "size_max",
-        "bytes of conversations, past which the oldest are deleted; 0 is any number",
-        &mut memory.size_max,
-        &Size(0..=1 << 50),
     );
 }
 

@@ -6,11 +6,13 @@ use crate::Secret;
 
 mod experiments;
 mod knowledge;
+mod memory;
 mod money;
 mod security;
 
 pub use experiments::{Experiment, Flags, Variant};
 pub use knowledge::Knowledge;
+pub use memory::{ContextStrategy, Memory};
 pub use money::{Budget, Price, amount};
 pub use security::{PersonalData, Redact, Security};
 
@@ -408,34 +410,6 @@ impl Provider {
     /// Whether the remote model can do this.
     pub fn has(&self, ability: Ability) -> bool {
         self.abilities.as_deref().unwrap_or(self.kind.abilities()).contains(&ability)
-    }
-}
-
-/// What a model is told of the conversation so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Memory {
-    /// Tokens of the context built for a question in a conversation, at most. A model with a smaller
-    /// context gets less; a question outside of conversations is held to the model's context only.
-    pub context_tokens: u32,
-    /// First message of every context.
-    pub system_prompt: String,
-    /// Most recent turns that are considered for a context.
-    pub turns_max: u32,
-    /// How long a conversation is kept that nobody goes on with; zero is for ever.
-    pub retention: Duration,
-    /// Bytes of stored conversations, past which the oldest are deleted; 0 is any number.
-    pub size_max: u64,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            context_tokens: 4096,
-            system_prompt: "You are a helpful assistant.".into(),
-            turns_max: 64,
-            retention: Duration::ZERO,
-            size_max: 0,
-        }
     }
 }
 

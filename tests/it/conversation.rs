@@ -3,7 +3,7 @@
 use tandem_proto::error as reason;
 use tandem_proto::v1::{AskRequest, NoticeKind, Sampling};
 use tandem_tests::script::{Life, Script};
-use tandem_tests::{Setup, question};
+use tandem_tests::{Daemon, Setup, question};
 
 const WORDS: &str = "go on";
 /// Tokens of a context; the scripted engine counts words.
@@ -22,7 +22,7 @@ fn ask(id: &str, prompt: &str) -> AskRequest {
 #[tokio::test]
 async fn the_oldest_turns_are_left_out_when_they_do_not_fit_and_the_caller_is_told() {
     let daemon = Setup::scripted(&Script::always(Life::answering(WORDS)))
-        .config(&format!("[memory]\ncontext_tokens = {BUDGET}\n"))
+        .config(&format!("[memory]\ncontext_tokens = {BUDGET}\ncontext_strategy = \"recent\"\n"))
         .start()
         .await;
     let id = daemon.conversation().await;
@@ -58,16 +58,28 @@ async fn a_question_that_alone_does_not_fit_is_refused_and_not_stored() {
 
 #[tokio::test]
 async fn only_a_question_that_may_not_fit_is_counted_before_it_is_answered() {
+    /// Whether parts or whole were counted before the answer began.
+    async fn counted_first(daemon: &Daemon, request: AskRequest) -> usize {
+        let before = daemon.home().engine_log().len();
+        let answer = daemon.ask_with(request).await;
+        assert_eq!(answer.complete(), WORDS);
+        let context = answer.done().unwrap().context.clone().unwrap();
+        assert!(!context.estimated, "counted in the end: {context:?}");
+        let log = daemon.home().engine_log().split_off(before);
+        let is = |kind: &str| move |line: &&String| line.split(' ').nth(2) == Some(kind);
+        let begin = log.iter().position(|line| is("generate")(&line)).unwrap();
+        log[..begin].iter().filter(is("count")).count()
+    }
+
     let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;
     let id = daemon.conversation().await;
     for turn in 0..3 {
-        assert_eq!(daemon.ask_with(ask(&id, &format!("turn {turn}"))).await.complete(), WORDS);
-        assert_eq!(daemon.ask("in short").await.complete(), WORDS);
+        assert_eq!(counted_first(&daemon, ask(&id, &format!("turn {turn}"))).await, 0);
+        assert_eq!(counted_first(&daemon, question("in short")).await, 0);
     }
-    assert_eq!(daemon.home().logged("count"), [""; 0]);
     let long = "word ".repeat(4000);
-    assert_eq!(daemon.ask(long.trim()).await.complete(), WORDS);
-    assert_eq!(daemon.home().logged("count").len(), 1);
-    assert_eq!(daemon.ask_with(ask(&id, "word ".repeat(1000).trim())).await.complete(), WORDS);
-    assert_eq!(daemon.home().logged("count").len(), 2, "one look at parts and whole");
+    assert_eq!(counted_first(&daemon, question(long.trim())).await, 1);
+    let long = "word ".repeat(1000);
+    let one_look = counted_first(&daemon, ask(&id, long.trim())).await;
+    assert_eq!(one_look, 1, "one look at parts and whole");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod command;
+mod context;
 mod conversation;
 mod dialects;
 mod durability;

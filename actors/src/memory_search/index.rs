@@ -9,7 +9,8 @@ use tantivy::collector::TopDocs;
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue};
 use tantivy::query::{Query, QueryParser};
 use tantivy::schema::{
-    FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value as _,
+    FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions,
+    Value as _,
 };
 use tantivy::snippet::SnippetGenerator;
 use tantivy::tokenizer::{
@@ -147,7 +148,8 @@ fn schema() -> (Schema, Fields) {
     let fields = Fields {
         place: schema.add_text_field("place", STRING | STORED),
         conversation: schema.add_text_field("conversation", STRING),
-        words: schema.add_text_field("words", TextOptions::default().set_indexing_options(indexing)),
+        words: schema
+            .add_text_field("words", TextOptions::default().set_indexing_options(indexing)),
         micros: schema.add_u64_field("micros", FAST),
     };
     (schema.build(), fields)

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::memory_store::{self, MemoryStoreActor};
 use crate::Tree;
+use crate::memory_store::{self, MemoryStoreActor};
 
 struct Life {
     dir: TempDir,

@@ -40,7 +40,8 @@ pub(super) fn start(
 ) -> io::Result<Handle> {
     let (jobs, queue) = sync_channel(WAITING_MAX);
     let (ended_sender, ended) = oneshot::channel();
-    let follower = Follower { store, runtime: Runtime::current(), dir: dir.to_owned(), index: None };
+    let follower =
+        Follower { store, runtime: Runtime::current(), dir: dir.to_owned(), index: None };
     std::thread::Builder::new().name("memory-search".to_owned()).spawn(move || {
         let _ended = ended_sender;
         let life = catch_unwind(AssertUnwindSafe(|| serve(follower, &queue, &node)));

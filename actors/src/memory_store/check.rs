@@ -13,6 +13,7 @@ use super::changes::Changes;
 use super::database::{Database, unreadable};
 use super::journal::Entry;
 use super::record::{insert_conversation, update_key};
+use super::summaries::Summary;
 use super::{codec, key};
 use crate::{Error, Result};
 
@@ -49,7 +50,8 @@ impl Database {
     /// without a loss.
     pub(super) fn check(&mut self, after: Option<IVec>, repair: bool) -> Result<Checked> {
         let mut checked = Checked::default();
-        let mut page = Page { database: self, findings: Vec::new(), fixes: Changes::default(), turn: None };
+        let mut page =
+            Page { database: self, findings: Vec::new(), fixes: Changes::default(), turn: None };
         let mut bytes = 0;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         for entry in page.database.sled.range::<IVec, _>((from, Bound::Unbounded)) {
@@ -106,6 +108,13 @@ impl Page<'_> {
                     self.fixes.remove(key);
                 }
             }
+            Some(b's') => {
+                self.decode::<Summary>("the summary of a conversation", value);
+                if !self.exists(key::read_summary(key))? {
+                    self.fix("the summary of a conversation that does not exist".to_owned());
+                    self.fixes.remove(key);
+                }
+            }
             Some(b'd') => self.decode::<UsageTally>("usage of a day", value),
             Some(b'e') => self.decode::<String>("settings of an engine", value),
             Some(b'f') => self.decode::<Feedback>("a verdict", value),
@@ -114,9 +123,14 @@ impl Page<'_> {
             Some(b'h') => self.decode::<Scores>("the scores of a day", value),
             Some(b'n') => self.decode::<Entry>("a change", value),
             Some(b'm') if key == key::SCHEMA => self.decode::<u32>("the layout", value),
-            Some(b'm') if key == key::LEDGER_HEAD => self.decode::<String>("the ledger's end", value),
+            Some(b'm') if key == key::LEDGER_HEAD => {
+                self.decode::<String>("the ledger's end", value)
+            }
             Some(b'm') => self.decode::<Vec<u8>>("a fact about the store", value),
-            _ => self.tell(format!("a record of an unknown kind, {:?}", key.escape_ascii().to_string()), RESTORE),
+            _ => self.tell(
+                format!("a record of an unknown kind, {:?}", key.escape_ascii().to_string()),
+                RESTORE,
+            ),
         }
         Ok(())
     }

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 const PARTS_MAX: usize = 4;
 const PART_BYTES_MAX: usize = 1 << 20;
 
+/// About how many bytes of turns are read from the store at once.
+const TURNS_BYTES_MAX: usize = 4 << 20;
+
 /// Where the search index begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -44,10 +47,16 @@ impl MemoryStore {
         self.insist(|reply| StoreRequest::Conversations(import(reply))).await
     }
 
-    /// Turns of a conversation from a number on, some of them, oldest first, and where to go on.
-    pub async fn turns_from(&self, id: &str, number: u64) -> Result<(Vec<Turn>, Option<u64>)> {
+    /// Turns of a conversation from a number on, from 0, oldest first, of at most `bytes_max` together
+    /// unless the first one alone has more, and where to go on.
+    pub async fn turns_from(
+        &self,
+        id: &str,
+        number: u64,
+        bytes_max: usize,
+    ) -> Result<(Vec<Turn>, Option<u64>)> {
         let id = id.to_owned();
-        self.request(|reply| Request::TurnsFrom { id, number, reply }).await
+        self.request(|reply| Request::TurnsFrom { id, number, bytes_max, reply }).await
     }
 
     /// Forgets conversations; see [`Database::forget_oldest`].
@@ -131,7 +140,7 @@ impl MemoryStore {
         let mut lines = exchange::conversation_line(self.conversation(id).await?);
         let mut next = Some(0);
         while let Some(number) = next {
-            let (turns, more) = self.turns_from(id, number).await?;
+            let (turns, more) = self.turns_from(id, number, TURNS_BYTES_MAX).await?;
             for turn in turns {
                 lines.extend(exchange::turn_line(turn));
                 if lines.len() >= PART_BYTES_MAX {
@@ -164,7 +173,7 @@ impl MemoryStore {
 pub enum Request {
     Rename { id: String, title: String, reply: Reply<Conversation> },
     Import { conversation: Box<Conversation>, turns: Vec<Turn>, replace: bool, reply: Reply<()> },
-    TurnsFrom { id: String, number: u64, reply: Reply<(Vec<Turn>, Option<u64>)> },
+    TurnsFrom { id: String, number: u64, bytes_max: usize, reply: Reply<(Vec<Turn>, Option<u64>)> },
     TurnsAt { places: Vec<(Uuid, u64)>, reply: Reply<Vec<Option<(Conversation, Turn)>>> },
     ForgetOldest { since_micros: u64, bytes: u64, reply: Reply<Forgotten> },
     Origin { reply: Reply<Origin> },
@@ -180,8 +189,8 @@ impl Request {
             Self::Import { conversation, turns, replace, reply } => {
                 change(reply, || database.import(&conversation, &turns, replace))
             }
-            Self::TurnsFrom { id, number, reply } => {
-                read(reply, || database.turns_from(&id, number))
+            Self::TurnsFrom { id, number, bytes_max, reply } => {
+                read(reply, || database.turns_from(&id, number, bytes_max))
             }
             Self::TurnsAt { places, reply } => read(reply, || Ok(database.turns_at(&places))),
             Self::ForgetOldest { since_micros, bytes, reply } => {

@@ -209,7 +209,7 @@ impl Database {
     pub(super) fn recent_turns(&self, id: &str, max: usize) -> Result<Vec<Turn>> {
         let id = parse_id(id)?;
         self.read_conversation(id)?;
-        self.latest_turns(id, max)
+        self.latest_turns(id, max, usize::MAX)
     }
 
     /// Appends a turn. Committing the latest turn again, which a caller does who did not hear of
@@ -220,7 +220,10 @@ impl Database {
         let now = self.now();
         if turn.id.is_empty() {
             turn.id = self.source.id().to_string();
-        } else if self.latest_turns(id, 1).is_ok_and(|t| t.iter().any(|t| t.id == turn.id)) {
+        } else if self
+            .latest_turns(id, 1, usize::MAX)
+            .is_ok_and(|t| t.iter().any(|t| t.id == turn.id))
+        {
             return Ok(before);
         }
         turn.created.get_or_insert(now);
@@ -307,7 +310,9 @@ impl Database {
         decode(&format!("conversation {id}"), &value)
     }
 
-    fn latest_turns(&self, id: Uuid, max: usize) -> Result<Vec<Turn>> {
+    /// At most `max` turns, in at most `bytes_max` of values, oldest first.
+    pub(super) fn latest_turns(&self, id: Uuid, max: usize, bytes_max: usize) -> Result<Vec<Turn>> {
+        let mut left = bytes_max;
         let mut turns = Vec::new();
         let mut pieces: Vec<IVec> = Vec::new();
         let mut entries = self.sled.scan_prefix(key::turns(id));
@@ -316,6 +321,8 @@ impl Database {
         {
             let (key, value) = entry.map_err(unreadable)?;
             let Some((sequence, piece)) = key::read_piece(&key) else { continue };
+            let Some(rest) = left.checked_sub(value.len()) else { break };
+            left = rest;
             pieces.push(value);
             if piece == 0 {
                 let value = pieces.drain(..).rev().fold(Vec::new(), |mut value, piece| {
@@ -342,8 +349,7 @@ impl Database {
     /// The numbers of a conversation's turns, in order.
     pub(super) fn sequences(&self, id: Uuid) -> Vec<u64> {
         let keys = self.sled.scan_prefix(key::turns(id)).keys().filter_map(sled::Result::ok);
-        let mut sequences: Vec<_> =
-            keys.filter_map(|key| Some(key::read_piece(&key)?.0)).collect();
+        let mut sequences: Vec<_> = keys.filter_map(|key| Some(key::read_piece(&key)?.0)).collect();
         sequences.dedup();
         sequences
     }

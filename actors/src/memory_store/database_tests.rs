@@ -11,6 +11,7 @@ use super::super::record;
 use super::super::record::{TITLE_BYTES_MAX, TURN_BYTES_MAX};
 use super::transfer::Forgotten;
 use super::*;
+use crate::memory_store::Summary;
 
 /// A clock that goes on by a second, and ids that count.
 struct Counter(u64);
@@ -61,6 +62,47 @@ fn turns_come_back_in_order_and_the_first_prompt_names_the_conversation() {
     assert!(turns.iter().all(|turn| !turn.id.is_empty() && turn.created.is_some()));
     assert_eq!(prompts(&database.recent_turns(&id, 2).unwrap()), ["two", "three"]);
     assert!(database.recent_turns(&id, 0).unwrap().is_empty());
+}
+
+#[test]
+fn a_history_is_the_end_of_a_conversation_with_the_summary_of_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = open(&dir);
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
+    let long = "long ".repeat(2000);
+    for prompt in ["one", &long, "three", "four"] {
+        database.commit_turn(&id, turn(prompt)).unwrap();
+    }
+    let all = database.history(&id, 9, usize::MAX).unwrap();
+    assert_eq!((all.unread, all.turns.len(), all.summary), (0, 4, None));
+    let summary = Summary { text: "Numbers.".to_owned(), covers: 2, private: true };
+    database.remember_summary(&id, summary.clone()).unwrap();
+    let end = database.history(&id, 9, 9000).unwrap();
+    assert_eq!((end.unread, prompts(&end.turns)), (2, vec!["three", "four"]));
+    assert_eq!(end.summary, Some(summary));
+    assert_eq!(database.history(&id, 1, usize::MAX).unwrap().unread, 3);
+
+    let from = |first, bytes_max| database.turns_from(&id, first, bytes_max).unwrap();
+    let (turns, more) = from(0, 100);
+    assert_eq!((prompts(&turns), more), (vec!["one"], Some(1)));
+    assert_eq!(prompts(&from(1, 100).0), [long.as_str()], "one at least");
+    assert_eq!(prompts(&from(2, 1000).0), ["three", "four"]);
+    assert_eq!(from(0, usize::MAX).0.len(), 4);
+    assert_eq!(from(4, 1000), (Vec::new(), None));
+}
+
+#[test]
+fn a_summary_is_bounded_and_goes_with_its_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = open(&dir);
+    let id = database.create_conversation("", Policy::Auto).unwrap().id;
+    let summary = Summary { text: "\u{e9}".repeat(5000), covers: 1, private: false };
+    database.remember_summary(&id, summary.clone()).unwrap();
+    assert_eq!(database.summary(&id).unwrap().unwrap().text.len(), 3 << 10);
+    database.delete_conversation(&id).unwrap();
+    assert_eq!(database.summary(&id).unwrap(), None);
+    let late = database.remember_summary(&id, summary);
+    assert!(matches!(late, Err(Error::ConversationNotFound { .. })));
 }
 
 #[test]
@@ -394,7 +436,8 @@ fn a_store_of_layout_1_is_brought_up_to_date_and_loses_nothing() {
         let schema = database.sled.get(key::SCHEMA).unwrap().unwrap();
         assert_eq!(codec::decode::<u32>(&schema).unwrap(), migrations::SCHEMA_VERSION);
         let (list, _) = database.list_conversations(0, "").unwrap();
-        let titles: Vec<_> = list.iter().map(|it| (it.title.as_str(), it.turns, it.policy())).collect();
+        let titles: Vec<_> =
+            list.iter().map(|it| (it.title.as_str(), it.turns, it.policy())).collect();
         assert_eq!(
             titles,
             [("Of tea", 1, Policy::Private), ("Why is the sky blue?", 2, Policy::Auto)]
@@ -466,11 +509,11 @@ fn turns_are_read_in_parts_that_are_all_of_them() {
     }
     let (mut next, mut parts, mut all) = (Some(0), 0, Vec::new());
     while let Some(number) = next {
-        let (turns, more) = database.turns_from(&id, number).unwrap();
+        let (turns, more) = database.turns_from(&id, number, 4 << 20).unwrap();
         all.extend(turns);
         (next, parts) = (more, parts + 1);
     }
-    assert_eq!(parts, 3);
+    assert_eq!(parts, 5);
     assert_eq!(all, database.recent_turns(&id, 9).unwrap());
 }
 

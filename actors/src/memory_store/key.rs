@@ -14,6 +14,7 @@
 //! | `v` conversation, day                | `UsageTally` of a conversation on a day      |
 //! | `h` day                              | how hard the questions of a day were         |
 //! | `n` number                           | what changed, for the search index to follow |
+//! | `s` conversation                     | `Summary` of its first turns                 |
 
 use tandem_proto::v1::VariantName;
 use uuid::Uuid;
@@ -163,6 +164,15 @@ pub(super) fn read_conversation_usage(key: &[u8]) -> Option<(Uuid, u32)> {
     Some((Uuid::from_bytes(*id), u32::from_be_bytes(day.try_into().ok()?)))
 }
 
+pub(super) fn summary(conversation: Uuid) -> [u8; 17] {
+    key(b's', &[conversation.as_bytes()])
+}
+
+/// The conversation from a key of [`summary`].
+pub(super) fn read_summary(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.get(1..)?).ok()
+}
+
 pub(super) fn demand(day: u32) -> [u8; 5] {
     key(b'h', &[&day.to_be_bytes()])
 }
@@ -255,7 +265,7 @@ mod tests {
 
     #[test]
     fn kinds_do_not_mix() {
-        let keys: [&[u8]; 10] = [
+        let keys: [&[u8]; 11] = [
             SCHEMA,
             &conversation(A),
             &piece(A, 0, 0),
@@ -266,6 +276,7 @@ mod tests {
             &conversation_usage(A, 1),
             &demand(1),
             &journal(1),
+            &summary(A),
         ];
         let mut kinds: Vec<u8> = keys.iter().map(|key| key[0]).collect();
         kinds.sort_unstable();

@@ -173,6 +173,7 @@ impl Request {
             Self::Care(request) => request.serve(database),
             // The thread itself does it, as it has the database.
             Self::Replace(_) => None,
+            Self::Summaries(request) => request.serve(database),
         }
     }
 }

@@ -12,6 +12,7 @@ use tracing::{debug, error, warn};
 
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
+use super::summaries::Summaries;
 use super::{Arguments, Job, Load, Message, Services, lasting_id};
 use crate::experiments::Feature;
 use crate::needs;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     turns: HashMap<ActorId, Turn>,
     /// Conversations that the local model reads ahead; dropping them ends that.
     warming: JoinSet<()>,
+    pub(super) summaries: Summaries,
 }
 
 struct Turn {
@@ -46,7 +48,13 @@ impl State {
         // Turns of an earlier life went with it.
         arguments.node.remove_children();
         let queue = Queue::new(arguments.handle.config.running_max);
-        Self { arguments, queue, turns: HashMap::new(), warming: JoinSet::new() }
+        Self {
+            arguments,
+            queue,
+            turns: HashMap::new(),
+            warming: JoinSet::new(),
+            summaries: Summaries::default(),
+        }
     }
 
     pub(super) fn submit(&mut self, job: Job) {
@@ -271,6 +279,12 @@ impl State {
                 debug!(%error, "a conversation was not read ahead");
             }
         });
+    }
+
+    /// Brings summaries up to date while nobody asks anything.
+    pub(super) fn use_idle_time(&mut self) {
+        let Arguments { handle, services, .. } = &self.arguments;
+        self.summaries.go_on(handle, services);
     }
 
     fn refuse(&self, job: Job, error: Error) {

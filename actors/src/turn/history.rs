@@ -48,11 +48,11 @@ pub(super) fn answered(turn: &Turn) -> Cow<'_, str> {
 
 impl Luggage {
     /// Refuses results that are not those of the calls of the last turn, all of them.
-    pub(super) fn check(&self, turns: &[Turn]) -> Result<()> {
+    pub(super) fn check(&self, last: Option<&Turn>) -> Result<()> {
         if self.results.is_empty() {
             return Ok(());
         }
-        let calls = turns.last().map(|turn| turn.tool_calls.as_slice()).unwrap_or_default();
+        let calls = last.map(|turn| turn.tool_calls.as_slice()).unwrap_or_default();
         if answer(&self.results, calls) {
             return Ok(());
         }
@@ -76,13 +76,13 @@ impl Luggage {
             .saturating_add(pictures.saturating_mul(image::TOKENS))
     }
 
-    /// The messages for a remote model without the `dropped` oldest turns.
-    pub(super) fn messages(&self, dialogue: &Dialogue<'_>, dropped: usize) -> Vec<ChatMessage> {
+    /// The messages for a remote model.
+    pub(super) fn messages(&self, dialogue: &Dialogue<'_>) -> Vec<ChatMessage> {
         let mut messages = Vec::new();
         if !dialogue.system.is_empty() {
-            messages.push(said(Role::System, dialogue.system));
+            messages.push(said(Role::System, &dialogue.system));
         }
-        let turns = dialogue.turns.get(dropped..).unwrap_or_default();
+        let turns = &dialogue.turns;
         let mut calls: &[ToolCall] = &[];
         for (number, turn) in turns.iter().enumerate() {
             if calls.is_empty() {
@@ -109,7 +109,7 @@ impl Luggage {
         }
         if !dialogue.prompt.is_empty() || !self.images.is_empty() {
             let images = self.images.clone();
-            messages.push(ChatMessage { images, ..said(Role::User, dialogue.prompt) });
+            messages.push(ChatMessage { images, ..said(Role::User, &dialogue.prompt) });
         }
         messages
     }
@@ -164,14 +164,10 @@ mod tests {
         ]
     }
 
-    fn told(
-        turns: &[Turn],
-        prompt: &str,
-        luggage: &Luggage,
-        dropped: usize,
-    ) -> Vec<(Role, String)> {
-        let dialogue = Dialogue { system: "s", turns, prompt };
-        let messages = luggage.messages(&dialogue, dropped);
+    fn told(turns: &[Turn], prompt: &str, luggage: &Luggage) -> Vec<(Role, String)> {
+        let (system, prompt) = ("s".to_owned(), prompt.to_owned());
+        let messages =
+            luggage.messages(&Dialogue { system, turns: turns.iter().collect(), prompt });
         let words = |message: &ChatMessage| {
             let calls: String =
                 message.tool_calls.iter().flat_map(|it| [" [", &it.id, "]"]).collect();
@@ -195,15 +191,15 @@ mod tests {
             (Role::User, "Thanks"),
         ];
         let expected = expected.map(|(role, words)| (role, words.to_owned()));
-        assert_eq!(told(&turns(), "Thanks", &luggage, 0), expected);
+        assert_eq!(told(&turns(), "Thanks", &luggage), expected);
     }
 
     #[test]
     fn results_follow_the_calls_of_the_last_turn() {
         let results = vec![result_of("x"), result_of("y")];
         let luggage = Luggage { tools: tools(), results, ..Luggage::default() };
-        luggage.check(&turns()[..1]).unwrap();
-        let messages = told(&turns()[..1], "", &luggage, 0);
+        luggage.check(turns().first()).unwrap();
+        let messages = told(&turns()[..1], "", &luggage);
         let roles: Vec<_> = messages.iter().map(|(role, _)| *role).collect();
         assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool, Role::Tool]);
         assert_eq!(luggage.tokens(), 2 * estimate("result x"));
@@ -211,7 +207,7 @@ mod tests {
 
     #[test]
     fn everybody_else_reads_them_in_words() {
-        let messages = told(&turns(), "Thanks", &Luggage::default(), 0);
+        let messages = told(&turns(), "Thanks", &Luggage::default());
         assert_eq!(messages[2].0, Role::Assistant);
         assert!(messages[2].1.contains("called the tool add with {\"a\":1}"), "{messages:?}");
         assert_eq!(messages[3].0, Role::User);
@@ -223,9 +219,9 @@ mod tests {
     #[test]
     fn a_call_that_was_never_answered_and_a_result_without_its_call_are_words() {
         let luggage = Luggage { tools: tools(), ..Luggage::default() };
-        let unanswered = told(&turns()[..1], "Never mind", &luggage, 0);
+        let unanswered = told(&turns()[..1], "Never mind", &luggage);
         assert!(unanswered[2].1.contains("called the tool add"), "{unanswered:?}");
-        let dropped = told(&turns(), "Thanks", &luggage, 1);
+        let dropped = told(&turns()[1..], "Thanks", &luggage);
         assert_eq!(dropped[1].0, Role::User);
         assert!(dropped[1].1.contains("result y"), "{dropped:?}");
     }
@@ -234,7 +230,7 @@ mod tests {
     fn results_that_do_not_fit_the_calls_are_refused_with_those_that_wait() {
         let problem = |ids: &[&str], turns: &[Turn]| {
             let results = ids.iter().map(|id| result_of(id)).collect();
-            let error = Luggage { results, ..Luggage::default() }.check(turns).unwrap_err();
+            let error = Luggage { results, ..Luggage::default() }.check(turns.last()).unwrap_err();
             error.to_string()
         };
         let calls = &turns()[..1];

@@ -437,6 +437,8 @@ impl Machine {
             conversation_id: self.facts.conversation_id.clone(),
             seed: self.facts.seed.filter(|_| track == Track::Fast),
             stored,
+            // Who builds contexts knows it.
+            context: None,
         };
         let mut effects = vec![Effect::Emit(Event::Done(done))];
         if self.cold && stored && track == Track::Slow {

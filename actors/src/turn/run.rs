@@ -1,30 +1,29 @@
 //! Running one track for a turn: find the model, build the context, pass the events on.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::{BoxFuture, MaybeDone, OptionFuture, maybe_done};
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
-use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track, Turn};
+use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Message;
-use super::context::{Budget, Dialogue, estimate, most_recent};
+use super::context::{Budget, Memory, Passage, Rules, estimate};
 use super::history::Luggage;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
+use super::reading::{Context, everything, for_engine, for_provider, gather};
 use crate::api_escalator::SlowRequest;
 use crate::experiments::Feature;
-use crate::inference_worker::{Counts, Phase, Worker};
+use crate::inference_worker::{Counts, Phase};
 use crate::provider::Provider;
 use crate::router::{Plan, Services, lasting_id};
 use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackEvents, TrackRequest, sampling};
-
-/// What an engine reads at once, with something to spare. No more of a conversation fits into any
-/// context.
-const CHAT_BYTES_MAX: usize = 480 << 10;
 
 /// Longest time that reading a conversation ahead may take.
 const WARM_TIME_MAX: Duration = Duration::from_mins(2);
@@ -36,6 +35,9 @@ pub(crate) struct Question {
     pub(super) conversation_id: String,
     pub(super) prompt: String,
     pub(super) luggage: Luggage,
+    /// Facts and pieces of documents that were found for it, the best first.
+    pub(super) memories: Vec<Memory>,
+    pub(super) passages: Vec<Passage>,
     pub(super) system: String,
     /// Id or path of the fast track's model.
     pub(super) model: String,
@@ -84,6 +86,8 @@ impl Question {
                 images: request.images,
                 results: request.tool_results,
             },
+            memories: Vec::new(),
+            passages: Vec::new(),
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -113,6 +117,16 @@ impl Question {
     }
 }
 
+/// A track that has begun.
+struct Started {
+    events: TrackEvents,
+    /// Undoes what was done to personal data.
+    unmask: Option<Unmask>,
+    context: Context,
+    /// The lengths of its parts, if nobody has asked for them yet.
+    counting: Option<BoxFuture<'static, Result<Counts>>>,
+}
+
 /// Runs a track to its end. Everything that happens is sent to the turn.
 pub(super) async fn run(
     run: Run,
@@ -122,18 +136,35 @@ pub(super) async fn run(
 ) {
     let started = match run.track {
         Track::Slow => start_slow(run, &question, &services, &turn).await,
-        _ => start_fast(&question, &services, &turn).await.map(|events| (events, None)),
+        _ => start_fast(&question, &services, &turn).await,
     };
     // A turn that has ended hears nothing more, and this task ends with it.
     let send = |event| turn.cast(Message::Track(run, event)).is_ok();
-    let (mut events, mut unmask) = match started {
-        Ok(events) => events,
+    let Started { mut events, mut unmask, mut context, counting } = match started {
+        Ok(started) => started,
         Err(error) => {
             send(TrackEvent::Failed(error));
             return;
         }
     };
-    while let Some(event) = events.recv().await {
+    let mut counts = pin!(maybe_done(OptionFuture::from(counting)));
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = &mut counts, if !matches!(*counts, MaybeDone::Done(_)) => continue,
+        };
+        let Some(event) = event else { break };
+        if let TrackEvent::Done(completion) = &event {
+            // Asked when the answer began, it is there by now.
+            counts.as_mut().await;
+            let counted = counts.as_mut().take_output().flatten();
+            if let Some(Ok(counted)) = &counted {
+                context.measure(counted);
+            }
+            let ledger = context.ledger(completion.usage.prompt_tokens);
+            let _ = turn.cast(Message::Context(run, ledger));
+        }
         let last = matches!(event, TrackEvent::Done(_) | TrackEvent::Failed(_));
         let readable = match &mut unmask {
             Some(unmask) => unmask.event(event),
@@ -151,7 +182,7 @@ async fn start_fast(
     question: &Question,
     services: &Services,
     turn: &ActorRef<Message>,
-) -> Result<TrackEvents> {
+) -> Result<Started> {
     let (model, conversation) = (&question.model, &question.conversation_id);
     let worker = services.loader.acquire_for(model, conversation).await?;
     if worker.facts().embedding_dimensions > 0 {
@@ -181,32 +212,32 @@ async fn start_fast(
     let answer = sampling.max_tokens();
     let budget = question.budget(context, answer, services);
 
-    let (turns, cut) = recent_turns(question, services).await?;
-    let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
-    let most = dialogue.tokens_max();
-    let (prompt, dropped, length) = if most <= budget.tokens.min(context.saturating_sub(answer)) {
-        // The first token need not wait for a count.
-        (Prompt::Chat(dialogue.messages(0)), 0, most)
-    } else {
-        match fit(&dialogue, budget, &worker).await {
+    let rules = Rules::of(&services.memory);
+    let material = gather(question, services).await?;
+    let room = budget.tokens.min(context.saturating_sub(answer));
+    let reading = match everything(material, rules, room) {
+        Ok(reading) => reading,
+        Err(material) => match for_engine(material.clone(), rules, budget, &worker).await {
             // Nothing was sent yet. If the question is to blame, it fails the second time, too.
-            Err(Error::EngineCrashed { .. }) => fit(&dialogue, budget, &worker).await,
-            fitted => fitted,
-        }?
+            Err(Error::EngineCrashed { .. }) => for_engine(material, rules, budget, &worker).await,
+            read => read,
+        }?,
     };
-    if turns.iter().skip(dropped).any(|turn| turn.private) {
+    if reading.context.is_private() {
         let _ = turn.cast(Message::ReadsPrivate);
     }
-    tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
+    tell(turn, reading.context.notice(budget));
     // What remains of the context is all that an answer can have.
-    sampling.max_tokens = Some(answer.min(context.saturating_sub(length)).max(1));
-    worker.start(TrackRequest {
+    sampling.max_tokens = Some(answer.min(context.saturating_sub(reading.length)).max(1));
+    let counting = reading.counting(&worker);
+    let events = worker.start(TrackRequest {
         turn_id: question.turn_id.clone(),
-        prompt,
+        prompt: Prompt::Chat(reading.messages),
         sampling,
         tools: Tools::default(),
         deadline: question.deadline,
-    })
+    })?;
+    Ok(Started { events, unmask: None, context: reading.context, counting })
 }
 
 /// Lets the local model read a conversation that another one continued, so that it can answer the
@@ -214,19 +245,19 @@ async fn start_fast(
 pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()> {
     let worker = services.loader.acquire_for(&question.model, &question.conversation_id).await?;
     let context = context_tokens(&worker.loaded().await?);
-    let (turns, _) = recent_turns(question, services).await?;
-    let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: "" };
-    if dialogue.tokens_max() > question.budget(context, 1, services).tokens {
+    let mut material = gather(question, services).await?;
+    material.prompt.clear();
+    let room = question.budget(context, 1, services).tokens;
+    let Ok(mut reading) = everything(material, Rules::of(&services.memory), room) else {
         // What the next question leaves out is not known yet.
         return Ok(());
-    }
-    let mut messages = dialogue.messages(0);
-    messages.pop();
+    };
+    reading.messages.pop();
     let sampling =
         Sampling { max_tokens: Some(1), seed: Some(question.seed), ..Sampling::default() };
     let mut events = worker.start(TrackRequest {
         turn_id: question.turn_id.clone(),
-        prompt: Prompt::Chat(messages),
+        prompt: Prompt::Chat(reading.messages),
         sampling,
         tools: Tools::default(),
         deadline: Instant::now() + WARM_TIME_MAX,
@@ -239,36 +270,12 @@ pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()>
     Ok(())
 }
 
-fn context_tokens(loaded: &Loaded) -> u32 {
+/// Tokens that a model can see at once.
+pub(super) fn context_tokens(loaded: &Loaded) -> u32 {
     match loaded.context_trained {
         0 => loaded.context_tokens,
         trained => loaded.context_tokens.min(trained),
     }
-}
-
-/// The longest end of the dialogue that fits, how many turns were dropped for it, and its
-/// exact length in tokens.
-async fn fit(
-    dialogue: &Dialogue<'_>,
-    budget: Budget,
-    worker: &Worker,
-) -> Result<(Prompt, usize, u32)> {
-    // The parts are only of interest when they do not fit as a whole and some can go.
-    let parts = if dialogue.turns.is_empty() { Vec::new() } else { dialogue.texts() };
-    let mut messages = dialogue.messages(0);
-    let Counts { texts: lengths, messages: mut length } =
-        worker.count(parts, messages.clone()).await?;
-    let mut dropped = 0;
-    while length > budget.tokens {
-        if dropped == dialogue.turns.len() {
-            return Err(budget.too_long(length));
-        }
-        // One more each time, as a template may add more than was allowed for.
-        dropped = dialogue.turns_to_drop(&lengths, budget.tokens).max(dropped + 1);
-        messages = dialogue.messages(dropped);
-        length = worker.count(Vec::new(), messages.clone()).await?.messages;
-    }
-    Ok((Prompt::Chat(messages), dropped, length))
 }
 
 async fn start_slow(
@@ -276,7 +283,7 @@ async fn start_slow(
     question: &Question,
     services: &Services,
     turn: &ActorRef<Message>,
-) -> Result<(TrackEvents, Option<Unmask>)> {
+) -> Result<Started> {
     // The plan sees to that; here it is certain.
     if matches!(question.policy, Policy::Private | Policy::Fast) {
         let problem = "a question that stays on this machine was about to leave it".to_owned();
@@ -289,38 +296,16 @@ async fn start_slow(
     let budget = question.budget(provider.context_tokens(), answer, services);
 
     let luggage = &question.luggage;
-    let (mut turns, cut) = recent_turns(question, services).await?;
-    luggage.check(&turns)?;
-    let all = turns.len();
-    turns.retain(|turn| !turn.private);
-    if turns.len() < all {
-        let message = format!("{} private turns stay on this machine", all - turns.len());
-        let _ = turn.cast(Message::Notice(NoticeKind::ContextDropped, message));
-    }
-    let dialogue = Dialogue { system: &question.system, turns: &turns, prompt: &question.prompt };
-    let lengths: Vec<u32> = dialogue.texts().iter().map(|text| estimate(text)).collect();
-    let room = budget.tokens.saturating_sub(luggage.tokens());
-    let dropped = dialogue.turns_to_drop(&lengths, room);
-    let (system, turns_and_prompt) =
-        lengths.split_at(usize::from(!question.system.is_empty()).min(lengths.len()));
-    let read = system
-        .iter()
-        .chain(turns_and_prompt.iter().skip(2 * dropped))
-        .fold(luggage.tokens(), |sum, length| sum.saturating_add(*length));
-    // Results are of no use without the calls.
-    let lost_calls = !luggage.results.is_empty() && dropped == turns.len();
-    if lost_calls {
-        let problem = "the calls whose results these are do not fit beside them".to_owned();
-        return Err(Error::PromptTooLong { problem });
-    }
-    if read > budget.tokens {
-        return Err(budget.too_long(read));
-    }
-    let messages = luggage.messages(&dialogue, dropped);
-    tell_what_was_dropped(turn, cut + dropped, cut + turns.len(), budget.tokens);
+    let material = gather(question, services).await?;
+    let rules = Rules::of(&services.memory);
+    let reading = for_provider(material, rules, budget, luggage).await?;
+    let withheld = reading.context.turns_withheld();
+    let withheld = (withheld > 0).then(|| format!("{withheld} private turns stay on this machine"));
+    tell(turn, withheld);
+    tell(turn, reading.context.notice(budget));
     let (redaction, how) = (services.redaction.clone(), services.redact);
     // A long conversation takes some milliseconds.
-    let tools = luggage.tools.clone();
+    let (messages, tools) = (reading.messages, luggage.tools.clone());
     let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling, tools)).await;
     let masked = masked.map_err(|error| Error::Internal { problem: error.to_string() })??;
     let mut redactions = BTreeMap::new();
@@ -347,12 +332,13 @@ async fn start_slow(
         provider: question.provider.clone(),
         named: question.provider_named,
         hedge: question.hedge,
-        prompt_tokens: prompt_tokens.saturating_add(luggage.tokens()).max(read),
+        prompt_tokens: prompt_tokens.saturating_add(luggage.tokens()).max(reading.length),
         reason: reason(question, run.cause),
         policy: question.policy.as_str_name().trim_start_matches("POLICY_").to_lowercase(),
         redactions,
     };
-    Ok((services.escalator.start(slow).await?, unmask))
+    let events = services.escalator.start(slow).await?;
+    Ok(Started { events, unmask, context: reading.context, counting: None })
 }
 
 /// Why the question leaves the machine: what made this run necessary, else what the router said.
@@ -360,27 +346,9 @@ fn reason(question: &Question, cause: &str) -> String {
     if cause.is_empty() { question.reasons.join("; ") } else { cause.to_owned() }
 }
 
-/// The end of the conversation, and how many turns before it are too much to look at.
-async fn recent_turns(question: &Question, services: &Services) -> Result<(Vec<Turn>, usize)> {
-    if question.conversation_id.is_empty() {
-        return Ok((Vec::new(), 0));
-    }
-    let turns_max = services.memory.turns_max as usize;
-    let mut turns = services.store.recent_turns(&question.conversation_id, turns_max).await?;
-    // What tandem said in place of a model is no part of the conversation.
-    turns.retain(|turn| turn.track() != Track::BuiltIn);
-    let all = turns.len();
-    let said = question.prompt.len() + question.system.len();
-    let turns = most_recent(turns, CHAT_BYTES_MAX.saturating_sub(said));
-    let cut = all - turns.len();
-    Ok((turns, cut))
-}
-
-fn tell_what_was_dropped(turn: &ActorRef<Message>, dropped: usize, turns: usize, budget: u32) {
-    if dropped > 0 {
-        let message = format!(
-            "the oldest {dropped} of {turns} turns did not fit in {budget} tokens and were left out"
-        );
+/// Something of the conversation is not read as it was.
+fn tell(turn: &ActorRef<Message>, notice: Option<String>) {
+    if let Some(message) = notice {
         let _ = turn.cast(Message::Notice(NoticeKind::ContextDropped, message));
     }
 }

@@ -7,7 +7,7 @@ use clap::{Subcommand, value_parser};
 use serde::Serialize;
 use tandem_client::{Client, Error, v1};
 
-use super::turn::Policy;
+use super::turn::{Label, Policy};
 use crate::{
     context::Context,
     failure::Failure,
@@ -30,6 +30,9 @@ pub(crate) enum Conversation {
         /// Policy of its questions; with `private`, none of them ever leaves this machine
         #[arg(long, value_enum, value_name = "POLICY")]
         policy: Option<Policy>,
+        /// Who may ever read its turns: the same as `--policy private`
+        #[arg(long, value_enum, value_name = "LABEL", conflicts_with = "policy")]
+        label: Option<Label>,
     },
     /// List the conversations, newest first
     List {
@@ -44,8 +47,10 @@ pub(crate) enum Conversation {
         id: String,
     },
     /// Find questions and answers by their words
-    #[command(after_help = "All words have to be in question or answer. \"Two words\" in quotes stand \
-                            side by side, OR finds either, -word leaves out what has it.")]
+    #[command(
+        after_help = "All words have to be in question or answer. \"Two words\" in quotes stand \
+                            side by side, OR finds either, -word leaves out what has it."
+    )]
     Search {
         /// Words to look for
         #[arg(required = true, value_name = "WORD", allow_hyphen_values = true)]
@@ -72,8 +77,10 @@ pub(crate) enum Conversation {
         output: Option<PathBuf>,
     },
     /// Take conversations in that were exported, with their ids and times
-    #[command(after_help = "A conversation with a broken line is not imported, and the line is named. \
-                            Exit code 1 when any was refused.")]
+    #[command(
+        after_help = "A conversation with a broken line is not imported, and the line is named. \
+                            Exit code 1 when any was refused."
+    )]
     Import {
         /// File from `tandem conversation export`, or - for standard input
         file: PathBuf,
@@ -113,7 +120,8 @@ impl Conversation {
         let client = context.connect().await?;
         let terminal = context.terminal;
         match self {
-            Self::Create { title, policy } => {
+            Self::Create { title, policy, label } => {
+                let policy = policy.or(label.map(Policy::from));
                 let policy = policy.map_or(v1::Policy::Unspecified, v1::Policy::from).into();
                 let request = v1::CreateConversationRequest { title, policy };
                 let created = client.conversations().create(request).await?.into_inner();

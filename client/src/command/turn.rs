@@ -26,6 +26,10 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) policy: Option<Policy>,
 
+    /// Who may ever read the question: the same as `--policy private`
+    #[arg(long, value_enum, value_name = "LABEL", conflicts_with = "policy")]
+    pub(crate) label: Option<Label>,
+
     /// Model of the fast track, by id or by path [default: `models.default` of the settings]
     #[arg(long, value_name = "ID")]
     model: Option<String>,
@@ -41,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
-    /// Say which track answers, and why
+    /// Say which track answers, and why, and what the model read
     #[arg(long)]
     explain: bool,
 
@@ -145,6 +149,21 @@ impl From<Policy> for v1::Policy {
     }
 }
 
+/// Who may read something, now and later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Label {
+    /// Only models on this machine
+    LocalOnly,
+}
+
+impl From<Label> for Policy {
+    fn from(label: Label) -> Self {
+        match label {
+            Label::LocalOnly => Self::Private,
+        }
+    }
+}
+
 impl Options {
     /// The same with the whole path of the model.
     pub(crate) fn resolve(self) -> Result<Self, Failure> {
@@ -173,7 +192,12 @@ impl Options {
         let mut request = v1::AskRequest {
             prompt,
             conversation_id,
-            policy: self.policy.map_or(v1::Policy::Unspecified, v1::Policy::from).into(),
+            policy: self
+                .label
+                .map(Policy::from)
+                .or(self.policy)
+                .map_or(v1::Policy::Unspecified, v1::Policy::from)
+                .into(),
             model: self.model.clone().unwrap_or_default(),
             provider: self.provider.clone().unwrap_or_default(),
             sampling: Some(self.sampling.request()),
@@ -295,6 +319,13 @@ mod tests {
         assert_eq!((sampling.seed, sampling.max_tokens), (Some(7), Some(9)));
         assert_eq!((sampling.temperature, sampling.presence_penalty), (Some(0.5), Some(-1.0)));
         assert_eq!(sampling.stop, ["A", "B"]);
+    }
+
+    #[test]
+    fn what_is_local_only_is_private() {
+        assert_eq!(request("--label local-only").policy(), v1::Policy::Private);
+        let both = "x --label local-only --policy slow".split_whitespace();
+        assert!(Line::try_parse_from(both).is_err());
     }
 
     #[test]

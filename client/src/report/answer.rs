@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tandem_client::v1::{self, ask_event::Event};
 
+use super::context::Context;
 use super::{Tokens, duration, filled, finish_reason, name, track};
 
 /// An answer with all that is known about it.
@@ -26,6 +27,7 @@ pub(crate) struct Answer {
     pub(crate) seed: Option<u64>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) stored: bool,
+    pub(crate) context: Option<Context>,
 }
 
 /// Something the user should know that is not part of the answer.
@@ -123,6 +125,7 @@ impl Draft {
         answer.conversation_id = filled(done.conversation_id).or(answer.conversation_id);
         answer.seed = done.seed;
         answer.stored = done.stored;
+        answer.context = done.context.map(Context::from);
         answer
     }
 }
@@ -150,9 +153,12 @@ impl Answer {
         parts.join(" · ")
     }
 
-    /// How likely the answer is right, when something is known about that.
+    /// What the model read and how likely the answer is right, as far as it is known.
     pub(crate) fn explanation(&self) -> Option<String> {
-        self.confidence.map(|confidence| format!("confidence {confidence:.2}"))
+        let confidence = self.confidence.map(|confidence| format!("confidence {confidence:.2}"));
+        let parts: Vec<_> =
+            self.context.as_ref().map(Context::in_words).into_iter().chain(confidence).collect();
+        (!parts.is_empty()).then(|| parts.join("\n"))
     }
 
     /// Where the answer was cut off, when it was.
@@ -220,6 +226,7 @@ mod tests {
             conversation_id: String::new(),
             seed: Some(7),
             stored: false,
+            context: Some(v1::ContextLedger { tokens: 9, ..v1::ContextLedger::default() }),
         };
         draft.record(Event::Done(done)).unwrap()
     }
@@ -244,6 +251,7 @@ mod tests {
             "seed": 7,
             "notices": [{"kind": "fell_back", "message": "took over"}],
             "stored": false,
+            "context": {"tokens": 9, "estimated": false, "entries": []},
         });
         assert_eq!(serde_json::to_value(fast_answer()).unwrap(), expected);
     }
@@ -265,8 +273,9 @@ mod tests {
     }
 
     #[test]
-    fn confidence_is_explained_where_there_is_one() {
-        assert_eq!(fast_answer().explanation().unwrap(), "confidence 0.75");
+    fn context_and_confidence_are_explained_where_they_are_known() {
+        let explained = fast_answer().explanation().unwrap();
+        assert_eq!(explained, "context: 9 tokens\nconfidence 0.75");
         assert_eq!(Answer::default().explanation(), None);
     }
 

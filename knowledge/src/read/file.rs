@@ -26,6 +26,14 @@ pub struct Taken {
     pub modified: u64,
 }
 
+impl Taken {
+    /// Of bytes that are in no file.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let sha256 = hexadecimal(&Sha256::digest(&bytes));
+        Self { bytes, sha256, modified: 0 }
+    }
+}
+
 /// Reads a file through one descriptor. One that changes while it is read is read again, and given up
 /// when it changes again; one that is no file, or longer than the limit, is refused.
 pub fn take(path: &Path, bytes_max: usize) -> Result<Taken> {

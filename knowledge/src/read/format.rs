@@ -52,6 +52,23 @@ impl Format {
         !matches!(Self::named(path), Named::Otherwise)
     }
 
+    /// The format that a media type such as `text/markdown` names, if it is one that can be read.
+    pub fn of_media_type(name: &str) -> Option<Self> {
+        match name.split(';').next().unwrap_or(name).trim().to_ascii_lowercase().as_str() {
+            "text/plain" => Some(Self::Plain),
+            "text/markdown" => Some(Self::Markdown),
+            "text/html" | "application/xhtml+xml" => Some(Self::Html),
+            "application/pdf" => Some(Self::Pdf),
+            _ => None,
+        }
+    }
+
+    /// Whether hostile documents can make its reader hang or crash, so that it belongs into a process of
+    /// its own: [`Isolation`](super::Isolation).
+    pub fn may_hang(self) -> bool {
+        self == Self::Pdf
+    }
+
     /// A name for people.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,8 +12,6 @@ use super::super::record::{
 use super::{Changes, Database, key, one_line, parse_id, unreadable};
 use crate::{Error, Result};
 
-/// About how many bytes of turns are read at once.
-const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Most conversations that are forgotten at once.
 const FORGOTTEN_MAX: usize = 50;
 
@@ -28,7 +26,11 @@ pub(crate) struct Forgotten {
 }
 
 impl Database {
-    pub(in crate::memory_store) fn rename(&mut self, id: &str, title: &str) -> Result<Conversation> {
+    pub(in crate::memory_store) fn rename(
+        &mut self,
+        id: &str,
+        title: &str,
+    ) -> Result<Conversation> {
         check_title(title)?;
         let title = one_line(title, TITLE_BYTES_MAX);
         if title.is_empty() {
@@ -57,7 +59,8 @@ impl Database {
         let mut changes = match self.sled.contains_key(key::conversation(id)).map_err(unreadable)? {
             true if replace => self.removal(id)?,
             true => {
-                let problem = format!("conversation {id} is here already; replace it, or leave it out");
+                let problem =
+                    format!("conversation {id} is here already; replace it, or leave it out");
                 return Err(Error::invalid("id", problem));
             }
             false => Changes::default(),
@@ -75,23 +78,24 @@ impl Database {
         self.apply(changes)
     }
 
-    /// Turns from `sequence` on, some of them, and where to go on.
+    /// Turns from `sequence` on, oldest first, of at most `bytes_max` together unless the first one
+    /// alone has more, and where to go on.
     pub(in crate::memory_store) fn turns_from(
         &self,
         id: &str,
         sequence: u64,
+        bytes_max: usize,
     ) -> Result<(Vec<Turn>, Option<u64>)> {
         let id = parse_id(id)?;
         self.read_conversation(id)?;
         let (mut turns, mut bytes) = (Vec::new(), 0);
         for sequence in self.sequences(id).into_iter().filter(|it| *it >= sequence) {
-            if bytes >= PAGE_BYTES_MAX {
+            let Some(turn) = self.turn(id, sequence)? else { continue };
+            bytes += turn.prompt.len() + turn.answer.len();
+            if bytes > bytes_max && !turns.is_empty() {
                 return Ok((turns, Some(sequence)));
             }
-            if let Some(turn) = self.turn(id, sequence)? {
-                bytes += turn.prompt.len() + turn.answer.len();
-                turns.push(turn);
-            }
+            turns.push(turn);
         }
         Ok((turns, None))
     }
@@ -167,8 +171,9 @@ impl Database {
         })
     }
 
-    /// Turns and usage of a conversation.
+    /// Turns, summary and usage of a conversation.
     fn records_of(&self, id: Uuid) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
-        self.sled.scan_prefix(key::turns(id)).chain(self.sled.scan_prefix(key::usage_of(id)))
+        let prefixes = [key::turns(id), key::summary(id), key::usage_of(id)];
+        prefixes.into_iter().flat_map(|prefix| self.sled.scan_prefix(prefix))
     }
 }

@@ -112,6 +112,10 @@ impl Engine {
         let sampling = generate.sampling.as_ref().expect("sampling is always set");
         assert!(sampling.seed.is_some(), "the seed is always set");
         let words_max = sampling.max_tokens.expect("max_tokens is always set") as usize;
+        if let Some((_, before)) = generate.messages.split_last().filter(|(_, it)| !it.is_empty()) {
+            let told: Vec<&str> = before.iter().map(|message| message.content.as_str()).collect();
+            self.connection.log(&format!("told {id} {}", told.join(" ¦ ").replace('\n', " ")));
+        }
         let contents = generate.messages.iter().map(|message| &message.content);
         let prompt_tokens = contents.chain([&generate.prompt]).map(|text| count(text)).sum();
         self.connection.log(&format!("read {id} tokens={prompt_tokens}"));
