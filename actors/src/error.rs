@@ -143,6 +143,21 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// The user's documents have nothing to do with the question.
+    #[error("{problem}")]
+    NotInDocuments {
+        /// Which documents, and how far from the question they are.
+        problem: String,
+    },
+    /// A provider may read none of the passages that were found.
+    #[error(
+        "what was found in {collections} is local-only; use the policy auto or fast, or ingest it \
+         again with --may-leave"
+    )]
+    DocumentsStayHere {
+        /// Where it was found.
+        collections: String,
+    },
     /// Nothing that may answer can do what the request needs.
     #[error("{problem}; {advice}")]
     NotSupported {
@@ -341,6 +356,9 @@ impl Error {
                 | Self::Cancelled { .. }
                 | Self::DeadlineExceeded { .. }
                 | Self::ConversationNotFound { .. }
+                | Self::CollectionNotFound { .. }
+                | Self::Collection { .. }
+                | Self::NotInDocuments { .. }
                 | Self::ShuttingDown
         )
     }

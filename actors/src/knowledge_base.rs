@@ -27,7 +27,8 @@ mod search;
 mod shelf;
 mod watch;
 
-use card::{Card, Watched, check_name};
+pub(crate) use card::check_name;
+use card::{Card, Watched};
 use shelf::Shelf;
 
 /// Most requests that are accepted and not answered.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
+use tandem_knowledge::template::{DEFAULT_LANGUAGE, Templates};
 use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
 use tandem_router::Scorer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::api_escalator::ApiEscalator;
 use crate::bookkeeper::Bookkeeper;
 use crate::experiments::{Assignment, Experiments, Overrides, Recent};
+use crate::knowledge_base::{KnowledgeBase, check_name};
 use crate::memory_store::MemoryStore;
 use crate::model_loader::ModelLoader;
 use crate::provider::Provider;
@@ -44,6 +46,8 @@ const EVENTS_BESIDE_TOKENS: usize = 64;
 const NAME_BYTES_MAX: usize = 4096;
 /// Longest name of a client.
 const CLIENT_BYTES_MAX: usize = 64;
+/// Most collections of documents that a question is answered from.
+const COLLECTIONS_MAX: usize = 8;
 /// How often waiting questions are checked for their deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -70,6 +74,12 @@ pub struct Services {
     pub redaction: Redaction,
     /// What is done where some is found.
     pub redact: Redact,
+    /// The user's documents.
+    pub knowledge: KnowledgeBase,
+    /// How many of them are read, and how near to the question they must be.
+    pub knowledge_settings: tandem_config::Knowledge,
+    /// How models are told to answer from them.
+    pub templates: Arc<Templates>,
     /// How contexts are built.
     pub memory: tandem_config::Memory,
     /// Longest answer of the fast track when the caller does not say.
@@ -164,6 +174,10 @@ impl Router {
         services: &Services,
     ) -> Result<Answer> {
         self.check(&request)?;
+        if !request.template.is_empty() {
+            let known = services.templates.render(&request.template, DEFAULT_LANGUAGE, &[]);
+            known.map_err(|error| Error::invalid("template", error.to_string()))?;
+        }
         let permit = self.admit()?;
         let conversation = match request.conversation_id.as_str() {
             "" => None,
@@ -292,6 +306,11 @@ impl Router {
                 return Err(Error::invalid(field, problem));
             }
         }
+        if request.collections.len() > COLLECTIONS_MAX {
+            let problem = format!("are {}; at most {COLLECTIONS_MAX}", request.collections.len());
+            return Err(Error::invalid("collections", problem));
+        }
+        request.collections.iter().try_for_each(|name| check_name(name))?;
         // A policy that is not known here may be stricter than any that is.
         if Policy::try_from(request.policy).is_err() {
             let problem = format!("{} is not known to this daemon", request.policy);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tandem_config::Config;
+use tandem_knowledge::template::{DEFAULT_LANGUAGE, Templates};
 use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse};
 use tandem_router::Scorer;
 use tracing::info;
@@ -39,6 +40,14 @@ fn scorer(weights: Option<&Path>) -> Result<Scorer, SpawnErr> {
     };
     let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
     Scorer::read(&file).map_err(|error| unusable(error.to_string()))
+}
+
+/// The prompts of the settings. One that cannot be used is not passed over: answers would be others.
+fn templates(knowledge: &tandem_config::Knowledge) -> Result<Templates, SpawnErr> {
+    let failed = |error: tandem_knowledge::Error| SpawnErr::StartupFailed(error.into());
+    let templates = Templates::load(Some(&knowledge.templates)).map_err(failed)?;
+    templates.render(&knowledge.template, DEFAULT_LANGUAGE, &[]).map_err(failed)?;
+    Ok(templates)
 }
 
 /// A running tree and the handles of its actors.
@@ -103,6 +112,9 @@ impl Tandem {
             redact: config.security.redact,
             experiments: Experiments::new(config),
             recent: Recent::default(),
+            knowledge: knowledge.clone(),
+            knowledge_settings: config.knowledge.clone(),
+            templates: Arc::new(templates(&config.knowledge)?),
             memory: config.memory.clone(),
             max_tokens: config.engine.max_tokens,
             default_model: config.models.default.clone(),

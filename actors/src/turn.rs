@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tandem_proto::v1::{
-    ContextLedger, ContextOutcome, ContextPart, NoticeKind, Priority, Track, Turn, ask_event::Event,
+    Citation, ContextLedger, ContextOutcome, ContextPart, NoticeKind, Priority, Track, Turn,
+    ask_event::Event,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
@@ -18,7 +19,9 @@ use crate::memory_store::MemoryStore;
 use crate::router::{self, Counts, Job, Plan, Services};
 use crate::{Error, TrackEvent};
 
+mod citations;
 mod context;
+mod documents;
 mod history;
 mod hold_back;
 mod machine;
@@ -130,6 +133,7 @@ impl Actor for TurnActor {
             // A program is better served with the error.
             reply: person_waits.then(|| reply::find(&question.prompt)).flatten(),
             apology: reply::apology(&question.prompt),
+            not_in_documents: reply::not_in_documents(&question.prompt),
         };
         info!(turn = facts.turn_id, first = ?plan.first, other = ?plan.other, score = plan.score, "routed");
         debug!(turn = facts.turn_id, reasons = ?plan.reasons, "routed");
@@ -245,6 +249,10 @@ impl State {
                 }
                 Effect::Commit(mut turn) => {
                     turn.created = Some(SystemTime::now().into());
+                    turn.citations = self.citations(turn.track(), &turn.citations);
+                    turn.citations.retain(|citation| citation.cited);
+                    // The documents keep their text, and lose it when they are removed.
+                    turn.citations.iter_mut().for_each(|citation| citation.text.clear());
                     let (store, turn_ref) = (self.services.store.clone(), myself.clone());
                     let conversation = self.question.conversation_id.clone();
                     let deadline = self.question.deadline;
@@ -258,8 +266,16 @@ impl State {
         }
     }
 
+    /// The passages that a track read, and which of them its answer refers to by number.
+    fn citations(&self, track: Track, cited: &[Citation]) -> Vec<Citation> {
+        let Some(documents) = self.question.documents.get() else { return Vec::new() };
+        let numbers: Vec<u32> = cited.iter().map(|citation| citation.number).collect();
+        documents.citations(self.contexts.get(&track).map(|(_, ledger)| ledger), &numbers)
+    }
+
     fn emit(&mut self, myself: &ActorRef<Message>, mut event: Event) {
         if let Event::Done(done) = &mut event {
+            done.citations = self.citations(done.track(), &done.citations);
             done.context = self.contexts.remove(&done.track()).map(|(_, ledger)| ledger);
         }
         // There are many of these, and nothing but the caller looks at them.

@@ -49,6 +49,7 @@ impl Config {
     /// Every default, for a daemon that keeps its data in `data_dir` and listens on `socket`.
     pub fn defaults(data_dir: PathBuf, socket: PathBuf) -> Self {
         let templates = data_dir.join("templates");
+        let prompts = data_dir.join("prompts");
         Self {
             models: Models {
                 default: "smollm2-135m-instruct".into(),
@@ -67,7 +68,7 @@ impl Config {
             router: Router::default(),
             providers: BTreeMap::new(),
             memory: Memory::default(),
-            knowledge: Knowledge::default(),
+            knowledge: Knowledge { templates: prompts, ..Knowledge::default() },
             resources: Resources::default(),
             security: Security::default(),
             flags: Flags::default(),

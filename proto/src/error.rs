@@ -37,6 +37,10 @@ pub const CONVERSATION_NOT_FOUND: &str = "CONVERSATION_NOT_FOUND";
 pub const COLLECTION_NOT_FOUND: &str = "COLLECTION_NOT_FOUND";
 /// A collection of documents cannot be read or written, or was made for another embedding model.
 pub const COLLECTION_FAILED: &str = "COLLECTION_FAILED";
+/// The user's documents have nothing to do with the question.
+pub const NOT_IN_DOCUMENTS: &str = "NOT_IN_DOCUMENTS";
+/// What was found in the user's documents is local-only, and only a provider was allowed to answer.
+pub const DOCUMENTS_STAY_HERE: &str = "DOCUMENTS_STAY_HERE";
 /// No provider has this name, or none is configured.
 pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
 /// There is personal data in the question, which the settings keep on this machine.

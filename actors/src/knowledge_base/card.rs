@@ -57,7 +57,7 @@ impl Card {
 }
 
 /// Refuses what is no name of a folder everywhere.
-pub(super) fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(known) {
         return Ok(());

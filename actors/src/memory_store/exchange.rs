@@ -52,6 +52,38 @@ struct Turn {
     tool_results: Vec<ToolResult>,
     #[serde(default, skip_serializing_if = "is_zero")]
     images: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    citations: Vec<Citation>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Citation {
+    number: u32,
+    source: String,
+    title: String,
+    text: String,
+    page: u32,
+    line: u32,
+    headings: Vec<String>,
+    similarity: Option<f32>,
+    cited: bool,
+}
+
+impl From<v1::Citation> for Citation {
+    fn from(citation: v1::Citation) -> Self {
+        let v1::Citation { number, source, title, text, page, line, headings, similarity, cited } =
+            citation;
+        Self { number, source, title, text, page, line, headings, similarity, cited }
+    }
+}
+
+impl From<Citation> for v1::Citation {
+    fn from(citation: Citation) -> Self {
+        let Citation { number, source, title, text, page, line, headings, similarity, cited } =
+            citation;
+        Self { number, source, title, text, page, line, headings, similarity, cited }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,6 +144,7 @@ pub fn turn_line(turn: v1::Turn) -> Vec<u8> {
         tool_calls,
         tool_results,
         images,
+        citations,
     } = turn;
     let usage = usage.map(
         |v1::Usage {
@@ -143,6 +176,7 @@ pub fn turn_line(turn: v1::Turn) -> Vec<u8> {
         tool_calls: tool_calls.into_iter().map(call).collect(),
         tool_results: tool_results.into_iter().map(result).collect(),
         images,
+        citations: citations.into_iter().map(Citation::from).collect(),
     })))
 }
 
@@ -338,6 +372,7 @@ fn turn_of(turn: Turn) -> Result<v1::Turn, String> {
         tool_calls: turn.tool_calls.into_iter().map(call).collect(),
         tool_results: turn.tool_results.into_iter().map(result).collect(),
         images: turn.images,
+        citations: turn.citations.into_iter().map(v1::Citation::from).collect(),
     })
 }
 

@@ -5,10 +5,11 @@
 //! it takes long to load.
 
 use tandem_proto::v1::{
-    Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track, TrackDone,
-    Turn, ask_event::Event,
+    Citation, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track,
+    TrackDone, Turn, ask_event::Event,
 };
 
+use super::citations::cited;
 use super::hold_back::{HoldBack, Verdict};
 use crate::router::Plan;
 use crate::{Completion, Error, TrackEvent};
@@ -64,6 +65,8 @@ pub(super) struct Facts {
     pub(super) reply: Option<String>,
     /// What to say when nobody can answer.
     pub(super) apology: String,
+    /// What to say when the user's documents have nothing to do with the question.
+    pub(super) not_in_documents: String,
 }
 
 /// One turn.
@@ -78,6 +81,8 @@ pub(super) struct Machine {
     cold: bool,
     /// What it reads was asked in private, in part.
     reads_private: bool,
+    /// Numbers of the passages that the answer refers to.
+    cited: Vec<u32>,
     state: State,
 }
 
@@ -126,6 +131,7 @@ impl Machine {
             together: if beside.is_some() { Together::Duo } else { Together::Apart },
             cold: false,
             reads_private: false,
+            cited: Vec::new(),
             state: State::Running,
         };
         let mut effects = vec![Effect::Emit(Event::Routed(routed)), machine.run(first, "")];
@@ -382,10 +388,12 @@ impl Machine {
 
     /// No track can answer: a built-in reply does, or an honest word with the error.
     fn give_up(&mut self, track: Track, error: Error) -> Vec<Effect> {
-        if !error.is_outage() {
-            return self.end(Err(error));
-        }
-        let Some(text) = self.facts.reply.take() else {
+        let text = match &error {
+            Error::NotInDocuments { .. } => Some(self.facts.not_in_documents.clone()),
+            error if error.is_outage() => self.facts.reply.take(),
+            _ => return self.end(Err(error)),
+        };
+        let Some(text) = text else {
             let apology = notice(NoticeKind::BuiltIn, self.facts.apology.clone());
             let mut effects = vec![apology];
             effects.extend(self.end(Err(error)));
@@ -404,6 +412,7 @@ impl Machine {
     }
 
     fn finish(&mut self, track: Track) -> Vec<Effect> {
+        self.cited = cited(&self.lanes[track].text);
         if self.facts.conversation_id.is_empty() {
             return self.done(track, false);
         }
@@ -416,6 +425,7 @@ impl Machine {
         Turn {
             id: self.facts.turn_id.clone(),
             prompt: std::mem::take(&mut self.facts.prompt),
+            citations: numbered(&self.cited),
             answer: std::mem::take(&mut self.lanes[track].text),
             track: track.into(),
             model: self.facts.model(track).to_owned(),
@@ -437,8 +447,9 @@ impl Machine {
             conversation_id: self.facts.conversation_id.clone(),
             seed: self.facts.seed.filter(|_| track == Track::Fast),
             stored,
-            // Who builds contexts knows it.
+            // Who builds contexts knows it, and what was found in documents.
             context: None,
+            citations: numbered(&self.cited),
         };
         let mut effects = vec![Effect::Emit(Event::Done(done))];
         if self.cold && stored && track == Track::Slow {
@@ -478,6 +489,11 @@ fn who(track: Track) -> &'static str {
 
 fn notice(kind: NoticeKind, message: String) -> Effect {
     Effect::Emit(Event::Notice(Notice { kind: kind.into(), message }))
+}
+
+/// References to passages, of which nothing but the numbers is known here.
+fn numbered(cited: &[u32]) -> Vec<Citation> {
+    cited.iter().map(|number| Citation { number: *number, ..Citation::default() }).collect()
 }
 
 #[cfg(test)]

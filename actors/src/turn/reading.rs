@@ -100,7 +100,8 @@ pub(super) async fn gather(question: &Question, services: &Services) -> Result<M
     let mut material = Material {
         system: question.system.clone(),
         memories: question.memories.clone(),
-        passages: question.passages.clone(),
+        passages: question.documents(services).await?.passages.clone(),
+        quoting: question.quoting.clone(),
         prompt: question.prompt.clone(),
         ..Material::default()
     };

@@ -13,13 +13,19 @@ const LANGUAGE_BYTES_MAX: usize = 4096;
 
 /// The first is that of questions which show no language.
 static LANGUAGES: LazyLock<[Language; 2]> = LazyLock::new(|| {
-    [include_str!("../../replies/en.toml"), include_str!("../../replies/id.toml")].map(read)
+    [
+        read("en", include_str!("../../replies/en.toml")),
+        read("id", include_str!("../../replies/id.toml")),
+    ]
 });
 
 #[derive(Debug, Default, Deserialize)]
 struct Language {
+    #[serde(skip)]
+    code: &'static str,
     words: Vec<String>,
     apology: String,
+    not_in_documents: String,
     replies: Vec<Reply>,
 }
 
@@ -42,15 +48,27 @@ pub(super) fn find(question: &str) -> Option<String> {
 
 /// A sentence for when nobody can answer.
 pub(super) fn apology(question: &str) -> String {
+    asked_in(question).apology.clone()
+}
+
+/// A sentence for when the user's documents have nothing to do with a question.
+pub(super) fn not_in_documents(question: &str) -> String {
+    asked_in(question).not_in_documents.clone()
+}
+
+/// The language of a question, as templates are named.
+pub(super) fn language(question: &str) -> &'static str {
+    asked_in(question).code
+}
+
+fn asked_in(question: &str) -> &'static Language {
     let end = question.floor_char_boundary(LANGUAGE_BYTES_MAX);
     let asked: Vec<String> = words(&question[..end]).collect();
     let known =
         |language: &Language| asked.iter().filter(|word| language.words.contains(word)).count();
     let [first, rest @ ..] = &*LANGUAGES;
-    let language = rest
-        .iter()
-        .fold(first, |best, language| if known(language) > known(best) { language } else { best });
-    language.apology.clone()
+    rest.iter()
+        .fold(first, |best, language| if known(language) > known(best) { language } else { best })
 }
 
 /// In lower case, without punctuation.
@@ -61,8 +79,8 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// A file that cannot be read has no replies; a test holds that all can.
-fn read(text: &str) -> Language {
-    toml::from_str(text).unwrap_or_default()
+fn read(code: &'static str, text: &str) -> Language {
+    Language { code, ..toml::from_str(text).unwrap_or_default() }
 }
 
 #[cfg(test)]
@@ -74,6 +92,7 @@ mod tests {
     fn every_language_has_replies_that_can_be_found() {
         for language in &*LANGUAGES {
             assert!(!language.apology.is_empty() && language.replies.len() > 4);
+            assert!(!language.not_in_documents.is_empty());
             for reply in &language.replies {
                 for question in &reply.questions {
                     assert_eq!(find(question).as_ref(), Some(&reply.text), "{question}");
@@ -94,6 +113,8 @@ mod tests {
     fn the_apology_is_in_the_language_of_the_question() {
         assert!(apology("What is the capital of France?").starts_with("I cannot"));
         assert!(apology("Apa ibu kota Indonesia dan siapa presidennya?").starts_with("Saya"));
+        assert!(not_in_documents("Siapa yang menulis ini?").starts_with("Dokumen"));
+        assert_eq!((language("Siapa yang menulis ini?"), language("1 + 1")), ("id", "en"));
         assert!(apology("なぜ？").starts_with("I cannot"));
         assert!(apology(&"é".repeat(10_000)).starts_with("I cannot"));
     }

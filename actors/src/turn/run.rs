@@ -9,15 +9,18 @@ use futures::future::{BoxFuture, MaybeDone, OptionFuture, maybe_done};
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
 use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track};
+use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Message;
-use super::context::{Budget, Memory, Passage, Rules, estimate};
+use super::context::{Budget, Memory, Rules, estimate};
+use super::documents::{Documents, Quoting};
 use super::history::Luggage;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
 use super::reading::{Context, everything, for_engine, for_provider, gather};
+use super::reply;
 use crate::api_escalator::SlowRequest;
 use crate::experiments::Feature;
 use crate::inference_worker::{Counts, Phase};
@@ -35,9 +38,14 @@ pub(crate) struct Question {
     pub(super) conversation_id: String,
     pub(super) prompt: String,
     pub(super) luggage: Luggage,
-    /// Facts and pieces of documents that were found for it, the best first.
+    /// Facts that were found for it, the best first.
     pub(super) memories: Vec<Memory>,
-    pub(super) passages: Vec<Passage>,
+    /// Collections of documents that it is answered from.
+    pub(super) collections: Vec<String>,
+    /// How passages of them are told.
+    pub(super) quoting: Quoting,
+    /// What was found in them; looked for when a track needs it first.
+    pub(super) documents: OnceCell<Documents>,
     pub(super) system: String,
     /// Id or path of the fast track's model.
     pub(super) model: String,
@@ -87,7 +95,13 @@ impl Question {
                 results: request.tool_results,
             },
             memories: Vec::new(),
-            passages: Vec::new(),
+            quoting: Quoting {
+                templates: Some(Arc::clone(&services.templates)),
+                name: default(request.template, &services.knowledge_settings.template),
+                language: reply::language(&request.prompt),
+            },
+            collections: request.collections,
+            documents: OnceCell::new(),
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -97,6 +111,11 @@ impl Question {
             seed,
             deadline,
         }
+    }
+
+    /// What was found for it in the user's documents.
+    pub(super) async fn documents(&self, services: &Services) -> Result<&Documents> {
+        self.documents.get_or_try_init(|| Documents::find(self, services)).await
     }
 
     /// Name of the remote model that would answer; empty when none would.
@@ -295,6 +314,10 @@ async fn start_slow(
     sampling.max_tokens = Some(answer);
     let budget = question.budget(provider.context_tokens(), answer, services);
 
+    if question.documents(services).await?.stay_here() {
+        let collections = question.collections.join(", ");
+        return Err(Error::DocumentsStayHere { collections });
+    }
     let luggage = &question.luggage;
     let material = gather(question, services).await?;
     let rules = Rules::of(&services.memory);

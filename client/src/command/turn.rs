@@ -41,6 +41,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
 
+    /// Answer from the documents of this collection, and cite them; may be given several times
+    #[arg(long = "knowledge", value_name = "COLLECTION")]
+    collections: Vec<String>,
+
+    /// How the model is told to answer from documents [default: `knowledge.template` of the settings]
+    #[arg(long, value_name = "NAME", requires = "collections")]
+    template: Option<String>,
+
     /// Use this system prompt
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -204,6 +212,8 @@ impl Options {
             system: self.system.clone(),
             priority: priority.into(),
             client: CLIENT.to_owned(),
+            collections: self.collections.clone(),
+            template: self.template.clone().unwrap_or_default(),
             ..Default::default()
         };
         self.luggage.clone().load(&mut request);
@@ -260,6 +270,10 @@ pub(crate) async fn ask(
     if let Some(explanation) = answer.explanation().filter(|_| options.explain) {
         terminal.explain(&explanation);
     }
+    let sources = answer.sources();
+    if !sources.is_empty() {
+        terminal.notice(&format!("sources:\n  {}", sources.join("\n  ")));
+    }
     terminal.aside(&answer.summary());
     Ok(())
 }
@@ -308,10 +322,14 @@ mod tests {
     #[test]
     fn options_reach_the_daemon() {
         let request = request(
-            "--policy private --model m --provider p --system s --seed 7 --temperature 0.5 \
+            "--knowledge notes --knowledge work --template technical --policy private --model m --provider p --system s --seed 7 --temperature 0.5 \
              --presence-penalty -1 --max-tokens 9 --stop A --stop B",
         );
         assert_eq!(request.policy(), v1::Policy::Private);
+        assert_eq!(
+            (request.collections.join(" "), request.template.as_str()),
+            ("notes work".to_owned(), "technical")
+        );
         assert_eq!((request.prompt.as_str(), request.conversation_id.as_str()), ("why", "c"));
         assert_eq!((request.model.as_str(), request.provider.as_str()), ("m", "p"));
         assert_eq!(request.system.as_deref(), Some("s"));

@@ -4,6 +4,7 @@ use serde::Serialize;
 use tandem_client::v1::{self, ask_event::Event};
 
 use super::context::Context;
+use super::knowledge::place;
 use super::{Tokens, duration, filled, finish_reason, name, track};
 
 /// An answer with all that is known about it.
@@ -28,6 +29,48 @@ pub(crate) struct Answer {
     pub(crate) notices: Vec<Notice>,
     pub(crate) stored: bool,
     pub(crate) context: Option<Context>,
+    pub(crate) citations: Vec<Citation>,
+}
+
+/// A passage of a document that the model read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Citation {
+    number: u32,
+    source: String,
+    title: String,
+    page: Option<u32>,
+    line: Option<u32>,
+    headings: Vec<String>,
+    similarity: Option<f32>,
+    text: Option<String>,
+    /// Whether the answer refers to it.
+    cited: bool,
+}
+
+impl From<v1::Citation> for Citation {
+    fn from(citation: v1::Citation) -> Self {
+        Self {
+            number: citation.number,
+            source: citation.source,
+            title: citation.title,
+            page: (citation.page > 0).then_some(citation.page),
+            line: (citation.line > 0).then_some(citation.line),
+            headings: citation.headings,
+            similarity: citation.similarity,
+            text: filled(citation.text),
+            cited: citation.cited,
+        }
+    }
+}
+
+impl Citation {
+    /// `[2] /notes/flat.md:5, Flat > Contract`.
+    fn line(&self) -> String {
+        let place = place(self.page, self.line);
+        let headings = self.headings.join(" > ");
+        let gap = if headings.is_empty() { "" } else { ", " };
+        format!("[{}] {}{place}{gap}{headings}", self.number, self.source)
+    }
 }
 
 /// Something the user should know that is not part of the answer.
@@ -126,6 +169,7 @@ impl Draft {
         answer.seed = done.seed;
         answer.stored = done.stored;
         answer.context = done.context.map(Context::from);
+        answer.citations = done.citations.into_iter().map(Citation::from).collect();
         answer
     }
 }
@@ -136,6 +180,14 @@ fn milliseconds(microseconds: u64) -> f64 {
 }
 
 impl Answer {
+    /// The documents that the answer is from, a line each: those that it refers to, else all that the
+    /// model read.
+    pub(crate) fn sources(&self) -> Vec<String> {
+        let any = self.citations.iter().any(|citation| citation.cited);
+        let shown = self.citations.iter().filter(|citation| citation.cited || !any);
+        shown.map(Citation::line).collect()
+    }
+
     /// One line about the answer: `fast · smollm2 · 42 tokens · 80.1 tokens/s · first after 120 ms`.
     pub(crate) fn summary(&self) -> String {
         let mut parts: Vec<String> =

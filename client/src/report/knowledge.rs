@@ -71,6 +71,15 @@ impl Ingestion {
     }
 }
 
+/// Where in a source something stands, to be put behind the source.
+pub(super) fn place(page: Option<u32>, line: Option<u32>) -> String {
+    match (page, line) {
+        (Some(page), _) => format!(", page {page}"),
+        (None, Some(line)) => format!(":{line}"),
+        (None, None) => String::new(),
+    }
+}
+
 /// A label's name, or nothing when it is not known.
 fn label(label: v1::Label) -> Option<String> {
     (label != v1::Label::Unspecified).then(|| name(label.as_str_name(), "LABEL_").replace('_', "-"))
@@ -125,11 +134,7 @@ impl Found {
         }
         let mut text = String::new();
         for (number, hit) in self.hits.iter().enumerate() {
-            let place = match (hit.page, hit.line) {
-                (Some(page), _) => format!(", page {page}"),
-                (None, Some(line)) => format!(":{line}"),
-                (None, None) => String::new(),
-            };
+            let place = place(hit.page, hit.line);
             let similarity = hit.similarity.map(|it| format!("  ({it:.2})")).unwrap_or_default();
             let gap = if number > 0 { "\n" } else { "" };
             let _ = writeln!(text, "{gap}[{}] {}{place}{similarity}", number + 1, hit.source);

@@ -2,7 +2,7 @@
 
 use super::Visitor;
 use crate::Knowledge;
-use crate::kind::{Fraction, Integer, Size};
+use crate::kind::{AbsolutePath, Fraction, Integer, Size, Text};
 
 pub(super) fn visit_knowledge(knowledge: &mut Knowledge, v: &mut impl Visitor) {
     v.setting(
@@ -40,5 +40,17 @@ pub(super) fn visit_knowledge(knowledge: &mut Knowledge, v: &mut impl Visitor) {
         "how much passages shall differ from each other: 0 not at all, 1 as much as they can",
         &mut knowledge.diversity,
         &Fraction,
+    );
+    v.setting(
+        "template",
+        "how a model is told to answer from passages: default, technical, education, or one of yours",
+        &mut knowledge.template,
+        &Text(1..=64),
+    );
+    v.setting(
+        "templates",
+        "folder of your templates, LANGUAGE/NAME.jinja",
+        &mut knowledge.templates,
+        &AbsolutePath,
     );
 }

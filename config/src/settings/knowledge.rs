@@ -1,5 +1,7 @@
 //! How documents are cut, kept and found.
 
+use std::path::PathBuf;
+
 /// Documents: how they are cut and found, and how much of them a question is answered from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Knowledge {
@@ -15,6 +17,10 @@ pub struct Knowledge {
     pub relevance: f64,
     /// How much passages shall differ from each other: 0 not at all, 1 as much as they can.
     pub diversity: f64,
+    /// Name of the template by which a model is told to answer from passages.
+    pub template: String,
+    /// Folder of the user's templates, `LANGUAGE/NAME.jinja`.
+    pub templates: PathBuf,
 }
 
 impl Default for Knowledge {
@@ -26,6 +32,8 @@ impl Default for Knowledge {
             passages: 5,
             relevance: 0.3,
             diversity: 0.2,
+            template: "default".into(),
+            templates: PathBuf::new(),
         }
     }
 }

@@ -72,6 +72,10 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
             (Code::NotFound, reason::CONVERSATION_NOT_FOUND, None)
         }
         Error::CollectionNotFound { .. } => (Code::NotFound, reason::COLLECTION_NOT_FOUND, None),
+        Error::NotInDocuments { .. } => (Code::NotFound, reason::NOT_IN_DOCUMENTS, None),
+        Error::DocumentsStayHere { .. } => {
+            (Code::FailedPrecondition, reason::DOCUMENTS_STAY_HERE, None)
+        }
         Error::Collection { .. } => (Code::FailedPrecondition, reason::COLLECTION_FAILED, None),
         Error::NotSupported { .. } => (Code::FailedPrecondition, reason::NOT_SUPPORTED, None),
         Error::ProviderNotConfigured { .. } => {

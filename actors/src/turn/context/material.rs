@@ -8,6 +8,7 @@ use super::account::{entry, turns_stay_local};
 use super::choice::Choice;
 use super::{PREAMBLE_TOKENS, TEMPLATE_TOKENS};
 use crate::memory_store::Summary;
+use crate::turn::documents::Quoting;
 use crate::turn::history::{answered, asked};
 
 const MEMORIES: &str = "What is known:";
@@ -23,8 +24,12 @@ pub struct Passage {
     pub number: u32,
     /// What it says.
     pub text: String,
-    /// Where it is from, for a person.
+    /// The document that it is from.
     pub source: String,
+    /// What the document is called.
+    pub title: String,
+    /// Where it stands there, for a person; may be empty.
+    pub place: String,
     /// Never to be read by a remote provider.
     pub private: bool,
 }
@@ -55,6 +60,8 @@ pub(in crate::turn) struct Material {
     pub(in crate::turn) memories: Vec<Memory>,
     /// Best first.
     pub(in crate::turn) passages: Vec<Passage>,
+    /// How they are told.
+    pub(in crate::turn) quoting: Quoting,
     pub(in crate::turn) summary: Option<Summary>,
     /// Oldest first.
     pub(in crate::turn) turns: Vec<Numbered>,
@@ -142,8 +149,7 @@ impl Material {
         let passages: Vec<_> =
             choice.passages.iter().filter_map(|at| self.passages.get(*at)).collect();
         if !passages.is_empty() {
-            prompt.push(PASSAGES.to_owned());
-            prompt.extend(passages.into_iter().map(passage_as_told));
+            prompt.push(self.quoted(&passages));
         }
         let recalled: Vec<_> =
             choice.recalled.iter().filter_map(|at| self.turns.get(*at)).collect();
@@ -164,6 +170,21 @@ impl Material {
             turns: self.turns.iter().skip(choice.recent).map(|told| &told.turn).collect(),
             prompt: paragraphs(prompt),
         }
+    }
+}
+
+impl Material {
+    fn quoted(&self, passages: &[&Passage]) -> String {
+        self.quoting.tell(passages).unwrap_or_else(|| {
+            let told = passages.iter().map(|passage| passage_as_told(passage));
+            paragraphs(std::iter::once(PASSAGES.to_owned()).chain(told).collect())
+        })
+    }
+
+    /// All passages as they are told together.
+    pub(super) fn all_quoted(&self) -> String {
+        let passages: Vec<&Passage> = self.passages.iter().collect();
+        if passages.is_empty() { String::new() } else { self.quoted(&passages) }
     }
 }
 

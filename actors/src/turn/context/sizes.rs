@@ -15,6 +15,8 @@ pub(in crate::turn) struct Sizes {
     pub(super) prompt: u32,
     pub(super) memories: Vec<u32>,
     pub(super) passages: Vec<u32>,
+    /// All passages together, with what is said around them.
+    pub(super) quoted: u32,
     pub(super) summary: u32,
     pub(super) turns: Vec<u32>,
 }
@@ -29,7 +31,8 @@ impl Sizes {
     pub(in crate::turn) fn counted(material: &Material, turns: &[usize], counts: &[u32]) -> Self {
         let mut sizes = Self::of(material, |text| u32::try_from(text.len()).unwrap_or(u32::MAX));
         let mut counts = counts.iter().copied();
-        let slots = [&mut sizes.system, &mut sizes.prompt, &mut sizes.summary].into_iter();
+        let slots = [&mut sizes.system, &mut sizes.prompt, &mut sizes.summary, &mut sizes.quoted];
+        let slots = slots.into_iter();
         let slots = slots.chain(&mut sizes.memories).chain(&mut sizes.passages);
         for slot in slots {
             *slot = counts.next().unwrap_or(*slot);
@@ -45,6 +48,7 @@ impl Sizes {
     fn of(material: &Material, length: impl Fn(&str) -> u32) -> Self {
         let summary = material.summary.as_ref();
         Self {
+            quoted: length(&material.all_quoted()),
             system: length(&material.system),
             prompt: length(&material.prompt),
             memories: material.memories.iter().map(|memory| length(&memory.text)).collect(),
@@ -60,12 +64,18 @@ impl Sizes {
         }
     }
 
+    /// What is said around passages, when all of them are read; never more when some are.
+    fn around_passages(&self) -> u32 {
+        let passages = self.passages.iter().fold(0_u32, |sum, length| sum.saturating_add(*length));
+        self.quoted.saturating_sub(passages)
+    }
+
     /// With what a template, or a heading, adds. `beside` is the length of what else comes with the question.
     pub(in crate::turn) fn lengths(&self, material: &Material, beside: u32) -> Lengths {
         let with = |length: &u32| length.saturating_add(TEMPLATE_TOKENS);
         let said = with(&self.prompt).saturating_add(beside);
         Lengths {
-            fixed: with(&self.system).saturating_add(said),
+            fixed: with(&self.system).saturating_add(said).saturating_add(self.around_passages()),
             memories: self.memories.iter().map(with).collect(),
             passages: self.passages.iter().map(with).collect(),
             summary: material.summary.as_ref().map(|_| with(&self.summary)),
@@ -89,6 +99,7 @@ impl Sizes {
             self.prompt,
             of(&self.memories, &choice.memories),
             of(&self.passages, &choice.passages),
+            if choice.passages.is_empty() { 0 } else { self.around_passages() },
             if choice.summary { self.summary } else { 0 },
             of(&self.turns, &choice.recalled),
             recent.iter().fold(0, |sum, length| sum.saturating_add(*length)),
@@ -102,7 +113,8 @@ impl Sizes {
 pub(in crate::turn) fn texts(material: &Material, turns: &[usize]) -> Vec<String> {
     let summary = material.summary.as_ref();
     let summary = summary.map(|summary| summary.text.clone()).unwrap_or_default();
-    let mut texts = vec![material.system.clone(), material.prompt.clone(), summary];
+    let quoted = material.all_quoted();
+    let mut texts = vec![material.system.clone(), material.prompt.clone(), summary, quoted];
     texts.extend(material.memories.iter().map(|memory| memory.text.clone()));
     texts.extend(material.passages.iter().map(passage_as_told));
     for told in turns.iter().filter_map(|at| material.turns.get(*at)) {

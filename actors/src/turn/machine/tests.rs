@@ -32,6 +32,7 @@ fn facts(conversation: &str) -> Facts {
         logprobs: false,
         reply: None,
         apology: "sorry".to_owned(),
+        not_in_documents: "not there".to_owned(),
     }
 }
 
