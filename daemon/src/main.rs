@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser;
 use tandem_config::{Config, Overrides};
+use tandem_knowledge::read::{READER, serve};
 
 mod grpc;
 mod logging;
@@ -39,6 +40,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == READER) {
+        return if serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let Arguments { config, socket } = Arguments::parse();
     let config = match Config::load(&Overrides { config_file: config, socket }) {
         Ok(config) => config,

@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::{Error, Place, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
-use serde::Serialize;
-
-use crate::{Error, Place, Result};
 
 /// The template that is taken unless another is asked for.
 pub const DEFAULT_TEMPLATE: &str = "default";
@@ -37,7 +35,7 @@ const BUILT_IN: [(&str, &str, &str); 6] = [
 ];
 
 /// A passage as a template gets it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
     /// Its number, by which it is cited, from 1 on.
     pub n: usize,
@@ -181,10 +179,17 @@ impl Templates {
     fn rendered(&self, key: &str, path: &Path, passages: &[Passage]) -> Result<String> {
         let template =
             self.environment.get_template(key).map_err(|error| explained(path, &error))?;
-        let text = template
-            .render(context! { passages => Value::from_serialize(passages) })
-            .map_err(|error| explained(path, &error))?;
+        let passages: Vec<Value> = passages.iter().map(Passage::value).collect();
+        let text =
+            template.render(context! { passages }).map_err(|error| explained(path, &error))?;
         Ok(text.trim().to_owned())
+    }
+}
+
+impl Passage {
+    fn value(&self) -> Value {
+        let Self { n, text, source, title, place } = self;
+        context! { n, text, source, title, place }
     }
 }
 
