@@ -17,7 +17,7 @@ endif
 
 programs := -p tandem-engine -p tandem-daemon -p tandem-client
 
-.PHONY: help setup model embedding-model remote-model build demo test lint coverage llama-server bench-peer model-synthetic router-protocols
+.PHONY: help setup model embedding-model remote-model documents build demo test lint coverage llama-server bench-peer model-synthetic router-protocols
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ embedding-model: setup ## Fetch the embedding model that tests import, 83 MB, on
 
 remote-model: setup ## Fetch the model that plays the remote one in tests, 253 MB, once
 	@scripts/remote-model.sh >/dev/null
+
+documents: setup ## Lay out the 1,000 documents that searching is judged with, 80 MB, once
+	@scripts/documents.sh >/dev/null
 
 build: setup ## Build the programs for use
 	cargo build --release --locked $(programs)
@@ -58,10 +61,11 @@ router-protocols: ## Measure how well questions are routed; DATA=FOLDER of grade
 	cargo run --release --locked -p tandem-tests --bin router-protocols -- "$$DATA"
 
 # The programs are built first and with all targets: tests start them as processes.
-test: model embedding-model remote-model llama-server ## Run all tests, with a real model and a real remote API
+test: model embedding-model remote-model documents llama-server ## Run all tests, with a real model and a real remote API
 	@export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
 	export TANDEM_TEST_EMBEDDING_SOURCE="$$(scripts/embedding-model.sh 2>/dev/null)"
 	export TANDEM_TEST_REMOTE_MODEL="$$(scripts/remote-model.sh 2>/dev/null)"
+	export TANDEM_TEST_DOCUMENTS="$$(scripts/documents.sh 2>/dev/null)"
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
 	export TANDEM_BIN_DIR="$(CARGO_TARGET_DIR)/debug"
 	cargo build --locked --workspace --bins --tests
@@ -76,11 +80,12 @@ lint: setup ## Check format, code, shell scripts and dependencies
 
 # In a folder of its own, as instrumented code shares nothing with other builds. Programs that tests
 # start are instrumented with them; what a killed one has reached is not counted.
-coverage: model embedding-model remote-model llama-server ## Measure which lines the tests reach
+coverage: model embedding-model remote-model documents llama-server ## Measure which lines the tests reach
 	@command -v cargo-tarpaulin >/dev/null || cargo install cargo-tarpaulin --locked
 	export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
 	export TANDEM_TEST_EMBEDDING_SOURCE="$$(scripts/embedding-model.sh 2>/dev/null)"
 	export TANDEM_TEST_REMOTE_MODEL="$$(scripts/remote-model.sh 2>/dev/null)"
+	export TANDEM_TEST_DOCUMENTS="$$(scripts/documents.sh 2>/dev/null)"
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
 	unset TANDEM_BIN_DIR
 	cargo tarpaulin --locked --workspace --engine llvm --follow-exec --skip-clean --timeout 900 \

@@ -256,9 +256,6 @@ impl KnowledgeBase {
     }
 }
 
-/// The argument by which `tandemd` is told to read one document and end.
-pub const READ_DOCUMENT: &str = "read-document";
-
 /// What the folder of a collection that was removed is called until its files are.
 const REMOVED: &str = "removed.";
 

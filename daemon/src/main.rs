@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
-use tandem_actors::knowledge_base::READ_DOCUMENT;
 use tandem_config::{Config, Overrides};
+use tandem_knowledge::read::{READER, serve};
 
 mod grpc;
 mod logging;
@@ -40,7 +40,7 @@ struct Arguments {
 
 /// What the daemon starts itself as, to read a document whose reader may hang or crash.
 fn read_document() -> ExitCode {
-    match tandem_knowledge::read::serve() {
+    match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::complain(error);
@@ -51,7 +51,7 @@ fn read_document() -> ExitCode {
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    if std::env::args_os().nth(1).is_some_and(|it| it == READ_DOCUMENT) {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == READER) {
         return read_document();
     }
     let Arguments { config, socket } = Arguments::parse();

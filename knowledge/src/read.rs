@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use file::{Taken, take};
 pub use format::{Format, SNIFFED_BYTES};
-pub use isolated::{Isolation, serve};
+pub use isolated::{Isolation, READER, serve};
 pub use refusal::Refusal;
 pub use walk::{Found, Reason, Skipped, Walk, WalkLimits, walk};
 

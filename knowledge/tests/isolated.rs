@@ -12,13 +12,10 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tandem_knowledge::read::{Format, Isolation, Limits, Reading, Refusal, serve};
+use tandem_knowledge::read::{Format, Isolation, Limits, READER, Reading, Refusal, serve};
 
 #[path = "../src/read/tests/writer.rs"]
 mod writer;
-
-/// What makes this program the reader.
-const READER: &str = "read-document";
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(READER) {
@@ -48,12 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn isolation() -> Isolation {
-    Isolation {
-        program: std::env::current_exe().unwrap(),
-        arguments: vec![READER.into()],
-        time_max: Duration::from_secs(60),
-        memory_max: 512 << 20,
-    }
+    Isolation { memory_max: 512 << 20, ..Isolation::of_this_program().unwrap() }
 }
 
 fn read(bytes: &[u8]) -> Result<Reading, Refusal> {

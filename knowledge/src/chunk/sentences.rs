@@ -33,17 +33,17 @@ fn goes_on(text: &str) -> bool {
         .rsplit(|letter: char| letter.is_whitespace() || "([\"'“‘".contains(letter))
         .next()
         .unwrap_or(text);
+    // The number of an item, alone in front of its text.
+    if word.len() == text.trim_start().len()
+        && !word.is_empty()
+        && word.bytes().all(|digit| digit.is_ascii_digit())
+    {
+        return true;
+    }
     let mut letters = word.chars();
     match (letters.next(), letters.next()) {
         // An initial, as in J. Doe, but not "I".
-        (Some(letter), None) => letter.is_uppercase() && letter != 'I',
-        // The number of an item, alone in front of its text.
-        _ if word.len() == text.trim_start().len()
-            && !word.is_empty()
-            && word.bytes().all(|digit| digit.is_ascii_digit()) =>
-        {
-            true
-        }
+        (Some(letter), None) if letter.is_uppercase() => letter != 'I',
         _ => ABBREVIATIONS.binary_search(&word.to_lowercase().as_str()).is_ok(),
     }
 }

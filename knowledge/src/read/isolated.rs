@@ -26,6 +26,13 @@ const ANSWER_FACTOR: usize = 6;
 /// Bytes of an answer for each block besides its text, at most: the headings above it.
 const BLOCK_BYTES: usize = 6 * 1024;
 
+/// The first argument of a program that is to be a reader.
+pub const READER: &str = "read-document";
+/// Time for one document.
+const TIME_MAX: Duration = Duration::from_secs(60);
+/// Address space of a reader in bytes.
+const MEMORY_MAX: u64 = 2 << 30;
+
 /// How to start processes that read, and what they may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Isolation {
@@ -49,6 +56,22 @@ struct Order {
 }
 
 impl Isolation {
+    /// Readers that are this very program, whose `main` calls [`serve`] when its first argument is [`READER`].
+    pub fn of_this_program() -> io::Result<Self> {
+        // On Linux there is a name that stays right when the program's file is replaced by a newer one.
+        let program = if cfg!(target_os = "linux") {
+            "/proc/self/exe".into()
+        } else {
+            std::env::current_exe()?
+        };
+        Ok(Self {
+            program,
+            arguments: vec![READER.into()],
+            time_max: TIME_MAX,
+            memory_max: MEMORY_MAX,
+        })
+    }
+
     /// Reads a document as [`read`] does, in a process that is killed when it takes too long.
     /// Errors of starting it are the caller's to judge; what the document does to it is a [`Refusal`].
     pub fn read(
@@ -108,8 +131,10 @@ fn converse(
             let _ = sender.send(answer);
         });
         let answer = receiver.recv_timeout(time_max).ok();
-        // Whether it has answered, hangs or has ended: it is not needed any more, and both threads end with it.
-        let _ = child.kill();
+        if answer.is_none() {
+            // So that both threads come to their end. One that has answered ends by itself.
+            let _ = child.kill();
+        }
         answer
     })
 }

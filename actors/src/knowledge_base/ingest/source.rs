@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use tandem_config::Knowledge;
 use tandem_knowledge::chunk::{Budget, Segments};
@@ -19,10 +19,6 @@ use super::super::embedder::Lazy;
 use super::super::shelf::Shelf;
 use crate::{Error, Result};
 
-/// Time to read one document of a format whose readers can hang.
-const READ_TIME_MAX: Duration = Duration::from_mins(1);
-/// Memory for that.
-const READ_MEMORY_MAX: u64 = 2 << 30;
 /// Tokens that an embedding model puts around each text.
 const FRAME_TOKENS: u32 = 2;
 /// Bytes of a token, where no tokenizer is at hand.
@@ -236,7 +232,7 @@ impl Reader {
             return Ok(None);
         }
         let reading = if format.may_hang() {
-            let isolated = self.isolation().map_err(|error| error.to_string())?;
+            let isolated = Isolation::of_this_program().map_err(|error| error.to_string())?;
             isolated.read(&taken.bytes, format, &limits).map_err(|error| error.to_string())?
         } else {
             read::read(&taken.bytes, format, &limits)
@@ -292,15 +288,6 @@ impl Reader {
     fn limits(&self) -> Limits {
         let bytes = usize::try_from(self.settings.document_bytes_max).unwrap_or(usize::MAX);
         Limits { bytes, ..Limits::default() }
-    }
-
-    fn isolation(&self) -> io::Result<Isolation> {
-        Ok(Isolation {
-            program: std::env::current_exe()?,
-            arguments: vec![super::super::READ_DOCUMENT.into()],
-            time_max: READ_TIME_MAX,
-            memory_max: READ_MEMORY_MAX,
-        })
     }
 }
 
