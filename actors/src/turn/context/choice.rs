@@ -26,6 +26,8 @@ pub(in crate::turn) struct Lengths {
     pub(super) summary: Option<u32>,
     /// Oldest first.
     pub(super) turns: Vec<u32>,
+    /// There are turns before those, too many to look at.
+    pub(super) unread: bool,
 }
 
 /// How to choose.
@@ -99,7 +101,8 @@ pub(in crate::turn) fn choose(
     let Some(left) = budget.checked_sub(lengths.fixed) else { return bare };
     let total = [&lengths.memories, &lengths.passages, &lengths.turns].map(|part| sum(part));
     let total = total.into_iter().fold(0, u32::saturating_add);
-    if total <= left && lengths.turns.len() <= rules.turns_max {
+    let sums_up = lengths.summary.is_some() && rules.strategy.summarises();
+    if total <= left && lengths.turns.len() <= rules.turns_max && !(lengths.unread && sums_up) {
         return all;
     }
     let share = |percent: u32| {
@@ -112,30 +115,23 @@ pub(in crate::turn) fn choose(
     let begin = |room| window::start(&lengths.turns, numbers, room, rules.turns_max);
 
     // Without a turn that is left out, there is nothing to sum up.
-    let lacks = begin(room - for_passages) > 0;
-    let summary = lengths.summary.filter(|length| {
-        let afforded = *length <= share(rules.summary_percent).min(room - for_retrieval);
-        lacks && afforded && rules.strategy.summarises()
-    });
+    let lacks = lengths.unread || begin(room - for_passages) > 0;
+    let for_summary = share(rules.summary_percent).min(room - for_retrieval);
+    let summary = lengths.summary.filter(|length| lacks && sums_up && *length <= for_summary);
     let room = room - summary.unwrap_or(0);
 
-    let mut recalled = Vec::new();
-    let mut used = for_passages;
-    if rules.strategy.recalls() {
-        // All that could be left out in the end.
-        let older = begin(room - for_retrieval);
-        let mut order: Vec<usize> = (0..older).filter(|at| score(scores, *at) > 0.0).collect();
-        // The newer one among equals.
-        order.sort_by(|a, b| score(scores, *b).total_cmp(&score(scores, *a)).then(b.cmp(a)));
-        order.truncate(RECALLED_MAX);
-        let taken = take(&lengths.turns, order, for_retrieval - for_passages);
-        recalled = taken.0;
-        used += taken.1;
-    }
+    // All turns that could be left out in the end, what matters most first, the newer one among equals.
+    let older = if rules.strategy.recalls() { begin(room - for_retrieval) } else { 0 };
+    let mut order: Vec<usize> = (0..older).filter(|at| score(scores, *at) > 0.0).collect();
+    order.sort_by(|a, b| score(scores, *b).total_cmp(&score(scores, *a)).then(b.cmp(a)));
+    let first = |order: &[usize]| order.iter().copied().take(RECALLED_MAX).collect();
+    let (_, for_recalled) = take(&lengths.turns, first(&order), for_retrieval - for_passages);
+    let used = for_passages + for_recalled;
     let step = (left / RETRIEVAL_STEPS).max(1);
     let reserved = used.checked_next_multiple_of(step).unwrap_or(used).min(for_retrieval).max(used);
     let recent = begin(room - reserved);
-    recalled.retain(|at| *at < recent);
+    order.retain(|at| *at < recent);
+    let (mut recalled, _) = take(&lengths.turns, first(&order), reserved - for_passages);
     recalled.sort_unstable();
     Choice { memories, passages, summary: summary.is_some(), recalled, recent }
 }
@@ -203,6 +199,7 @@ mod tests {
             passages: vec![100; 5],
             summary: Some(10),
             turns: vec![100; 10],
+            unread: false,
         };
         let choice = chosen(&lengths, &[1.0; 10], RULES, 1750);
         assert_eq!(choice, Choice::of_everything(3, 5));
@@ -237,10 +234,9 @@ mod tests {
         let rules = Rules { strategy: ContextStrategy::Retrieval, ..RULES };
         let nothing = chosen(&lengths, &[0.0; 50], rules, 1600);
         let something = chosen(&lengths, &[1.0; 50], rules, 1600);
-        assert_eq!(50 - nothing.recent, 50 - 36);
-        assert_eq!(something.recalled.len(), 6, "40 %");
-        assert!(something.recent > nothing.recent);
-        assert_eq!(something.recalled, [34, 35, 36, 37, 38, 39], "newer ones among equals");
+        assert_eq!(nothing.recent, 36, "the roundest from which three quarters are filled");
+        assert_eq!(something.recent, 40);
+        assert_eq!(something.recalled, [34, 35, 36, 37, 38, 39], "40 %, newer ones among equals");
     }
 
     #[test]
@@ -262,13 +258,15 @@ mod tests {
 
     fn lengths() -> impl Strategy<Value = Lengths> {
         let some = |most| prop::collection::vec(0_u32..600, 0..most);
-        (0_u32..1500, some(8), some(12), prop::option::of(0_u32..500), some(100)).prop_map(
-            |(fixed, memories, passages, summary, turns)| Lengths {
+        let summary = prop::option::of(0_u32..500);
+        (0_u32..1500, some(8), some(12), summary, some(100), any::<bool>()).prop_map(
+            |(fixed, memories, passages, summary, turns, unread)| Lengths {
                 fixed,
                 memories,
                 passages,
                 summary,
                 turns,
+                unread,
             },
         )
     }

@@ -84,6 +84,7 @@ impl Sizes {
                 .iter()
                 .map(|length| length.saturating_add(2 * TEMPLATE_TOKENS))
                 .collect(),
+            unread: material.unread > 0,
         }
     }
 
