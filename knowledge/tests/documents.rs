@@ -1,5 +1,5 @@
 //! A thousand documents that were written for people, and the questions about them.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,7 +1,13 @@
 //! Reading in processes of their own: what a hostile document does to its reader, it does to nobody else.
 //!
 //! This program starts itself as the reader, so it has a `main` of its own.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "tests"
+)]
 
 use std::io::Write as _;
 use std::panic::catch_unwind;

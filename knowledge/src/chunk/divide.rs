@@ -36,7 +36,7 @@ impl Segments {
     /// The most tokens that a segment may have.
     fn most(&self, number: usize, budget: Budget) -> u32 {
         let Some(segment) = self.list.get(number) else { return 0 };
-        if segment.kind == Kind::Heading || self.is_table_head(number) {
+        if self.names_others(number) {
             // What would be repeated or kept with others is held to its share of a chunk, unless it is alone in it.
             return budget.room() - self.context_tokens(segment.block, budget) - budget.joint;
         }
@@ -51,15 +51,14 @@ impl Segments {
         budget.room() - context - columns - budget.joint
     }
 
-    /// The first of the headings directly above a segment that are kept with it: as many as their share holds.
+    /// The first of the headings, names of columns among them, directly above a segment that are kept with it:
+    /// as many as their share holds.
     pub(super) fn run_before(&self, number: usize, budget: Budget) -> usize {
         let mut tokens = 0;
         let mut first = number;
         while let Some(above) = first.checked_sub(1) {
             tokens += self.tokens(above).saturating_add(budget.joint);
-            if tokens > budget.share()
-                || self.list.get(above).is_none_or(|segment| segment.kind != Kind::Heading)
-            {
+            if tokens > budget.share() || !self.names_others(above) {
                 break;
             }
             first = above;
@@ -91,6 +90,12 @@ impl Segments {
     pub(super) fn table_head_tokens(&self, head: usize, budget: Budget) -> u32 {
         let tokens = self.tokens(head).saturating_add(budget.joint);
         if tokens > budget.share() || !self.is_table_head(head) { 0 } else { tokens }
+    }
+
+    /// Whether a segment makes no sense without those after it.
+    fn names_others(&self, number: usize) -> bool {
+        let heading = self.list.get(number).is_some_and(|segment| segment.kind == Kind::Heading);
+        heading || self.is_table_head(number)
     }
 
     fn is_table_head(&self, number: usize) -> bool {

@@ -1,5 +1,5 @@
 //! Chunks of written and of random documents.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::format_collect, clippy::format_push_string, reason = "tests")]
 
 use std::convert::Infallible;
 
@@ -146,6 +146,19 @@ fn every_part_of_a_table_begins_with_the_names_of_its_columns() {
         let text = chunk.text.strip_prefix("See:\n\n").unwrap_or(&chunk.text);
         assert!(text.starts_with("Name | Value\n--- | ---\nrow "), "{number}: {text}");
         assert_eq!(text.matches("Name").count(), 1);
+    }
+}
+
+#[test]
+fn names_of_columns_are_not_left_behind_alone() {
+    let blocks = written(&[
+        (Kind::Paragraph, &sentences_of(7)),
+        (Kind::Table, "Name | Value\n--- | ---\nlonger row than the room | that is left"),
+    ]);
+    for tokens_max in 64..100 {
+        for chunk in cut(&blocks, budget(tokens_max, 0)) {
+            assert!(!chunk.text.ends_with("---"), "{tokens_max}: {}", chunk.text);
+        }
     }
 }
 

@@ -17,26 +17,22 @@ pub(super) fn decode<'a>(
     format: Format,
     gatherer: &mut Gatherer,
 ) -> Result<Cow<'a, str>, Refusal> {
-    let text = match Encoding::for_bom(bytes) {
-        Some((encoding, mark)) => {
-            let (text, broken) =
-                encoding.decode_without_bom_handling(bytes.get(mark..).unwrap_or_default());
-            if broken {
-                gatherer.warn(format!(
-                    "some characters are not valid {} and were replaced",
-                    encoding.name()
-                ));
-            }
-            text
+    let text = if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
+        let rest = bytes.get(mark..).unwrap_or_default();
+        let (text, broken) = encoding.decode_without_bom_handling(rest);
+        if broken {
+            gatherer.warn(format!(
+                "some characters are not valid {} and were replaced",
+                encoding.name()
+            ));
         }
-        None => match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => {
-                let encoding = declared(bytes, format).unwrap_or(WINDOWS_1252);
-                gatherer.warn(format!("it is not UTF-8 and was read as {}", encoding.name()));
-                encoding.decode_without_bom_handling(bytes).0
-            }
-        },
+        text
+    } else if let Ok(text) = std::str::from_utf8(bytes) {
+        Cow::Borrowed(text)
+    } else {
+        let encoding = declared(bytes, format).unwrap_or(WINDOWS_1252);
+        gatherer.warn(format!("it is not UTF-8 and was read as {}", encoding.name()));
+        encoding.decode_without_bom_handling(bytes).0
     };
     let control = text
         .bytes()

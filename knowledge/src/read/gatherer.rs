@@ -143,6 +143,13 @@ impl Gatherer {
         self.text = 0;
     }
 
+    /// What was gathered so far turns out to be no part of the text, but for the page's title.
+    pub(super) fn forget_all_but_title(&mut self) -> Result<(), Refusal> {
+        let title = self.headings.first().filter(|(level, _)| *level == 1).cloned();
+        self.forget_blocks();
+        title.map_or(Ok(()), |(level, title)| self.head(level, &title, None))
+    }
+
     /// The document. Without a title of its own, its first heading of the first level is one.
     pub(super) fn finish(self) -> Result<Reading, Refusal> {
         let mut reading = self.reading;

@@ -73,6 +73,8 @@ struct Reader<'a> {
     text: String,
     /// The element that is left out with all in it, and how many of its name are open.
     skipped: Option<(HtmlString, usize)>,
+    /// What is left out when the title of the page, which stands in it, is over.
+    around_title: Option<(HtmlString, usize)>,
     /// Whether the page's main part is over.
     past_main: bool,
     /// Open elements in which `header` and `footer` belong to the text.
@@ -97,6 +99,7 @@ impl<'a> Reader<'a> {
             line,
             text: String::new(),
             skipped: None,
+            around_title: None,
             past_main: false,
             articles: 0,
             heading: None,
@@ -110,11 +113,16 @@ impl<'a> Reader<'a> {
     }
 
     fn start(&mut self, tag: &StartTag<()>) -> Result<(), Refusal> {
+        let element = Element::of(&tag.name);
         if let Some((name, open)) = &mut self.skipped {
             *open += usize::from(*name == tag.name);
+            // The title of the page may stand in what is around it.
+            if element == Element::Heading(1) && Element::of(name) == Element::Frame {
+                self.around_title = self.skipped.take();
+                self.heading = Some(1);
+            }
             return Ok(());
         }
-        let element = Element::of(&tag.name);
         if element.is_skipped(tag, self.scope != Scope::Everything, self.articles > 0) {
             self.skipped = Some((tag.name.clone(), 1));
             return Ok(());
@@ -133,7 +141,7 @@ impl<'a> Reader<'a> {
             Element::Main => {
                 self.flush()?;
                 if self.scope == Scope::Page && !self.past_main {
-                    self.gatherer.forget_blocks();
+                    self.gatherer.forget_all_but_title()?;
                 }
                 self.past_main = false;
                 self.articles += 1;
@@ -147,7 +155,7 @@ impl<'a> Reader<'a> {
                 self.heading = Some(level);
             }
             Element::List { numbered } => {
-                self.flush()?;
+                self.part()?;
                 let first =
                     attribute(tag, "start").and_then(|start| start.parse().ok()).unwrap_or(1);
                 self.lists.push(numbered.then_some(first));
@@ -155,7 +163,7 @@ impl<'a> Reader<'a> {
             }
             Element::Item => self.begin_item()?,
             Element::Preformatted => {
-                self.flush()?;
+                self.part()?;
                 self.preformatted += 1;
             }
             Element::Table => {
@@ -183,7 +191,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Element::Block | Element::Heading(_) | Element::Row | Element::Cell { .. } => {
-                self.part()?
+                self.part()?;
             }
             Element::Inline | Element::Chrome | Element::Machinery | Element::Frame => (),
         }
@@ -216,12 +224,12 @@ impl<'a> Reader<'a> {
                 self.articles = self.articles.saturating_sub(1);
             }
             Element::List { .. } => {
-                self.flush()?;
+                self.part()?;
                 self.lists.pop();
-                self.item = !self.lists.is_empty();
+                self.item = !self.lists.is_empty() && self.table.is_none();
             }
             Element::Preformatted => {
-                self.flush()?;
+                self.part()?;
                 self.preformatted = self.preformatted.saturating_sub(1);
             }
             Element::Table => {
@@ -232,8 +240,12 @@ impl<'a> Reader<'a> {
             }
             Element::Row | Element::Cell { .. } if self.tables == 1 => self.end_cell(),
             Element::Item => {
-                self.flush()?;
+                self.part()?;
                 self.item = false;
+            }
+            Element::Heading(1) if self.around_title.is_some() => {
+                self.flush()?;
+                self.skipped = self.around_title.take();
             }
             Element::Block | Element::Heading(_) => self.part()?,
             _ => (),
@@ -242,7 +254,7 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, text: &str) -> Result<(), Refusal> {
-        if self.skipped.is_none() && !(self.past_main && !self.titling) {
+        if self.skipped.is_none() && (self.titling || !self.past_main) {
             let rows = self.table.as_ref().map_or(0, Table::bytes);
             self.gatherer.allow_text(self.text.len() + text.len() + rows)?;
             self.text.push_str(text);
@@ -258,9 +270,10 @@ impl<'a> Reader<'a> {
 
     fn begin_item(&mut self) -> Result<(), Refusal> {
         self.part()?;
-        self.item = true;
+        self.item = self.table.is_none();
         if let Some(Some(number)) = self.lists.last_mut() {
-            self.text.push_str(&format!("{number}. "));
+            let marker = format!("{number}. ");
+            self.text.push_str(&marker);
             *number = number.saturating_add(1);
         }
         Ok(())

@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
             Tag::Image { .. } => self.images += 1,
             Tag::Paragraph if self.kind == Kind::Item && self.text.trim().is_empty() => (),
             Tag::Paragraph | Tag::BlockQuote(_) | Tag::FootnoteDefinition(_) => {
-                self.open(self.kind, at)?
+                self.open(self.kind, at)?;
             }
             Tag::Heading { .. } => self.open(Kind::Heading, at)?,
             Tag::CodeBlock(_) => self.open(Kind::Code, at)?,
@@ -211,7 +211,7 @@ fn front_matter(text: &str, kind: MetadataBlockKind, gatherer: &mut Gatherer) {
                 }
             }
             (None, Some((key, value))) if !key.starts_with([' ', '\t', '#', '[']) => {
-                entries.push((key, bare(value).to_owned()))
+                entries.push((key, bare(value).to_owned()));
             }
             _ => (),
         }

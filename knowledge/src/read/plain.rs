@@ -10,21 +10,23 @@ const LEVELS: usize = 6;
 pub(super) fn read(text: &str, gatherer: &mut Gatherer) -> Result<(), Refusal> {
     let mut styles = Vec::new();
     let mut lines = numbered(text).peekable();
+    let mut over = None;
     while let Some((number, line)) = lines.next() {
-        if line.trim().is_empty() || adornment(line).is_some() {
+        let above = std::mem::replace(&mut over, adornment(line));
+        if line.trim().is_empty() || over.is_some() || is_target(line) {
             continue;
         }
         let under = lines.peek().and_then(|(_, under)| adornment(under));
         if let Some(under) =
             under.filter(|_| underlines(line, lines.peek().map(|(_, under)| *under)))
         {
-            gatherer.head(level(&mut styles, under), line, Some(number))?;
+            gatherer.head(level(&mut styles, (under, above == Some(under))), line, Some(number))?;
             lines.next();
             continue;
         }
         let mut block = vec![line];
         while let Some((_, next)) =
-            lines.next_if(|(_, next)| !next.trim().is_empty() && !(marked(next) && !is_code(line)))
+            lines.next_if(|(_, next)| !next.trim().is_empty() && (!marked(next) || is_code(line)))
         {
             block.push(next);
         }
@@ -82,8 +84,13 @@ fn underlines(line: &str, under: Option<&str>) -> bool {
         && under.is_some_and(|under| under.len() + 2 >= length && under.len() <= length + 12)
 }
 
-/// Underlines are levels in the order in which they come.
-fn level(styles: &mut Vec<char>, style: char) -> u8 {
+/// Whether a line only names a place for links, in reStructuredText.
+fn is_target(line: &str) -> bool {
+    line.starts_with(".. _") && line.ends_with(':')
+}
+
+/// Underlines, alone or with a line above, are levels in the order in which they come.
+fn level(styles: &mut Vec<(char, bool)>, style: (char, bool)) -> u8 {
     let found = styles.iter().position(|known| *known == style).unwrap_or_else(|| {
         if styles.len() < LEVELS {
             styles.push(style);

@@ -1,5 +1,5 @@
 //! Reading documents of all formats, good and hostile ones.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::format_collect, clippy::format_push_string, reason = "tests")]
 
 mod files;
 mod hostile;

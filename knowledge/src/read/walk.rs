@@ -113,7 +113,7 @@ pub fn walk(root: &Path, limits: &WalkLimits) -> Result<Walk> {
             Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
                 match judge_file(entry.path()) {
                     Ok(Some((format, bytes))) => {
-                        walk.found.push(Found { path: entry.into_path(), format, bytes })
+                        walk.found.push(Found { path: entry.into_path(), format, bytes });
                     }
                     Ok(None) => (),
                     Err(reason) => walk.skipped.push(Skipped { path: entry.into_path(), reason }),
@@ -176,7 +176,7 @@ fn unreadable(root: &Path, error: &ignore::Error) -> Skipped {
                 at = err;
             }
             ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
-                at = err
+                at = err;
             }
             _ => return Skipped { path, reason: Reason::Unreadable(at.to_string()) },
         }

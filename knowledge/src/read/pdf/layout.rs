@@ -92,12 +92,7 @@ impl Layout {
         // A few pages have glyphs without a place or a size; their text still counts.
         let at = |value: f64| if value.is_finite() { value } else { 0.0 };
         let (x, y, size) = (at(glyph.x), at(glyph.y), at(glyph.size).max(0.1));
-        // Soft hyphens and what else is not seen.
-        let text: String = glyph
-            .text
-            .chars()
-            .filter(|letter| *letter != '\u{ad}' && !letter.is_control())
-            .collect();
+        let text = spelled(glyph.text);
         self.bytes += text.len() + 1;
         let word = std::mem::take(&mut self.word);
         match self.lines.last_mut().filter(|_| self.open) {
@@ -212,6 +207,25 @@ fn push(lines: &[&Line], sizes: &[i64], gatherer: &mut Gatherer) -> Result<(), R
         }
         _ => gatherer.push(Kind::Paragraph, &text, None),
     }
+}
+
+/// Letters that are printed as one sign, spelled out.
+fn spelled(text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            'ﬀ' => spelled.push_str("ff"),
+            'ﬁ' => spelled.push_str("fi"),
+            'ﬂ' => spelled.push_str("fl"),
+            'ﬃ' => spelled.push_str("ffi"),
+            'ﬄ' => spelled.push_str("ffl"),
+            // Soft hyphens and what else is not seen.
+            '\u{ad}' => (),
+            letter if letter.is_control() => (),
+            letter => spelled.push(letter),
+        }
+    }
+    spelled
 }
 
 /// A size in half points, so that sizes compare.

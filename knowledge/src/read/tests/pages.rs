@@ -34,6 +34,30 @@ fn a_page_loses_its_chrome_and_keeps_its_text() {
 }
 
 #[test]
+fn the_title_in_the_head_of_a_page_is_kept_with_its_text() {
+    let page = "<body><header><a href=/>logo</a><h1>The page</h1><p>menu</header>";
+    for text in ["<p>Text", "<main><p>Text</main>"] {
+        let reading = read_as(&format!("{page}{text}"), Format::Html);
+        assert_eq!(blocks(&reading), [(Kind::Heading, "The page"), (Kind::Paragraph, "Text")]);
+        assert_eq!(above(&reading, "Text"), ["The page"]);
+    }
+}
+
+#[test]
+fn lists_and_code_in_a_cell_stay_in_it() {
+    let text = "<table><tr><th>A<th>B<tr><td><ul><li>x<li>y</ul><td><pre>z</pre></table><p>after<ol><li>one</ol>";
+    let reading = read_as(text, Format::Html);
+    assert_eq!(
+        blocks(&reading),
+        [
+            (Kind::Table, "A | B\n--- | ---\nx y | z"),
+            (Kind::Paragraph, "after"),
+            (Kind::Item, "1. one")
+        ]
+    );
+}
+
+#[test]
 fn a_page_whose_navigation_never_ends_is_read_whole() {
     let reading = read_as("<p>before<nav><p>text after<p>more", Format::Html);
     assert_eq!(reading.blocks.len(), 3);
@@ -48,7 +72,7 @@ fn a_pdf_has_pages_paragraphs_and_headings() {
         (11, 687, "gine is running."),
         (11, 650, "A second paragraph."),
         (16, 600, "Cleaning"),
-        (11, 580, "Use water."),
+        (11, 580, "Use water. \\223No.\\224"),
     ];
     let reading =
         read(&pdf("Manual", &[one, &[(11, 700, "Page two.")]]), Format::Pdf, &Limits::default())
@@ -62,7 +86,7 @@ fn a_pdf_has_pages_paragraphs_and_headings() {
             (Kind::Paragraph, "Never open the lid while the engine is running."),
             (Kind::Paragraph, "A second paragraph."),
             (Kind::Heading, "Cleaning"),
-            (Kind::Paragraph, "Use water."),
+            (Kind::Paragraph, "Use water. “No.”"),
             (Kind::Paragraph, "Page two."),
         ]
     );

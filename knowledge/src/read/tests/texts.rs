@@ -84,6 +84,15 @@ fn plain_text_has_paragraphs_underlined_headings_lists_and_code() {
 }
 
 #[test]
+fn lines_above_and_below_a_heading_are_another_level_than_one_below() {
+    let text = "====\nBook\n====\n\n.. _place:\n\nPart\n====\n\nSection\n-------\nText\n\nPart 2\n======\nMore";
+    let reading = read_as(text, Format::Plain);
+    assert_eq!(reading.blocks.len(), 6);
+    assert_eq!(above(&reading, "Text"), ["Book", "Part", "Section"]);
+    assert_eq!(above(&reading, "More"), ["Book", "Part 2"]);
+}
+
+#[test]
 fn every_encoding_gives_the_same_text() {
     let text = "Café – größer";
     let utf16 =
