@@ -17,7 +17,7 @@ endif
 
 programs := -p tandem-engine -p tandem-daemon -p tandem-client
 
-.PHONY: help setup model embedding-model remote-model documents build demo test lint coverage llama-server bench-peer model-synthetic router-protocols
+.PHONY: help setup model embedding-model remote-model documents build demo test lint coverage llama-server bench-peer bench-retrieval model-synthetic router-protocols
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ llama-server: setup ## Build the remote API that tests talk to, once
 bench-peer: build model ## Measure against llama.cpp's own server, about an hour
 	cargo build --release --locked -p tandem-tests --bins
 	@scripts/bench-peer.sh "$(CARGO_TARGET_DIR)/release" $(BENCH)
+
+bench-retrieval: build embedding-model ## Measure searches against a server of Chroma, half an hour
+	cargo build --release --locked -p tandem-tests --bin bench-retrieval
+	@scripts/bench-retrieval.sh "$(CARGO_TARGET_DIR)/release" $(BENCH)
 
 model-synthetic: setup ## Write models of 1.1 and 7 billion random weights, 5 GB, for measurements
 	cargo build --release --locked -p tandem-tests --bin make-model

@@ -303,9 +303,12 @@ impl Collection {
         let mut operations = Vec::with_capacity(chunks.len() + 2);
         let before = Term::from_field_text(self.fields.source, &document.source);
         operations.push(UserOperation::Delete(before));
-        operations.push(UserOperation::Add(self.fields.document(&record).map_err(unwritten)?));
+        operations.push(UserOperation::Add(
+            self.fields.document(&record).map_err(|error| unwritten(&error))?,
+        ));
         for chunk in chunks {
-            let kept = self.fields.chunk(document, chunk, self.next).map_err(unwritten)?;
+            let kept =
+                self.fields.chunk(document, chunk, self.next).map_err(|error| unwritten(&error))?;
             operations.push(UserOperation::Add(kept));
             self.next += 1;
         }
@@ -397,7 +400,7 @@ pub(crate) fn words(directory: &Path) -> impl Fn(TantivyError) -> Error {
 }
 
 /// An error of writing JSON, which needs a value that JSON cannot say.
-fn unwritten(error: serde_json::Error) -> Error {
+fn unwritten(error: &serde_json::Error) -> Error {
     let error = TantivyError::InternalError(format!("a record cannot be written: {error}"));
     Error::Words { path: INDEX.into(), error: Box::new(error) }
 }

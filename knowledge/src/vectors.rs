@@ -118,11 +118,11 @@ impl Vectors {
     pub(crate) fn append(&mut self, first: u64, vectors: &[Vec<f32>]) -> Result<()> {
         let (mut exact, mut codes) = (Vec::new(), Vec::new());
         let row = self.staged.rows;
-        let coded: Vec<(u64, Code)> = (first..)
+        let added: Vec<(u64, Code)> = (first..)
             .zip(vectors)
             .map(|(id, vector)| (id, Code::of(&self.staged.rotation.turn(vector))))
             .collect();
-        for ((id, code), vector) in coded.iter().zip(vectors) {
+        for ((id, code), vector) in added.iter().zip(vectors) {
             exact.extend(id.to_le_bytes());
             exact.extend(vector.iter().flat_map(|value| value.to_le_bytes()));
             codes.extend(id.to_le_bytes());
@@ -130,7 +130,7 @@ impl Vectors {
         }
         self.staged.exact.write(row, &exact)?;
         self.codes.write(row, &codes)?;
-        for (id, code) in &coded {
+        for (id, code) in &added {
             self.staged.push(*id, code);
         }
         Ok(())
@@ -386,7 +386,9 @@ fn order(left: &(f32, usize), right: &(f32, usize)) -> std::cmp::Ordering {
 }
 
 fn any(estimates: &[f32], least: f32) -> bool {
-    estimates.iter().fold(false, |any, estimate| any | (*estimate > least))
+    // Without a way out of the loop the compiler compares many at once.
+    let count = |count: u32, estimate: &f32| count + u32::from(*estimate > least);
+    estimates.iter().fold(0, count) > 0
 }
 
 fn values(bytes: &[u8]) -> Vec<f32> {

@@ -1,6 +1,7 @@
 //! A process that writes a collection is killed at any moment. What it committed must be there whole, and
 //! nothing of what it did not.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -58,15 +59,15 @@ fn document(source: &str, number: u64) -> (Document, Vec<Embedded>) {
         label: Label::LocalOnly,
     };
     let chunk = |ordinal: u32| {
-        let vector = (0..16)
-            .map(|at| (mixed(number * 100 + u64::from(ordinal) * 16 + at) % 19) as f32 - 9.5);
+        let seed = number * 100 + u64::from(ordinal) * 16;
+        let vector = (0..16).map(|at| f32::from((mixed(seed + at) % 19) as u8) - 9.5);
         let text = format!("change{number} part{ordinal}");
         Embedded {
             chunk: Chunk { ordinal, text, place: Place::default() },
             vector: vector.collect(),
         }
     };
-    (document, (0..1 + (mixed(number) % 7) as u32).map(chunk).collect())
+    (document, (0..=(mixed(number) % 7) as u32).map(chunk).collect())
 }
 
 fn write(directory: &Path, from: u64) {

@@ -48,7 +48,7 @@ impl Commit {
     }
 
     pub(super) fn payload(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(super::unwritten)
+        serde_json::to_string(self).map_err(|error| super::unwritten(&error))
     }
 
     pub(super) const fn extent(&self) -> Extent {

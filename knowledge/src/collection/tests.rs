@@ -37,7 +37,8 @@ fn document(source: usize, version: u64) -> (Document, Vec<Embedded>) {
         let place = Place { page: Some(ordinal), line: None, headings: vec![] };
         Embedded { chunk: Chunk { ordinal, text: text.join(" "), place }, vector }
     };
-    (document, (0..).zip(random(version as usize % 4, DIMENSIONS, seed)).map(chunk).collect())
+    let count = usize::try_from(version % 4).unwrap();
+    (document, (0..).zip(random(count, DIMENSIONS, seed)).map(chunk).collect())
 }
 
 type Model = BTreeMap<String, (Document, Vec<Embedded>)>;
@@ -260,7 +261,9 @@ fn without_vectors_a_collection_is_searched_by_words() {
     for _ in 0..2 {
         let mut collection = Collection::open(folder.path(), None).unwrap();
         let (document, mut chunks) = document(1, 3);
-        chunks.iter_mut().for_each(|embedded| embedded.vector.clear());
+        for embedded in &mut chunks {
+            embedded.vector.clear();
+        }
         chunks[1].chunk.text = "Schlüsselwort".into();
         collection.replace(document, chunks.clone()).unwrap();
         collection.commit().unwrap();
