@@ -176,7 +176,10 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-        Ok((Self { store, search, loader, escalator, books, monitor, router, tree, services, root }, ended))
+        Ok((
+            Self { store, search, loader, escalator, books, monitor, router, tree, services, root },
+            ended,
+        ))
     }
 
     /// Asks a question; see [`Router::ask`].

@@ -78,7 +78,9 @@ pub(crate) async fn serve(
         .add_service(
             ConversationsServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(StorageServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(
+            StorageServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
         .add_service(AdminServer::new(daemon));
     let incoming = UnixListenerStream::new(listener);
     server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;

@@ -9,7 +9,8 @@ use tantivy::collector::TopDocs;
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue};
 use tantivy::query::{Query, QueryParser};
 use tantivy::schema::{
-    FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value as _,
+    FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions,
+    Value as _,
 };
 use tantivy::snippet::SnippetGenerator;
 use tantivy::tokenizer::{
@@ -67,12 +68,16 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens the index in `dir`; `None` when there is none.
+    /// Opens the index in `dir`; `None` when there is none, or a damaged one.
     pub(super) fn open(dir: &Path) -> Result<Option<Self>> {
         if !dir.join("meta.json").exists() {
             return Ok(None);
         }
-        Self::of(tantivy::Index::open_in_dir(dir)?).map(Some)
+        let index = tantivy::Index::open_in_dir(dir)?;
+        if !index.validate_checksum()?.is_empty() {
+            return Ok(None);
+        }
+        Self::of(index).map(Some)
     }
 
     /// An empty one.
@@ -147,7 +152,8 @@ fn schema() -> (Schema, Fields) {
     let fields = Fields {
         place: schema.add_text_field("place", STRING | STORED),
         conversation: schema.add_text_field("conversation", STRING),
-        words: schema.add_text_field("words", TextOptions::default().set_indexing_options(indexing)),
+        words: schema
+            .add_text_field("words", TextOptions::default().set_indexing_options(indexing)),
         micros: schema.add_u64_field("micros", FAST),
     };
     (schema.build(), fields)

@@ -49,7 +49,8 @@ impl Database {
     /// without a loss.
     pub(super) fn check(&mut self, after: Option<IVec>, repair: bool) -> Result<Checked> {
         let mut checked = Checked::default();
-        let mut page = Page { database: self, findings: Vec::new(), fixes: Changes::default(), turn: None };
+        let mut page =
+            Page { database: self, findings: Vec::new(), fixes: Changes::default(), turn: None };
         let mut bytes = 0;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         for entry in page.database.sled.range::<IVec, _>((from, Bound::Unbounded)) {
@@ -114,9 +115,14 @@ impl Page<'_> {
             Some(b'h') => self.decode::<Scores>("the scores of a day", value),
             Some(b'n') => self.decode::<Entry>("a change", value),
             Some(b'm') if key == key::SCHEMA => self.decode::<u32>("the layout", value),
-            Some(b'm') if key == key::LEDGER_HEAD => self.decode::<String>("the ledger's end", value),
+            Some(b'm') if key == key::LEDGER_HEAD => {
+                self.decode::<String>("the ledger's end", value)
+            }
             Some(b'm') => self.decode::<Vec<u8>>("a fact about the store", value),
-            _ => self.tell(format!("a record of an unknown kind, {:?}", key.escape_ascii().to_string()), RESTORE),
+            _ => self.tell(
+                format!("a record of an unknown kind, {:?}", key.escape_ascii().to_string()),
+                RESTORE,
+            ),
         }
         Ok(())
     }

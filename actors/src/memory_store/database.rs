@@ -342,8 +342,7 @@ impl Database {
     /// The numbers of a conversation's turns, in order.
     pub(super) fn sequences(&self, id: Uuid) -> Vec<u64> {
         let keys = self.sled.scan_prefix(key::turns(id)).keys().filter_map(sled::Result::ok);
-        let mut sequences: Vec<_> =
-            keys.filter_map(|key| Some(key::read_piece(&key)?.0)).collect();
+        let mut sequences: Vec<_> = keys.filter_map(|key| Some(key::read_piece(&key)?.0)).collect();
         sequences.dedup();
         sequences
     }

@@ -394,7 +394,8 @@ fn a_store_of_layout_1_is_brought_up_to_date_and_loses_nothing() {
         let schema = database.sled.get(key::SCHEMA).unwrap().unwrap();
         assert_eq!(codec::decode::<u32>(&schema).unwrap(), migrations::SCHEMA_VERSION);
         let (list, _) = database.list_conversations(0, "").unwrap();
-        let titles: Vec<_> = list.iter().map(|it| (it.title.as_str(), it.turns, it.policy())).collect();
+        let titles: Vec<_> =
+            list.iter().map(|it| (it.title.as_str(), it.turns, it.policy())).collect();
         assert_eq!(
             titles,
             [("Of tea", 1, Policy::Private), ("Why is the sky blue?", 2, Policy::Auto)]

@@ -238,7 +238,8 @@ impl Importer {
         let parsed = if line.len() > LINE_BYTES_MAX {
             Err("is longer than a turn may be".to_owned())
         } else {
-            serde_json::from_slice(line).map_err(|error| format!("is not a line of an export: {error}"))
+            serde_json::from_slice(line)
+                .map_err(|error| format!("is not a line of an export: {error}"))
         };
         let outcome = match parsed {
             Ok(Line::Conversation(conversation)) => {
@@ -312,8 +313,9 @@ fn turn_of(turn: Turn) -> Result<v1::Turn, String> {
     }
     let track = Track::from_str_name(&turn.track)
         .ok_or_else(|| format!("has a track that is not known, {:?}", turn.track))?;
-    let finish_reason = FinishReason::from_str_name(&turn.finish_reason)
-        .ok_or_else(|| format!("has a finish reason that is not known, {:?}", turn.finish_reason))?;
+    let finish_reason = FinishReason::from_str_name(&turn.finish_reason).ok_or_else(|| {
+        format!("has a finish reason that is not known, {:?}", turn.finish_reason)
+    })?;
     let usage = turn.usage.map(|it| v1::Usage {
         prompt_tokens: it.prompt_tokens,
         cached_tokens: it.cached_tokens,

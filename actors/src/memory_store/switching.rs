@@ -121,7 +121,10 @@ mod tests {
                 step(&dir).unwrap();
             }
             finish(&dir).unwrap();
-            assert_eq!((content(&dir).as_str(), content(&old_dir(&dir)).as_str()), ("after", "before"));
+            assert_eq!(
+                (content(&dir).as_str(), content(&old_dir(&dir)).as_str()),
+                ("after", "before")
+            );
             assert!(!step(&dir).unwrap());
             clean_up(&dir).unwrap();
             assert!(!old_dir(&dir).exists());

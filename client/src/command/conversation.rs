@@ -44,11 +44,14 @@ pub(crate) enum Conversation {
         id: String,
     },
     /// Find questions and answers by their words
-    #[command(after_help = "All words have to be in question or answer. \"Two words\" in quotes stand \
-                            side by side, OR finds either, -word leaves out what has it.")]
+    #[command(
+        after_help = "All words have to be in question or answer. With a query in single quotes, \
+                            '\"two words\"' stand side by side, 'this OR that' finds either, and \
+                            'this -that' leaves out what has the second."
+    )]
     Search {
         /// Words to look for
-        #[arg(required = true, value_name = "WORD", allow_hyphen_values = true)]
+        #[arg(required = true, value_name = "WORD")]
         words: Vec<String>,
         /// Find at most this many; 1 to 100
         #[arg(long, value_name = "N", default_value_t = 20)]
@@ -72,8 +75,10 @@ pub(crate) enum Conversation {
         output: Option<PathBuf>,
     },
     /// Take conversations in that were exported, with their ids and times
-    #[command(after_help = "A conversation with a broken line is not imported, and the line is named. \
-                            Exit code 1 when any was refused.")]
+    #[command(
+        after_help = "A conversation with a broken line is not imported, and the line is named. \
+                            Exit code 1 when any was refused."
+    )]
     Import {
         /// File from `tandem conversation export`, or - for standard input
         file: PathBuf,
@@ -130,12 +135,7 @@ impl Conversation {
                 terminal.result(&Transcript::from(response), Transcript::text)?;
             }
             Self::Search { words, limit } => {
-                // What the shell took for one word stands side by side.
-                let words = words.iter().map(|word| match word.contains(char::is_whitespace) {
-                    true if !word.contains('"') => format!("\"{word}\""),
-                    _ => word.clone(),
-                });
-                let query = words.collect::<Vec<_>>().join(" ");
+                let query = words.join(" ");
                 let request = v1::SearchConversationsRequest { query, limit };
                 let response = client.conversations().search(request).await?.into_inner();
                 terminal.result(&Search::from(response), Search::text)?;

@@ -22,15 +22,19 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Memory {
     /// Write all that is stored to one file, while the daemon goes on
-    #[command(after_help = "The file gets its name when it is whole and on disk. It has all that was \
-                            said, readable by its owner only.")]
+    #[command(
+        after_help = "The file gets its name when it is whole and on disk. It has all that was \
+                            said, readable by its owner only."
+    )]
     Backup {
         /// File to write, in the place of one that is there
         file: PathBuf,
     },
     /// Take a backup in the place of what is stored
-    #[command(after_help = "Nothing changes unless the whole file was read and is right. What was \
-                            stored before is kept in a folder, whose name is printed.")]
+    #[command(
+        after_help = "Nothing changes unless the whole file was read and is right. What was \
+                            stored before is kept in a folder, whose name is printed."
+    )]
     Restore {
         /// File from `tandem memory backup`
         file: PathBuf,

@@ -28,7 +28,8 @@ struct Finding {
 
 impl From<v1::CheckStorageResponse> for Check {
     fn from(response: v1::CheckStorageResponse) -> Self {
-        let finding = |v1::StorageFinding { what, advice, repaired }| Finding { what, advice, repaired };
+        let finding =
+            |v1::StorageFinding { what, advice, repaired }| Finding { what, advice, repaired };
         Self {
             records: response.records,
             findings: response.findings.into_iter().map(finding).collect(),

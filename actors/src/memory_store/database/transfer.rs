@@ -28,7 +28,11 @@ pub(crate) struct Forgotten {
 }
 
 impl Database {
-    pub(in crate::memory_store) fn rename(&mut self, id: &str, title: &str) -> Result<Conversation> {
+    pub(in crate::memory_store) fn rename(
+        &mut self,
+        id: &str,
+        title: &str,
+    ) -> Result<Conversation> {
         check_title(title)?;
         let title = one_line(title, TITLE_BYTES_MAX);
         if title.is_empty() {
@@ -57,7 +61,8 @@ impl Database {
         let mut changes = match self.sled.contains_key(key::conversation(id)).map_err(unreadable)? {
             true if replace => self.removal(id)?,
             true => {
-                let problem = format!("conversation {id} is here already; replace it, or leave it out");
+                let problem =
+                    format!("conversation {id} is here already; replace it, or leave it out");
                 return Err(Error::invalid("id", problem));
             }
             false => Changes::default(),

@@ -71,8 +71,7 @@ pub(super) async fn import(
     path: &Path,
     replace: bool,
 ) -> Result<ExitCode, Failure> {
-    let mut parts =
-        if path == Path::new(PIPE) { file::read_stdin() } else { file::read(path)? };
+    let mut parts = if path == Path::new(PIPE) { file::read_stdin() } else { file::read(path)? };
     let (sender, requests) = mpsc::channel(1);
     let feed = async move {
         while let Some(data) = parts.recv().await.transpose()? {
@@ -106,8 +105,10 @@ pub(super) async fn import(
 
 impl From<v1::ImportConversationsResponse> for Imported {
     fn from(response: v1::ImportConversationsResponse) -> Self {
-        let refused = |v1::RefusedConversation { line, id, problem }| {
-            Refused { line, id: (!id.is_empty()).then_some(id), problem }
+        let refused = |v1::RefusedConversation { line, id, problem }| Refused {
+            line,
+            id: (!id.is_empty()).then_some(id),
+            problem,
         };
         Self {
             conversations: response.conversations,

@@ -26,10 +26,7 @@ impl<'a> Import<'a> {
     }
 
     /// Takes these in. An error ends the import; what was taken in before stays.
-    pub(super) async fn take(
-        &mut self,
-        read: Vec<Result<Whole, Broken>>,
-    ) -> Result<(), Error> {
+    pub(super) async fn take(&mut self, read: Vec<Result<Whole, Broken>>) -> Result<(), Error> {
         for read in read {
             match read {
                 Ok(whole) => self.take_whole(whole).await?,
