@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use prost_types::Timestamp;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tandem_proto::v1::{Conversation, Turn};
+use tandem_proto::v1::Conversation;
 use tokio::sync::oneshot;
 
 use crate::memory_store::MemoryStore;
@@ -36,8 +37,10 @@ const QUERY_BYTES_MAX: usize = 1000;
 pub struct Found {
     /// Its conversation.
     pub conversation: Conversation,
-    /// The turn.
-    pub turn: Turn,
+    /// The turn's id.
+    pub turn_id: String,
+    /// When it was asked.
+    pub created: Option<Timestamp>,
     /// A part of prompt or answer with words that were looked for.
     pub snippet: String,
     /// Where in the snippet they are: from the first byte to the one behind the last.

@@ -204,6 +204,7 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
+<<<<<<< HEAD
         let tandem = Self {
             store,
             search,
@@ -218,6 +219,12 @@ impl Tandem {
             root,
         };
         Ok((tandem, ended))
+=======
+        Ok((
+            Self { store, search, loader, escalator, books, monitor, router, tree, services, root },
+            ended,
+        ))
+>>>>>>> w-store
     }
 
     /// Asks a question; see [`Router::ask`].

@@ -336,6 +336,7 @@ mod tests {
             (reason::PROVIDER_REFUSED, 1),
             (reason::PROVIDER_EXHAUSTED, 1),
             (reason::STORE_FAILED, 1),
+            (reason::DISK_FULL, 1),
             (reason::SHUTTING_DOWN, 3),
             (reason::RESTARTING, 1),
             (reason::INTERNAL, 1),

@@ -187,6 +187,7 @@ async fn health_is_told_for_the_daemon_and_for_each_of_its_parts() {
         "tandem.v1.Inference",
         "tandem.v1.Models",
         "tandem.v1.Conversations",
+        "tandem.v1.Storage",
         "tandem.v1.Admin",
         "router",
         "memory_search",
@@ -237,6 +238,7 @@ async fn reflection_lists_the_services() {
         "tandem.v1.Inference",
         "tandem.v1.Models",
         "tandem.v1.Conversations",
+        "tandem.v1.Storage",
         "tandem.v1.Admin",
         "grpc.health.v1.Health",
     ] {

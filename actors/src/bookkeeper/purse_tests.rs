@@ -175,3 +175,22 @@ impl Random {
         (z ^ (z >> 31)) % bound
     }
 }
+
+#[test]
+fn what_was_reserved_when_the_books_were_opened_anew_is_still_reserved() {
+    let now = at("2026-11-21T18:00:00Z");
+    let mut before = purse(now);
+    for number in 1..=2 {
+        before.reserve(id(number), "far", 300, now).unwrap();
+    }
+    // The first was in the store by then and is counted as spent in full.
+    let mut after = Purse::new("USD", &caps(), [(today(now), "far", 300)], now);
+    after.take_over(before, |counted| counted == id(1));
+    refused(after.reserve(id(3), "far", 401, now));
+    after.settle(id(2), 0, now);
+    after.reserve(id(3), "far", 700, now).unwrap();
+}
+
+fn today(now: Timestamp) -> u32 {
+    Period::Day.number(now)
+}

@@ -387,3 +387,35 @@ async fn a_ledger_that_was_cut_while_nobody_looked_is_noticed_at_the_next_start(
     life.stop().await;
     assert_eq!(ledger(&dir), [Entry::Missing { expected: 2, found: 0 }]);
 }
+
+#[tokio::test]
+async fn what_the_store_did_not_take_is_summed_up_once_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = Life::start(&dir, None).await;
+    let usage = Usage { prompt_tokens: 3, ..Usage::default() };
+    life.books.answered_locally("small", "", &usage, Duration::from_millis(2));
+    life.store.kill();
+    life.store_ended.await.unwrap();
+    let address = &life.books.shared.address;
+    let summed = address.ask(LEDGER_DEADLINE, |reply| Message::SumUp(Some(reply))).await.unwrap();
+    assert!(matches!(summed, Err(Error::Restarting { .. })), "{summed:?}");
+
+    life.books.answered_locally("small", "", &usage, Duration::from_millis(2));
+    let arguments = memory_store::Arguments {
+        dir: dir.path().join("store"),
+        retention: Duration::ZERO,
+        size_max: 0,
+        handle: life.books.shared.store.clone(),
+        node: Tree::new().root("memory_store"),
+    };
+    let (store, _) = Actor::spawn(None, MemoryStoreActor, arguments).await.unwrap();
+    let sum_up = || address.ask(LEDGER_DEADLINE, |reply| Message::SumUp(Some(reply)));
+    for _ in 0..3 {
+        sum_up().await.unwrap().unwrap();
+    }
+    let fast = life.books.usage(UsageRequest::default(), 0.5).await.unwrap().fast.unwrap();
+    assert_eq!((fast.requests, fast.prompt_tokens), (2, 6));
+    life.actor.stop(None);
+    life.ended.await.unwrap();
+    store.stop(None);
+}

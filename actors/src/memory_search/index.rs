@@ -68,12 +68,16 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens the index in `dir`; `None` when there is none.
+    /// Opens the index in `dir`; `None` when there is none, or a damaged one.
     pub(super) fn open(dir: &Path) -> Result<Option<Self>> {
         if !dir.join("meta.json").exists() {
             return Ok(None);
         }
-        Self::of(tantivy::Index::open_in_dir(dir)?).map(Some)
+        let index = tantivy::Index::open_in_dir(dir)?;
+        if !index.validate_checksum()?.is_empty() {
+            return Ok(None);
+        }
+        Self::of(index).map(Some)
     }
 
     /// An empty one.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::iter;
 
-use tandem_proto::v1::Policy;
+use tandem_proto::v1::{Policy, Turn};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -60,15 +60,17 @@ impl Life {
         let id = self.store.create_conversation("", Policy::Auto).await.unwrap().id;
         for (prompt, answer) in turns {
             let (prompt, answer) = ((*prompt).to_owned(), (*answer).to_owned());
-            let turn = Turn { prompt, answer, ..Turn::default() };
+            // Named by what tells it from the others.
+            let id = if answer.is_empty() { prompt.clone() } else { answer.clone() };
+            let turn = Turn { id, prompt, answer, ..Turn::default() };
             self.store.commit_turn(&id, turn).await.unwrap();
         }
         id
     }
 
-    async fn prompts(&self, query: &str) -> Vec<String> {
+    async fn turns(&self, query: &str) -> Vec<String> {
         let found = self.search.find(query, 0).await.unwrap();
-        found.into_iter().map(|found| found.turn.prompt).collect()
+        found.into_iter().map(|found| found.turn_id).collect()
     }
 }
 
@@ -83,8 +85,9 @@ async fn what_was_just_stored_is_found_with_its_place_and_a_snippet() {
     let id = life.conversation(&[("which one?", &long), ("green?", "no")]).await;
     let found = life.search.find("grune", 0).await.unwrap();
     assert_eq!(found.len(), 1);
-    let Found { conversation, turn, snippet, marked, .. } = &found[0];
-    assert_eq!((&conversation.id, turn.prompt.as_str()), (&id, "which one?"));
+    let Found { conversation, turn_id, created, snippet, marked, .. } = &found[0];
+    assert_eq!((&conversation.id, turn_id), (&id, &long));
+    assert!(created.is_some());
     assert!(snippet.len() < 200, "{snippet}");
     let (begin, end) = marked[0];
     assert_eq!(&snippet[begin as usize..end as usize], "GRÜNE");
@@ -100,14 +103,10 @@ async fn all_words_count_and_of_equals_the_latest_comes_first() {
         ("apples red", "fourth"),
     ])
     .await;
-    let answers = |found: Vec<Found>| -> Vec<String> {
-        found.into_iter().map(|found| found.turn.answer).collect()
-    };
-    let find = |query: &'static str| life.search.find(query, 0);
-    assert_eq!(answers(find("red apples").await.unwrap()), ["fourth", "third", "first"]);
-    assert_eq!(answers(find("\"red apples\"").await.unwrap()), ["third", "first"]);
-    assert_eq!(answers(find("red -apples").await.unwrap()), ["second"]);
-    assert_eq!(find("pears OR first").await.unwrap().len(), 2);
+    assert_eq!(life.turns("red apples").await, ["fourth", "third", "first"]);
+    assert_eq!(life.turns("\"red apples\"").await, ["third", "first"]);
+    assert_eq!(life.turns("red -apples").await, ["second"]);
+    assert_eq!(life.turns("pears OR first").await.len(), 2);
     assert_eq!(life.search.find("red", 2).await.unwrap().len(), 2);
     for odd in ["\"", "((", "a:b:c", "title:x^", "\u{0}", "*", "[a TO", "-red"] {
         life.search.find(odd, 0).await.unwrap();
@@ -123,31 +122,32 @@ async fn what_was_deleted_or_replaced_is_found_no_more() {
     let life = start().await;
     let id = life.conversation(&[("unicorn", ""), ("dragon", "")]).await;
     life.conversation(&[("unicorn too", "")]).await;
-    assert_eq!(life.prompts("unicorn").await.len(), 2);
+    assert_eq!(life.turns("unicorn").await.len(), 2);
     life.store.delete_conversation(&id).await.unwrap();
-    assert_eq!(life.prompts("unicorn").await, ["unicorn too"]);
-    assert_eq!(life.prompts("dragon").await, [""; 0]);
+    assert_eq!(life.turns("unicorn").await, ["unicorn too"]);
+    assert_eq!(life.turns("dragon").await, [""; 0]);
     let id = life.conversation(&[("griffin", "")]).await;
-    assert_eq!(life.prompts("griffin").await.len(), 1);
+    assert_eq!(life.turns("griffin").await.len(), 1);
     let conversation = life.store.conversation(&id).await.unwrap();
-    let turn = Turn { id: "t".to_owned(), prompt: "phoenix".to_owned(), ..Turn::default() };
+    let prompt = "phoenix".to_owned();
+    let turn = Turn { id: prompt.clone(), prompt, ..Turn::default() };
     life.store.import_conversation(conversation, vec![turn], true).await.unwrap();
-    assert_eq!(life.prompts("griffin").await, [""; 0]);
-    assert_eq!(life.prompts("phoenix").await, ["phoenix"]);
+    assert_eq!(life.turns("griffin").await, [""; 0]);
+    assert_eq!(life.turns("phoenix").await, ["phoenix"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_was_away_follows_and_a_damaged_one_is_made_anew() {
     let life = start().await;
     life.conversation(&[("zebra", "")]).await;
-    assert_eq!(life.prompts("zebra").await.len(), 1);
+    assert_eq!(life.turns("zebra").await.len(), 1);
     life.search_actor.stop(None);
     life.search_actor.wait(None).await.unwrap();
     life.conversation(&[("zebra again", "")]).await;
     let dir = life.stop().await;
 
     let life = Life::start(dir).await;
-    assert_eq!(life.prompts("zebra").await.len(), 2);
+    assert_eq!(life.turns("zebra").await.len(), 2);
     let mut dir = life.stop().await;
     let index = dir.path().join("store-search");
     let damages: [&dyn Fn(); 4] = [
@@ -171,7 +171,7 @@ async fn an_index_that_was_away_follows_and_a_damaged_one_is_made_anew() {
     for (number, damage) in iter::zip(0.., damages) {
         damage();
         let life = Life::start(dir).await;
-        assert_eq!(life.prompts("zebra").await.len(), 2, "damage {number}");
+        assert_eq!(life.turns("zebra").await.len(), 2, "damage {number}");
         dir = life.stop().await;
     }
 }
@@ -181,11 +181,11 @@ async fn a_store_that_was_replaced_gets_an_index_of_its_own() {
     let life = start().await;
     let id = life.conversation(&[("secretword", "")]).await;
     life.conversation(&[("otherword", "")]).await;
-    assert_eq!(life.prompts("secretword").await.len(), 1);
+    assert_eq!(life.turns("secretword").await.len(), 1);
     life.store.delete_conversation(&id).await.unwrap();
     life.store.compact().await.unwrap();
     life.search.refresh().await.unwrap();
-    assert_eq!(life.prompts("otherword").await.len(), 1);
+    assert_eq!(life.turns("otherword").await.len(), 1);
     let dir = life.stop().await;
     let mut folders = vec![dir.path().to_owned()];
     while let Some(folder) = folders.pop() {

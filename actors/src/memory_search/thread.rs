@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use tantivy::TantivyError;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::index::{Index, Mark};
+use super::index::{Hits, Index, Mark};
 use super::{Found, Job, WAITING_MAX};
 use crate::memory_store::MemoryStore;
 use crate::memory_store::conversations::Origin;
@@ -23,6 +24,8 @@ use crate::{Error, Node, Result};
 const INTERVAL: Duration = Duration::from_secs(5);
 /// More is asked of the index than is wanted, as some of it may be gone from the store.
 const SPARE: u32 = 50;
+/// Turns that are read from the store at once.
+const LOOK: usize = 8;
 
 /// A running thread. It finishes what it was given and ends when `jobs` is dropped.
 pub(super) struct Handle {
@@ -95,29 +98,51 @@ struct Follower {
 impl Follower {
     fn find(&mut self, query: &str, limit: u32) -> Result<Vec<Found>> {
         self.follow()?;
-        let Some(index) = &self.index else { return Ok(Vec::new()) };
-        let hits = index.search(query, limit.saturating_add(SPARE) as usize).map_err(failed)?;
-        let places = hits.list.iter().map(|hit| hit.place).collect();
-        let turns = self.runtime.block_on(self.store.turns_at(places))?;
-        let found = hits.list.iter().zip(turns).filter_map(|(hit, turn)| {
-            let (conversation, turn) = turn?;
-            let (snippet, marked) = hits.snippet(&turn.prompt, &turn.answer);
-            Some(Found { conversation, turn, snippet, marked, score: hit.score })
-        });
-        Ok(found.take(limit as usize).collect())
+        let hits = match self.search(query, limit) {
+            Ok(hits) => hits,
+            Err(error) => {
+                let origin = self.runtime.block_on(self.store.origin())?;
+                self.remake(&origin, &error.to_string())?;
+                self.search(query, limit).map_err(failed)?
+            }
+        };
+        let mut found = Vec::new();
+        for some in hits.list.chunks(LOOK) {
+            let places = some.iter().map(|hit| hit.place).collect();
+            let turns = self.runtime.block_on(self.store.turns_at(places))?;
+            for (hit, there) in some.iter().zip(turns) {
+                let Some((conversation, turn)) = there else { continue };
+                let (snippet, marked) = hits.snippet(&turn.prompt, &turn.answer);
+                let (turn_id, created, score) = (turn.id, turn.created, hit.score);
+                found.push(Found { conversation, turn_id, created, snippet, marked, score });
+                if found.len() == limit as usize {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    /// Brings the index up to date; one that fails is made anew once.
+    fn search(&self, query: &str, limit: u32) -> tantivy::Result<Hits> {
+        let absent = || TantivyError::InternalError("there is no index".to_owned());
+        let index = self.index.as_ref().ok_or_else(absent)?;
+        unharmed(|| index.search(query, limit.saturating_add(SPARE) as usize))?
+    }
+
+    /// Brings the index up to date; one that fails is made anew.
     fn follow(&mut self) -> Result<()> {
         let origin = self.runtime.block_on(self.store.origin())?;
-        let why = match self.catch_up(&origin) {
-            Ok(Followed::Yes) => return Ok(()),
-            Ok(Followed::No(why)) => why.to_owned(),
-            Err(Failure::Store(error)) => return Err(error),
-            Err(Failure::Index(error)) => error.to_string(),
-        };
+        match unharmed(|| self.catch_up(&origin)).unwrap_or_else(|error| Err(error.into())) {
+            Ok(Followed::Yes) => Ok(()),
+            Ok(Followed::No(why)) => self.remake(&origin, why),
+            Err(Failure::Store(error)) => Err(error),
+            Err(Failure::Index(error)) => self.remake(&origin, &error.to_string()),
+        }
+    }
+
+    fn remake(&mut self, origin: &Origin, why: &str) -> Result<()> {
         info!(why, "the search index is made anew");
-        self.rebuild(&origin).map_err(|failure| {
+        self.rebuild(origin).map_err(|failure| {
             self.index = None;
             match failure {
                 Failure::Store(error) => error,
@@ -144,7 +169,7 @@ impl Follower {
             return Ok(Followed::Yes);
         }
         let mut position = mark.position;
-        let mut writing = index.write()?;
+        let writing = index.write()?;
         loop {
             let Some(advance) = self.runtime.block_on(self.store.advance(position))? else {
                 return Ok(Followed::No("it is too far behind"));
@@ -178,7 +203,7 @@ impl Follower {
             _ => {}
         }
         let mut index = Index::create(&self.dir)?;
-        let mut writing = index.write()?;
+        let writing = index.write()?;
         let mut after = None;
         loop {
             let (texts, next) = self.runtime.block_on(self.store.all_texts(after))?;
@@ -203,6 +228,12 @@ impl Follower {
     }
 }
 
+/// tantivy panics on some kinds of damage, which is an error here.
+fn unharmed<T>(work: impl FnOnce() -> T) -> tantivy::Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| TantivyError::InternalError("it is damaged".to_owned()))
+}
+
 enum Followed {
     Yes,
     /// It has to be made anew.
@@ -211,7 +242,7 @@ enum Followed {
 
 enum Failure {
     Store(Error),
-    Index(tantivy::TantivyError),
+    Index(TantivyError),
 }
 
 impl From<Error> for Failure {
@@ -220,13 +251,13 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<tantivy::TantivyError> for Failure {
-    fn from(error: tantivy::TantivyError) -> Self {
+impl From<TantivyError> for Failure {
+    fn from(error: TantivyError) -> Self {
         Self::Index(error)
     }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failed(error: tantivy::TantivyError) -> Error {
+fn failed(error: TantivyError) -> Error {
     Error::Store { problem: format!("the search index: {error}") }
 }

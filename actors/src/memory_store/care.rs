@@ -119,13 +119,18 @@ impl MemoryStore {
     ) -> Result<Renewed> {
         let mut fresh = self.care(|reply| Request::BeginFresh { overwrite, reply }).await?;
         let mut reader = backup::Reader::default();
-        let broken =
-            |damage: backup::Damage| Error::invalid("data", format!("the backup {damage}"));
-        while let Some(part) = parts.recv().await {
-            let records = reader.push(&part).map_err(broken)?;
-            fresh = put(fresh, records).await?;
+        let read = loop {
+            let Some(part) = parts.recv().await else { break reader.finish() };
+            match reader.push(&part) {
+                Ok(records) => fresh = put(fresh, records).await?,
+                Err(damage) => break Err(damage),
+            }
+        };
+        if let Err(damage) = read {
+            // Removing what was made of it blocks.
+            drop(spawn_blocking(move || drop(fresh)).await);
+            return Err(Error::invalid("data", format!("the backup {damage}")));
         }
-        reader.finish().map_err(broken)?;
         let fresh = Box::new(fresh);
         self.replace(|reply| Replace { fresh, copy: None, keep: true, overwrite, reply }).await
     }

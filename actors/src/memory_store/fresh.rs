@@ -12,11 +12,10 @@ use super::thread::open_patiently;
 use super::{key, switching};
 use crate::{Error, Result};
 
-/// A store that nobody uses yet.
+/// A store that nobody uses yet. Dropped before it is finished, it leaves nothing.
 pub(crate) struct Fresh {
-    // Dropped in this order: our lock must outlive sled.
-    sled: Db,
-    lock: File,
+    /// Dropped in this order: our lock must outlive sled. `None` once finished.
+    open: Option<(Db, File)>,
     dir: PathBuf,
     records: u64,
 }
@@ -34,8 +33,8 @@ impl Fresh {
             if dir.try_exists()? {
                 fs::remove_dir_all(&dir)?;
             }
-            let (sled, lock) = opening::open(&dir)?;
-            Ok(Self { sled, lock, dir: dir.clone(), records: 0 })
+            let open = Some(opening::open(&dir)?);
+            Ok(Self { open, dir: dir.clone(), records: 0 })
         };
         begin().map_err(|problem| match problem {
             Problem::Locked => Error::Store {
@@ -55,7 +54,8 @@ impl Fresh {
                 None => batch.remove(key),
             }
         }
-        self.sled.apply_batch(batch).map_err(|problem| failed(&problem.into()))
+        let Some((sled, _)) = &self.open else { return Ok(()) };
+        sled.apply_batch(batch).map_err(|problem| failed(&problem.into()))
     }
 
     /// How many it took.
@@ -64,21 +64,32 @@ impl Fresh {
     }
 
     /// Makes it whole and durable, in the layout of this tandem, and closes it.
-    pub(super) fn finish(self) -> Result<()> {
-        let Self { sled, lock, dir, .. } = self;
-        let finish = || -> Opened<()> {
+    pub(super) fn finish(mut self) -> Result<()> {
+        let finish = |(sled, _): &(Db, File)| -> Opened<()> {
             if !sled.contains_key(key::SCHEMA)? {
                 return Err(Problem::Failed("there is no store in it".to_owned()));
             }
             // Another store: what follows this one begins anew.
             sled.remove(key::IDENTITY)?;
             sled.flush()?;
-            drop((sled, lock));
-            // Opening migrates, syncs, and shows that it can be done.
-            drop(open_patiently(&dir, || false)?.close());
             Ok(())
         };
-        finish().map_err(|problem| failed(&problem))
+        self.open.as_ref().map_or(Ok(()), finish).map_err(|problem| failed(&problem))?;
+        let open = self.open.take();
+        drop(open);
+        // Opening migrates, syncs, and shows that it can be done.
+        let opened = open_patiently(&self.dir, || false);
+        let finished = opened.map(|database| drop(database.close()));
+        finished.map_err(|problem| failed(&problem))
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            drop(open);
+            drop(fs::remove_dir_all(&self.dir));
+        }
     }
 }
 

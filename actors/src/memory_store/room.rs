@@ -95,3 +95,33 @@ fn full(folder: &Path, free: u64) -> Error {
     let folder = folder.display();
     Error::DiskFull { problem: format!("{} MiB are free at {folder}", free >> 20) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn the_ballast_is_held_given_up_once_and_made_again_when_there_is_space() {
+        let dir = tempfile::tempdir().unwrap();
+        let ballast = dir.path().join("store.ballast");
+        let mut room = Room::beside(&dir.path().join("store"));
+        assert!(!room.give_up(), "there is none yet");
+        for _ in 0..2 {
+            room.check().unwrap();
+            assert_eq!(ballast.metadata().unwrap().len(), BALLAST_BYTES);
+        }
+        assert!(room.give_up());
+        assert!(!ballast.exists());
+        assert!(!room.give_up());
+        room.check().unwrap();
+        assert!(ballast.exists());
+    }
+
+    #[test]
+    fn how_full_the_disk_is_is_said_with_its_folder() {
+        let error = full(Path::new("/data"), 3 << 20);
+        assert!(matches!(error, Error::DiskFull { .. }));
+        assert!(error.to_string().contains("3 MiB are free at /data"), "{error}");
+    }
+}

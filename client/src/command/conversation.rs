@@ -48,12 +48,18 @@ pub(crate) enum Conversation {
     },
     /// Find questions and answers by their words
     #[command(
+<<<<<<< HEAD
         after_help = "All words have to be in question or answer. \"Two words\" in quotes stand \
                             side by side, OR finds either, -word leaves out what has it."
+=======
+        after_help = "All words have to be in question or answer. With a query in single quotes, \
+                            '\"two words\"' stand side by side, 'this OR that' finds either, and \
+                            'this -that' leaves out what has the second."
+>>>>>>> w-store
     )]
     Search {
         /// Words to look for
-        #[arg(required = true, value_name = "WORD", allow_hyphen_values = true)]
+        #[arg(required = true, value_name = "WORD")]
         words: Vec<String>,
         /// Find at most this many; 1 to 100
         #[arg(long, value_name = "N", default_value_t = 20)]
@@ -138,12 +144,7 @@ impl Conversation {
                 terminal.result(&Transcript::from(response), Transcript::text)?;
             }
             Self::Search { words, limit } => {
-                // What the shell took for one word stands side by side.
-                let words = words.iter().map(|word| match word.contains(char::is_whitespace) {
-                    true if !word.contains('"') => format!("\"{word}\""),
-                    _ => word.clone(),
-                });
-                let query = words.collect::<Vec<_>>().join(" ");
+                let query = words.join(" ");
                 let request = v1::SearchConversationsRequest { query, limit };
                 let response = client.conversations().search(request).await?.into_inner();
                 terminal.result(&Search::from(response), Search::text)?;

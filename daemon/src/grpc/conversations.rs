@@ -88,8 +88,8 @@ impl Conversations for Daemon {
         let found = self.tandem.search.find(&query, limit).await.map_err(status::of)?;
         let found = found.into_iter().map(|found| FoundTurn {
             conversation: Some(found.conversation),
-            turn_id: found.turn.id,
-            created: found.turn.created,
+            turn_id: found.turn_id,
+            created: found.created,
             snippet: found.snippet,
             marked: found.marked.into_iter().map(|(begin, end)| Marked { begin, end }).collect(),
             score: found.score,

@@ -9,11 +9,12 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use super::Daemon;
 
 /// Which actors a service needs.
-const SERVICES: [(&str, &[&str]); 5] = [
+const SERVICES: [(&str, &[&str]); 6] = [
     ("tandem.v1.Assistant", &["router", "memory_store", "model_loader", "api_escalator"]),
     ("tandem.v1.Inference", &["model_loader"]),
     ("tandem.v1.Models", &["model_loader"]),
     ("tandem.v1.Conversations", &["memory_store"]),
+    ("tandem.v1.Storage", &["memory_store"]),
     ("tandem.v1.Admin", &[]),
 ];
 
