@@ -12,6 +12,7 @@ use tracing::info;
 
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
+use crate::cache::{self, Caches, CachesActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
@@ -50,6 +51,8 @@ pub struct Tandem {
     pub escalator: ApiEscalator,
     /// What was spent, and may be.
     pub books: Bookkeeper,
+    /// What need not be computed or asked again.
+    pub caches: Caches,
     /// The machine.
     pub monitor: ResourceMonitor,
     /// Questions.
@@ -74,6 +77,7 @@ impl Tandem {
         let root = tree.root("tandem");
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
+        let caches = Caches::new(&config.memory);
         let loader = ModelLoader::new();
         let books = Bookkeeper::new(&config.router.budget, &config.providers, &store);
         let escalator = ApiEscalator::new(&config.router, &config.providers, &books);
@@ -85,6 +89,7 @@ impl Tandem {
             loader: loader.clone(),
             escalator: escalator.clone(),
             books: books.clone(),
+            caches: caches.clone(),
             monitor: monitor.clone(),
             scorer: Arc::new(scorer(config.router.weights.as_deref())?),
             redaction,
@@ -127,6 +132,15 @@ impl Tandem {
                 },
             ),
             ChildSpec::new(
+                "caches",
+                CachesActor,
+                cache::Arguments {
+                    data_dir: config.daemon.data_dir.clone(),
+                    store_key: config.security.store_key.clone(),
+                    handle: caches.clone(),
+                },
+            ),
+            ChildSpec::new(
                 "model_loader",
                 ModelLoaderActor,
                 model_loader::Arguments {
@@ -161,7 +175,19 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-        Ok((Self { store, loader, escalator, books, monitor, router, tree, services, root }, ended))
+        let tandem = Self {
+            store,
+            loader,
+            escalator,
+            books,
+            caches,
+            monitor,
+            router,
+            tree,
+            services,
+            root,
+        };
+        Ok((tandem, ended))
     }
 
     /// Asks a question; see [`Router::ask`].

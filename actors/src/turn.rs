@@ -23,6 +23,7 @@ mod hold_back;
 mod machine;
 mod masking;
 mod outcome;
+mod recall;
 mod reply;
 mod run;
 
@@ -207,7 +208,7 @@ impl State {
                 completion.timings.time_to_first_token_us =
                     microseconds(first_delta.duration_since(accepted));
             }
-            TrackEvent::Notice(..) | TrackEvent::Failed(_) => (),
+            TrackEvent::Cached(_) | TrackEvent::Notice(..) | TrackEvent::Failed(_) => (),
         }
         event
     }
@@ -252,7 +253,9 @@ impl State {
                 match done.track() {
                     Track::BuiltIn => (),
                     Track::Fast => {
-                        self.book();
+                        if done.cached.is_none() {
+                            self.book();
+                        }
                         self.remember(Track::Fast);
                     }
                     track => self.remember(track),

@@ -9,6 +9,7 @@ use crate::{
     kind::{AbsolutePath, Flag, Integer, Kind, OneOf, Optional, Size, Text, Time},
 };
 
+mod caches;
 mod experiments;
 mod money;
 mod provider;
@@ -260,6 +261,8 @@ fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
         &mut memory.turns_max,
         &Integer(0..=10_000),
     );
+    v.table("embedding_cache", |v| caches::visit_embedding_cache(&mut memory.embedding_cache, v));
+    v.table("response_cache", |v| caches::visit_response_cache(&mut memory.response_cache, v));
 }
 
 fn visit_resources(resources: &mut Resources, v: &mut impl Visitor) {

@@ -4,10 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::Secret;
 
+mod caches;
 mod experiments;
 mod money;
 mod security;
 
+pub use caches::{EmbeddingCache, ResponseCache};
 pub use experiments::{Experiment, Flags, Variant};
 pub use money::{Budget, Price, amount};
 pub use security::{PersonalData, Redact, Security};
@@ -407,7 +409,7 @@ impl Provider {
 }
 
 /// What a model is told of the conversation so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
     /// Tokens of the context built for a question in a conversation, at most. A model with a smaller
     /// context gets less; a question outside of conversations is held to the model's context only.
@@ -416,6 +418,10 @@ pub struct Memory {
     pub system_prompt: String,
     /// Most recent turns that are considered for a context.
     pub turns_max: u32,
+    /// Embeddings that need not be computed again.
+    pub embedding_cache: EmbeddingCache,
+    /// Answers that need not be given again.
+    pub response_cache: ResponseCache,
 }
 
 impl Default for Memory {
@@ -424,6 +430,8 @@ impl Default for Memory {
             context_tokens: 4096,
             system_prompt: "You are a helpful assistant.".into(),
             turns_max: 64,
+            embedding_cache: EmbeddingCache::default(),
+            response_cache: ResponseCache::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use tandem_actors::Tandem;
 use tandem_config::Config;
 use tandem_proto::v1::admin_server::AdminServer;
 use tandem_proto::v1::assistant_server::AssistantServer;
+use tandem_proto::v1::cache_server::CacheServer;
 use tandem_proto::v1::conversations_server::ConversationsServer;
 use tandem_proto::v1::inference_server::InferenceServer;
 use tandem_proto::v1::models_server::ModelsServer;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 mod admin;
 mod assistant;
+mod cache;
 mod conversations;
 mod deadline;
 mod embedding;
@@ -74,6 +76,7 @@ pub(crate) async fn serve(
         )
         .add_service(ModelsServer::new(daemon.clone()))
         .add_service(ConversationsServer::new(daemon.clone()))
+        .add_service(CacheServer::new(daemon.clone()))
         .add_service(AdminServer::new(daemon));
     let incoming = UnixListenerStream::new(listener);
     server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;

@@ -4,13 +4,16 @@
 //! together when the policy asks for both, when the local model is not sure of its answer, and when
 //! it takes long to load.
 
+use std::time::Duration;
+
 use tandem_proto::v1::{
-    Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track, TrackDone,
+    Cached, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track, TrackDone,
     Turn, ask_event::Event,
 };
 
 use super::hold_back::{HoldBack, Verdict};
 use crate::router::Plan;
+use crate::error::span;
 use crate::{Completion, Error, TrackEvent};
 
 mod lane;
@@ -184,6 +187,10 @@ impl Machine {
         match event {
             TrackEvent::Delta { text, reasoning, logprobs } => {
                 self.say(Delta { track: track.into(), text, logprobs, reasoning })
+            }
+            TrackEvent::Cached(cached) => {
+                self.lanes[track].cached = Some(cached);
+                vec![notice(NoticeKind::Cached, cached_message(&cached))]
             }
             TrackEvent::ToolCall(call) => self.call(track, call),
             TrackEvent::Resumed { reason } => vec![notice(
@@ -431,12 +438,14 @@ impl Machine {
     }
 
     fn done(&mut self, track: Track, stored: bool) -> Vec<Effect> {
+        let cached = self.lanes[track].cached;
         let done = Done {
             track: track.into(),
             turn_id: self.facts.turn_id.clone(),
             conversation_id: self.facts.conversation_id.clone(),
-            seed: self.facts.seed.filter(|_| track == Track::Fast),
+            seed: self.facts.seed.filter(|_| track == Track::Fast && cached.is_none()),
             stored,
+            cached,
         };
         let mut effects = vec![Effect::Emit(Event::Done(done))];
         if self.cold && stored && track == Track::Slow {
@@ -472,6 +481,17 @@ fn other(track: Track) -> Track {
 
 fn who(track: Track) -> &'static str {
     if track == Track::Slow { "the remote provider" } else { "the local model" }
+}
+
+fn cached_message(cached: &Cached) -> String {
+    let age = span(Duration::from_millis(cached.age_ms));
+    match cached.similarity {
+        Some(similarity) => format!(
+            "the answer was given {age} ago to a question that means the same \
+             (similarity {similarity:.2})"
+        ),
+        None => format!("the answer was given {age} ago to the same question"),
+    }
 }
 
 fn notice(kind: NoticeKind, message: String) -> Effect {

@@ -15,6 +15,7 @@ use super::context::{Budget, Dialogue, estimate, most_recent};
 use super::history::Luggage;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
+use super::recall::Recall;
 use crate::api_escalator::SlowRequest;
 use crate::experiments::Feature;
 use crate::inference_worker::{Counts, Phase, Worker};
@@ -47,9 +48,15 @@ pub(crate) struct Question {
     reasons: Vec<String>,
     /// Another provider may be asked as well when one is late.
     hedge: bool,
-    policy: Policy,
+    pub(super) policy: Policy,
+    /// Name of the program that asks.
+    pub(super) client: String,
+    /// The answer is to be made anew.
+    pub(super) no_cache: bool,
+    /// An answer that was a matter of chance may be given again.
+    pub(super) cache_sampled: bool,
     /// The slow track may take over within an answer of the fast one.
-    watched: bool,
+    pub(super) watched: bool,
     /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
     patience: Option<Duration>,
     pub(super) sampling: Sampling,
@@ -84,6 +91,9 @@ impl Question {
                 images: request.images,
                 results: request.tool_results,
             },
+            client: request.client,
+            no_cache: request.no_cache,
+            cache_sampled: request.cache_sampled,
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -108,7 +118,7 @@ impl Question {
         Budget::new(context, limit, answer)
     }
 
-    fn provider(&self, services: &Services) -> Result<Provider> {
+    pub(super) fn provider(&self, services: &Services) -> Result<Provider> {
         services.escalator.provider(Some(&self.provider))
     }
 }
@@ -120,9 +130,24 @@ pub(super) async fn run(
     services: Services,
     turn: ActorRef<Message>,
 ) {
-    let started = match run.track {
-        Track::Slow => start_slow(run, &question, &services, &turn).await,
-        _ => start_fast(&question, &services, &turn).await.map(|events| (events, None)),
+    let mut recall = Recall::of(run, &question, &services).await;
+    if let Some(recall) = &mut recall
+        && let Some(hit) = recall.at_once(&services).await
+    {
+        return recall.replay(hit, &turn, run);
+    }
+    let start = async {
+        match run.track {
+            Track::Slow => start_slow(run, &question, &services, &turn).await,
+            _ => start_fast(&question, &services, &turn).await.map(|events| (events, None)),
+        }
+    };
+    let started = match &mut recall {
+        None => start.await,
+        Some(recall) => tokio::select! {
+            started = start => started,
+            hit = recall.later() => return recall.replay(hit, &turn, run),
+        },
     };
     // A turn that has ended hears nothing more, and this task ends with it.
     let send = |event| turn.cast(Message::Track(run, event)).is_ok();
@@ -133,12 +158,23 @@ pub(super) async fn run(
             return;
         }
     };
-    while let Some(event) = events.recv().await {
+    loop {
+        let event = match &mut recall {
+            Some(recall) if !recall.has_heard() => tokio::select! {
+                event = events.recv() => event,
+                hit = recall.later() => return recall.replay(hit, &turn, run),
+            },
+            _ => events.recv().await,
+        };
+        let Some(event) = event else { break };
         let last = matches!(event, TrackEvent::Done(_) | TrackEvent::Failed(_));
         let readable = match &mut unmask {
             Some(unmask) => unmask.event(event),
             None => vec![event],
         };
+        if let Some(recall) = &mut recall {
+            readable.iter().for_each(|event| recall.hear(event));
+        }
         if !readable.into_iter().all(send) || last {
             return;
         }
@@ -361,7 +397,10 @@ fn reason(question: &Question, cause: &str) -> String {
 }
 
 /// The end of the conversation, and how many turns before it are too much to look at.
-async fn recent_turns(question: &Question, services: &Services) -> Result<(Vec<Turn>, usize)> {
+pub(super) async fn recent_turns(
+    question: &Question,
+    services: &Services,
+) -> Result<(Vec<Turn>, usize)> {
     if question.conversation_id.is_empty() {
         return Ok((Vec::new(), 0));
     }
