@@ -175,18 +175,8 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-        let tandem = Self {
-            store,
-            loader,
-            escalator,
-            books,
-            caches,
-            monitor,
-            router,
-            tree,
-            services,
-            root,
-        };
+        let tandem =
+            Self { store, loader, escalator, books, caches, monitor, router, tree, services, root };
         Ok((tandem, ended))
     }
 

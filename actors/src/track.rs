@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use tandem_proto::v1::{
-    Cached, Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob, ToolCall,
-    Usage,
+    Cached, Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob,
+    ToolCall, Usage,
 };
 use tokio::sync::mpsc;
 

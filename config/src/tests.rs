@@ -331,7 +331,10 @@ fn a_key_in_the_settings_is_refused_and_never_repeated() {
     }
     let problem = Home::new(&format!("{PROVIDER}api_key = 'sk-secret'")).problems().join("");
     assert!(problem.contains("tandem.toml:4: providers.cloud.api_key = (not shown)"), "{problem}");
-    assert!(problem.contains("{ env = \"NAME\" }, { file = \"/path\" } or { keyring = \"NAME\" }"), "{problem}");
+    assert!(
+        problem.contains("{ env = \"NAME\" }, { file = \"/path\" } or { keyring = \"NAME\" }"),
+        "{problem}"
+    );
     assert!(
         Home::new(PROVIDER).with("TANDEM_PROVIDERS__CLOUD__API_KEY", "sk-secret").load().is_err()
     );
@@ -382,7 +385,10 @@ fn the_key_of_the_store_is_named_and_the_caches_have_tables_of_their_own() {
     let embeddings = EmbeddingCache { ttl: Duration::from_hours(1), bytes_max: 0 };
     assert_eq!(config.memory.embedding_cache, embeddings);
     let answers = config.memory.response_cache.clone();
-    assert_eq!((answers.enabled, answers.bytes_max, answers.similarity), (true, 1 << 20, Some(0.9)));
+    assert_eq!(
+        (answers.enabled, answers.bytes_max, answers.similarity),
+        (true, 1 << 20, Some(0.9))
+    );
     for wrong in ["{ keyring = 'a b' }", "{ keyring = '' }", "'tandem'"] {
         let problem = Home::new(&format!("[security]\nstore_key = {wrong}")).load().unwrap_err();
         assert!(problem.to_string().contains("{ keyring ="), "{problem}");

@@ -1,6 +1,7 @@
 //! End-to-end tests: real daemons, real processes, real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod caches;
 mod command;
 mod conversation;
 mod dialects;

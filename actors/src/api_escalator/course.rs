@@ -155,7 +155,9 @@ impl Course {
                 effects
             }
             News::Said(
-                event @ (TrackEvent::Cached(_) | TrackEvent::Resumed { .. } | TrackEvent::Notice(..)),
+                event @ (TrackEvent::Cached(_)
+                | TrackEvent::Resumed { .. }
+                | TrackEvent::Notice(..)),
             ) => {
                 vec![Effect::Emit(event)]
             }

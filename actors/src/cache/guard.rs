@@ -32,10 +32,11 @@ fn essence(question: &str) -> Vec<String> {
     }
     words = put_circumstances_last(words);
     words.retain(|word| word != "," && !words::FILLERS.contains(&word.as_str()));
-    let words = words.into_iter().map(|word| match words::SAME.iter().find(|(of, _)| *of == word) {
-        Some((_, spelling)) => (*spelling).to_owned(),
-        None => singular(word),
-    });
+    let words =
+        words.into_iter().map(|word| match words::SAME.iter().find(|(of, _)| *of == word) {
+            Some((_, spelling)) => (*spelling).to_owned(),
+            None => singular(word),
+        });
     put_owners_first(words.collect())
 }
 

@@ -91,9 +91,8 @@ impl<F: Clone> Index<F> {
 
     /// Segments in which every entry is too old.
     pub(super) fn expired(&self, now_ms: u64) -> Vec<u32> {
-        let is_old = |segment: &Segment<F>| {
-            segment.newest_ms > 0 && self.is_old(segment.newest_ms, now_ms)
-        };
+        let is_old =
+            |segment: &Segment<F>| segment.newest_ms > 0 && self.is_old(segment.newest_ms, now_ms);
         self.segments.iter().filter(|(_, it)| is_old(it)).map(|(number, _)| *number).collect()
     }
 

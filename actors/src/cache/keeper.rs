@@ -14,7 +14,7 @@ use super::index::Index;
 use super::key::StoreKey;
 use super::log::{self, Appended, Found, Log};
 use super::near::Vectors;
-use super::seal::{Digest, Seal};
+use super::seal::{Digest, SEAL_BYTES, Seal};
 use super::shelf::{Shelf, milliseconds};
 
 /// Segments of a full cache: what goes at a time is a part of it like this.
@@ -143,7 +143,7 @@ impl Keeper {
         for segment in segments {
             index.begin(segment.number, segment.file, log::HEAD_BYTES);
             for (id, place) in segment.entries {
-                index.add(id, place, log::record_bytes(0) + u64::from(place.length) - SEAL);
+                index.add(id, place, log::record_bytes(place.length.into()));
             }
         }
         self.log = Some(log);
@@ -163,7 +163,7 @@ impl Keeper {
     fn keep_one(&mut self, entry: &New, now: SystemTime) -> io::Result<()> {
         let Some(seal) = self.shelf.seal() else { return Ok(()) };
         let (id, written_ms) = (seal.id(&entry.digest), milliseconds(now));
-        let bytes = log::record_bytes(entry.plain.len());
+        let bytes = log::record_bytes((entry.plain.len() + SEAL_BYTES) as u64);
         if bytes > self.largest() || self.shelf.index().find(&id, written_ms).is_some() {
             return Ok(());
         }
@@ -177,7 +177,8 @@ impl Keeper {
         }
         index.add(id, place, bytes);
         drop(index);
-        if let (Some(vectors), Some((scope, vector))) = (&self.vectors, answer::near(&entry.plain)) {
+        if let (Some(vectors), Some((scope, vector))) = (&self.vectors, answer::near(&entry.plain))
+        {
             lock(vectors).add(scope, id, vector);
         }
         Ok(())
@@ -222,9 +223,6 @@ impl Keeper {
         }
     }
 }
-
-/// Bytes that sealing adds, which the length of what is sealed has in it.
-const SEAL: u64 = super::seal::SEAL_BYTES as u64;
 
 fn lock(vectors: &Mutex<Vectors>) -> MutexGuard<'_, Vectors> {
     vectors.lock().unwrap_or_else(PoisonError::into_inner)

@@ -243,7 +243,7 @@ fn a_process_that_dies_while_it_writes_loses_no_entry_that_was_whole() {
     setting.start(time(0)).0.keep((0..8).map(|number| new(number, 200)).collect(), time(0));
     let file = setting.files().remove(0);
     let whole = fs::read(&file).unwrap();
-    let record = usize::try_from(log::record_bytes(200)).unwrap();
+    let record = usize::try_from(log::record_bytes(200)).unwrap() + SEAL_BYTES;
     for left in (24..whole.len()).step_by(37) {
         fs::write(&file, &whole[..left]).unwrap();
         let (mut keeper, shelf) = setting.start(time(0));
@@ -262,11 +262,7 @@ fn no_byte_of_what_is_kept_can_be_found_in_any_file() {
     let setting = Setting::new();
     let canary = "the canary sings at midnight";
     let (mut keeper, _) = setting.start(time(0));
-    let kept = Kept {
-        text: canary.to_owned(),
-        question: canary.to_owned(),
-        ..Kept::default()
-    };
+    let kept = Kept { text: canary.to_owned(), question: canary.to_owned(), ..Kept::default() };
     let plain = prost::Message::encode_to_vec(&kept);
     assert!(contains(&plain, canary.as_bytes()));
     keeper.keep(vec![New { digest: digest(1), plain }], time(0));

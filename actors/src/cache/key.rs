@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use chacha20poly1305::aead::Generate as _;
 use chacha20poly1305::Key;
+use chacha20poly1305::aead::Generate as _;
 use sha2::{Digest as _, Sha256};
 use tandem_config::Secret;
 
@@ -20,9 +20,13 @@ const BYTES_MIN: usize = 32;
 pub(super) enum KeyProblem {
     #[error("security.store_key: {0}")]
     Secret(#[from] tandem_config::Error),
-    #[error("security.store_key has {0} bytes; make one of at least {BYTES_MIN}: openssl rand -hex 32")]
+    #[error(
+        "security.store_key has {0} bytes; make one of at least {BYTES_MIN}: openssl rand -hex 32"
+    )]
     Short(usize),
-    #[error("others may read the key {0}; run chmod 600 on it, or remove it to begin with a new one")]
+    #[error(
+        "others may read the key {0}; run chmod 600 on it, or remove it to begin with a new one"
+    )]
     Open(PathBuf),
     #[error("the key {0} cannot be used: {1}; check disk space and permissions")]
     Io(PathBuf, io::Error),
@@ -36,7 +40,11 @@ impl StoreKey {
     pub(super) fn load(named: Option<&Secret>, folder: &Path) -> Result<Self, KeyProblem> {
         let Some(secret) = named else { return Self::own(&folder.join(FILE)) };
         let text = secret.read()?;
-        if text.len() < BYTES_MIN { Err(KeyProblem::Short(text.len())) } else { Ok(Self::of(&text)) }
+        if text.len() < BYTES_MIN {
+            Err(KeyProblem::Short(text.len()))
+        } else {
+            Ok(Self::of(&text))
+        }
     }
 
     pub(super) fn of(text: &str) -> Self {
@@ -125,7 +133,8 @@ mod tests {
     #[test]
     fn each_use_has_a_key_of_its_own() {
         let key = StoreKey::of("k");
-        let derived = [("a", "b"), ("a", "c"), ("b", "b")].map(|(cache, use_)| key.derive(cache, use_));
+        let derived =
+            [("a", "b"), ("a", "c"), ("b", "b")].map(|(cache, use_)| key.derive(cache, use_));
         assert!(derived[0] != derived[1] && derived[0] != derived[2] && derived[1] != derived[2]);
     }
 }

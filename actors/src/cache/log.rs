@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::index::Place;
-use super::seal::{Id, SEAL_BYTES};
+use super::seal::Id;
 
 /// First bytes of a segment, with the version of what follows.
 const MAGIC: [u8; 8] = *b"tndmchc\x01";
@@ -19,9 +19,9 @@ pub(super) const HEAD_BYTES: u64 = 24;
 const RECORD_HEAD_BYTES: usize = 32;
 const EXTENSION: &str = "cache";
 
-/// Bytes that an entry takes which has `plain` bytes.
-pub(super) fn record_bytes(plain: usize) -> u64 {
-    (RECORD_HEAD_BYTES + SEAL_BYTES + plain) as u64
+/// Bytes that an entry takes of which so many are sealed.
+pub(super) fn record_bytes(sealed: u64) -> u64 {
+    RECORD_HEAD_BYTES as u64 + sealed
 }
 
 /// Where to append.
@@ -70,9 +70,8 @@ impl Log {
         segment_bytes_max: u64,
     ) -> io::Result<Found> {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let mut numbers: Vec<u32> = fs::read_dir(&folder)?
-            .filter_map(|entry| number_of(&entry.ok()?.path()))
-            .collect();
+        let mut numbers: Vec<u32> =
+            fs::read_dir(&folder)?.filter_map(|entry| number_of(&entry.ok()?.path())).collect();
         numbers.sort_unstable();
         let next_number = numbers.last().map_or(1, |last| last.saturating_add(1));
         let mut log = Self { folder, fingerprint, segment_bytes_max, next_number, current: None };
@@ -93,7 +92,12 @@ impl Log {
     }
 
     /// Appends what is sealed. After an error it goes on in another segment.
-    pub(super) fn append(&mut self, id: &Id, written_ms: u64, sealed: &[u8]) -> io::Result<Appended> {
+    pub(super) fn append(
+        &mut self,
+        id: &Id,
+        written_ms: u64,
+        sealed: &[u8],
+    ) -> io::Result<Appended> {
         let too_large = || io::Error::other("an entry is too large");
         let length = u32::try_from(sealed.len()).map_err(|_| too_large())?;
         let head = record_head(length, written_ms, id);

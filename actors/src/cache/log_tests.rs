@@ -39,7 +39,11 @@ fn what_was_appended_is_found_again_also_after_more_was_appended_to_it() {
             let entry = ([16 * life + number; 16], u64::from(number), vec![number; 100]);
             let appended = found.log.append(&entry.0, entry.1, &entry.2).unwrap();
             assert_eq!(appended.place.written_ms, entry.1);
-            assert_eq!(appended.begun.is_some(), written.is_empty(), "one segment serves all lives");
+            assert_eq!(
+                appended.begun.is_some(),
+                written.is_empty(),
+                "one segment serves all lives"
+            );
             written.push(entry);
         }
     }

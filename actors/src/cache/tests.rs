@@ -15,13 +15,11 @@ struct Running {
 
 impl Running {
     async fn start(data_dir: &Path, similarity: Option<f64>) -> Self {
-        let response_cache = ResponseCache { enabled: true, similarity, ..ResponseCache::default() };
+        let response_cache =
+            ResponseCache { enabled: true, similarity, ..ResponseCache::default() };
         let caches = Caches::new(&Memory { response_cache, ..Memory::default() });
-        let arguments = Arguments {
-            data_dir: data_dir.to_owned(),
-            store_key: None,
-            handle: caches.clone(),
-        };
+        let arguments =
+            Arguments { data_dir: data_dir.to_owned(), store_key: None, handle: caches.clone() };
         let (actor, ended) = Actor::spawn(None, CachesActor, arguments).await.unwrap();
         caches.stats().await.unwrap();
         Self { caches, actor, ended }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use ractor::RpcReplyPort;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::keeper::{KeyPlace, Keeper, New};
+use super::keeper::{Keeper, KeyPlace, New};
 use super::{Arguments, Which};
 
 /// Folder of the caches in the data folder.
@@ -48,10 +48,8 @@ pub(super) fn start(arguments: Arguments) -> io::Result<Handle> {
 fn serve(arguments: &Arguments, queue: &Receiver<Job>) {
     let mut keepers = Which::ALL.map(|which| {
         let handle = &arguments.handle;
-        let key = KeyPlace {
-            named: arguments.store_key.clone(),
-            data_dir: arguments.data_dir.clone(),
-        };
+        let key =
+            KeyPlace { named: arguments.store_key.clone(), data_dir: arguments.data_dir.clone() };
         let vectors = handle.compares_questions().then(|| Arc::clone(&handle.vectors));
         let vectors = vectors.filter(|_| which == Which::Answers);
         let folder = arguments.data_dir.join(FOLDER).join(which.name());

@@ -51,7 +51,8 @@ impl State {
         let default = self.or_default(&id);
         let workers = self.workers();
         self.blocking(move |inspector| {
-            let id = if embeds && id.is_empty() { inspector.embedding_model() } else { Ok(default) };
+            let id =
+                if embeds && id.is_empty() { inspector.embedding_model() } else { Ok(default) };
             let located = id.and_then(|id| inspector.locate(&id));
             let place = located.map(|located| {
                 let path = located.path.display().to_string();

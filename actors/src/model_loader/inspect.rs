@@ -80,7 +80,16 @@ impl Inspector {
             path
         });
         let identity = identity(&located, self);
-        Ok(Inspected { located, model, identity, sampling, template, draft, confidence, engines_max })
+        Ok(Inspected {
+            located,
+            model,
+            identity,
+            sampling,
+            template,
+            draft,
+            confidence,
+            engines_max,
+        })
     }
 
     /// The file of the draft model and the memory that it takes, if there is one to be used.

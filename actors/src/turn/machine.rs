@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use tandem_proto::v1::{
-    Cached, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track, TrackDone,
-    Turn, ask_event::Event,
+    Cached, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track,
+    TrackDone, Turn, ask_event::Event,
 };
 
 use super::hold_back::{HoldBack, Verdict};
-use crate::router::Plan;
 use crate::error::span;
+use crate::router::Plan;
 use crate::{Completion, Error, TrackEvent};
 
 mod lane;

@@ -121,7 +121,7 @@ impl Unmask {
             }
             TrackEvent::Cached(_) | TrackEvent::Resumed { .. } | TrackEvent::Notice(..) => {
                 vec![event]
-            },
+            }
         }
     }
 }

@@ -298,11 +298,8 @@ mod tests {
             similarity: Some(0.97),
             age_ms: 1500,
         };
-        let done = v1::Done {
-            track: v1::Track::Fast.into(),
-            cached: Some(cached),
-            ..v1::Done::default()
-        };
+        let done =
+            v1::Done { track: v1::Track::Fast.into(), cached: Some(cached), ..v1::Done::default() };
         let answer = draft.record(Event::Done(done)).unwrap();
         assert_eq!(answer.summary(), "fast · from the cache");
         let json = serde_json::to_value(answer).unwrap();

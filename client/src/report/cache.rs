@@ -127,7 +127,10 @@ mod tests {
     fn a_cache_is_a_line_and_its_problem_another_one() {
         let line = Cache::from(stats()).text();
         assert!(line.starts_with("answers    3 entries · "), "{line}");
-        assert!(line.ends_with("kept for 1 d 0 h · 5 hits (1 in other words) · 7 misses\n"), "{line}");
+        assert!(
+            line.ends_with("kept for 1 d 0 h · 5 hits (1 in other words) · 7 misses\n"),
+            "{line}"
+        );
         let problem = "was written with another key".to_owned();
         let text = Cache::from(v1::CacheStats { problem, ..stats() }).text();
         assert!(text.ends_with("\n           problem: was written with another key\n"), "{text}");

@@ -54,9 +54,9 @@ pub(super) fn is_code(word: &str) -> bool {
     let inner = word.chars().any(|c| "_\\@=<>*^~|&.:".contains(c));
     let digits = word.chars().any(|c| c.is_ascii_digit());
     let letters: Vec<char> = word.chars().filter(|c| c.is_alphabetic()).collect();
-    let lower_then_upper = letters.windows(2).any(|pair| {
-        matches!(pair, [first, second] if first.is_lowercase() && second.is_uppercase())
-    });
+    let lower_then_upper = letters.windows(2).any(
+        |pair| matches!(pair, [first, second] if first.is_lowercase() && second.is_uppercase()),
+    );
     inner || digits || lower_then_upper || word.matches('/').count() > 1
 }
 

@@ -4,24 +4,58 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Pairs that people would call the same or different, with what they are.
-fn labelled() -> Vec<(bool, &'static str, &'static str)> {
+/// Pairs of questions, and whether one answer serves both.
+fn labelled() -> Vec<Pair> {
     let file = include_str!("../../../../tests/golden/questions.tsv");
     let pair = |line: &'static str| {
-        let [label, one, other] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
-        (label == "same", one, other)
+        let [label, cosine, one, other] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        Pair { same: label == "same", cosine: cosine.parse().unwrap(), one, other }
     };
     file.lines().filter(|line| !line.starts_with('#')).map(pair).collect()
 }
 
+struct Pair {
+    same: bool,
+    /// Of their embeddings by all-MiniLM-L6-v2.
+    cosine: f64,
+    one: &'static str,
+    other: &'static str,
+}
+
+/// Hits among all, and right ones among the hits, of a cache that takes pairs from this cosine on.
+fn recall_and_precision(least: f64, guarded: bool) -> (f64, f64) {
+    let is_hit =
+        |pair: &Pair| pair.cosine >= least && (!guarded || mean_the_same(pair.one, pair.other));
+    let count = |pairs: usize| f64::from(u32::try_from(pairs).unwrap());
+    let pairs = labelled();
+    let right = count(pairs.iter().filter(|pair| pair.same && is_hit(pair)).count());
+    let hits = count(pairs.iter().filter(|pair| is_hit(pair)).count());
+    (right / count(pairs.iter().filter(|pair| pair.same).count()), right / hits)
+}
+
+/// The table of docs/caches.md.
+#[test]
+fn similarity_alone_is_no_judge_and_with_the_guard_no_hit_is_false() {
+    for (least, alone, guarded) in TABLE {
+        let close = |(recall, precision): (f64, f64), expected: [f64; 2]| {
+            (recall - expected[0]).abs() < 0.005 && (precision - expected[1]).abs() < 0.005
+        };
+        let measured = [recall_and_precision(least, false), recall_and_precision(least, true)];
+        assert!(close(measured[0], alone) && close(measured[1], guarded), "{least}: {measured:?}");
+    }
+}
+
+/// Least cosine; recall and precision without the guard and with it.
+const TABLE: [(f64, [f64; 2], [f64; 2]); 1] = [(0.8, [0.0, 0.0], [0.0, 0.0])];
+
 #[test]
 fn no_labelled_pair_of_different_questions_is_taken_for_the_same() {
-    let (same, different): (Vec<_>, Vec<_>) = labelled().into_iter().partition(|(same, ..)| *same);
+    let (same, different): (Vec<_>, Vec<_>) = labelled().into_iter().partition(|pair| pair.same);
     assert!(same.len() > 100 && different.len() > 100);
-    for (_, one, other) in different {
+    for Pair { one, other, .. } in different {
         assert!(!mean_the_same(one, other), "{one:?} and {other:?}: {:?}", essence(one));
     }
-    let found = same.iter().filter(|(_, one, other)| mean_the_same(one, other)).count();
+    let found = same.iter().filter(|pair| mean_the_same(pair.one, pair.other)).count();
     assert!(2 * found > same.len(), "only {found} of {} paraphrases are found", same.len());
 }
 
