@@ -30,7 +30,6 @@ mod thread;
 pub(crate) use answer::Kept;
 pub use embedding::Embedded;
 pub(crate) use guard::is_comparable;
-pub use guard::mean_the_same;
 use keeper::New;
 use near::Vectors;
 pub(crate) use seal::{Digest, Fingerprint};

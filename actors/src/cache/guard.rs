@@ -13,8 +13,7 @@ mod words;
 const BYTES_MAX: usize = 500;
 
 /// Whether one answer serves both questions.
-#[must_use]
-pub fn mean_the_same(one: &str, other: &str) -> bool {
+pub(super) fn mean_the_same(one: &str, other: &str) -> bool {
     is_comparable(one) && is_comparable(other) && essence(one) == essence(other)
 }
 

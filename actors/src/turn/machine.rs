@@ -4,15 +4,13 @@
 //! together when the policy asks for both, when the local model is not sure of its answer, and when
 //! it takes long to load.
 
-use std::time::Duration;
-
 use tandem_proto::v1::{
     Cached, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track,
     TrackDone, Turn, ask_event::Event,
 };
 
 use super::hold_back::{HoldBack, Verdict};
-use crate::error::span;
+use super::recall;
 use crate::router::Plan;
 use crate::{Completion, Error, TrackEvent};
 
@@ -190,7 +188,7 @@ impl Machine {
             }
             TrackEvent::Cached(cached) => {
                 self.lanes[track].cached = Some(cached);
-                vec![notice(NoticeKind::Cached, cached_message(&cached))]
+                vec![notice(NoticeKind::Cached, recall::describe(&cached))]
             }
             TrackEvent::ToolCall(call) => self.call(track, call),
             TrackEvent::Resumed { reason } => vec![notice(
@@ -481,17 +479,6 @@ fn other(track: Track) -> Track {
 
 fn who(track: Track) -> &'static str {
     if track == Track::Slow { "the remote provider" } else { "the local model" }
-}
-
-fn cached_message(cached: &Cached) -> String {
-    let age = span(Duration::from_millis(cached.age_ms));
-    match cached.similarity {
-        Some(similarity) => format!(
-            "the answer was given {age} ago to a question that means the same \
-             (similarity {similarity:.2})"
-        ),
-        None => format!("the answer was given {age} ago to the same question"),
-    }
 }
 
 fn notice(kind: NoticeKind, message: String) -> Effect {

@@ -18,6 +18,7 @@ use super::context::Dialogue;
 use super::machine::Run;
 use super::run::{Question, recent_turns};
 use crate::cache::{Caches, Digest, Fingerprint, Kept, is_comparable};
+use crate::error::span;
 use crate::router::Services;
 use crate::{Completion, TrackEvent};
 
@@ -254,5 +255,17 @@ fn completion(kept: &Kept, track: Track) -> Completion {
         certainty: done.certainty,
         model: None,
         cost_micros: (track == Track::Slow).then_some(0),
+    }
+}
+
+/// What the caller is told.
+pub(super) fn describe(cached: &Cached) -> String {
+    let age = span(Duration::from_millis(cached.age_ms));
+    match cached.similarity {
+        Some(similarity) => format!(
+            "the answer was given {age} ago to a question that means the same \
+             (similarity {similarity:.2})"
+        ),
+        None => format!("the answer was given {age} ago to the same question"),
     }
 }
