@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "tandem/v1/sampling.proto",
     "tandem/v1/assistant.proto",
     "tandem/v1/inference.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 12] = [
     "tandem/v1/usage.proto",
     "tandem/v1/audit.proto",
     "tandem/v1/storage.proto",
+    "tandem/v1/cache.proto",
     "tandem/engine/v1/engine.proto",
 ];
 

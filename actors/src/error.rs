@@ -286,7 +286,7 @@ pub enum Error {
 }
 
 /// A time for a person: `3 h 20 min`.
-fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     match time.as_secs().max(1) {
         seconds @ ..60 => format!("{seconds} s"),
         seconds @ ..3600 => format!("{} min", seconds.div_ceil(60)),

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::{
-    Address, Error, Node, Result, TrackEvents, TrackRequest, confidence::Rule,
+    Address, Error, Node, Result, TrackEvents, TrackRequest, cache::Digest, confidence::Rule,
     memory_store::MemoryStore, model_loader::ModelLoader, resource_monitor::ResourceMonitor,
 };
 
@@ -86,6 +86,7 @@ pub struct Arguments {
 #[derive(Debug, Clone)]
 pub struct Worker {
     facts: Arc<Model>,
+    identity: Digest,
     sampling: Sampling,
     address: Address<Message>,
     permits: Arc<Semaphore>,
@@ -136,9 +137,15 @@ pub enum Phase {
 
 impl Worker {
     /// A worker that is yet to be started, and counts what it does in `performance`.
-    pub(crate) fn new(facts: Model, sampling: Sampling, performance: Arc<Performance>) -> Self {
+    pub(crate) fn new(
+        facts: Model,
+        identity: Digest,
+        sampling: Sampling,
+        performance: Arc<Performance>,
+    ) -> Self {
         Self {
             facts: Arc::new(facts),
+            identity,
             sampling,
             address: Address::new("the inference worker"),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -158,6 +165,11 @@ impl Worker {
     #[must_use]
     pub fn facts(&self) -> &Model {
         &self.facts
+    }
+
+    /// Tells the model from every other one, as its file was when it was to be loaded.
+    pub(crate) fn identity(&self) -> &Digest {
+        &self.identity
     }
 
     /// How the catalog recommends to sample from it.

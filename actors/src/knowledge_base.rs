@@ -16,6 +16,7 @@ use tandem_proto::v1::{self, IngestEvent, IngestRequest, Label};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
+use crate::cache::Caches;
 use crate::model_loader::ModelLoader;
 use crate::{Address, Error, Node, Result};
 
@@ -29,6 +30,7 @@ mod watch;
 
 pub(crate) use card::check_name;
 use card::{Card, Watched};
+use embedder::Models;
 use shelf::Shelf;
 
 /// Most requests that are accepted and not answered.
@@ -50,7 +52,7 @@ pub struct KnowledgeBase {
     address: Address<Message>,
     /// The folder of the collections.
     dir: Arc<Path>,
-    loader: ModelLoader,
+    models: Models,
     settings: Arc<Knowledge>,
     permits: Arc<Semaphore>,
     /// Embedding takes all cores, so that two at once only delay each other.
@@ -60,11 +62,11 @@ pub struct KnowledgeBase {
 impl KnowledgeBase {
     /// Collections in `dir` that nobody has opened yet.
     #[must_use]
-    pub fn new(dir: PathBuf, loader: &ModelLoader, settings: Knowledge) -> Self {
+    pub fn new(dir: PathBuf, loader: &ModelLoader, caches: &Caches, settings: Knowledge) -> Self {
         Self {
             address: Address::new("the knowledge base"),
             dir: dir.into(),
-            loader: loader.clone(),
+            models: Models { loader: loader.clone(), caches: caches.clone() },
             settings: Arc::new(settings),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
             ingesting: Arc::new(Semaphore::new(1)),

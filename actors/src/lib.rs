@@ -4,6 +4,7 @@
 mod address;
 pub mod api_escalator;
 pub mod bookkeeper;
+pub mod cache;
 pub mod confidence;
 mod error;
 pub mod experiments;

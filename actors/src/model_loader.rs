@@ -21,6 +21,7 @@ mod describe;
 pub mod gguf;
 mod hosted;
 mod hosting;
+mod identity;
 mod import;
 mod inspect;
 mod listing;
@@ -32,6 +33,7 @@ mod template;
 mod tuning;
 
 use hosting::Promise;
+pub use identity::Place;
 pub use import::Progress as ImportProgress;
 use inspect::Inspected;
 use state::State;
@@ -246,6 +248,11 @@ pub(crate) struct Caller {
 pub(crate) enum Message {
     Acquire(Caller),
     List(RpcReplyPort<Vec<Model>>),
+    Locate {
+        id: String,
+        embeds: bool,
+        reply: RpcReplyPort<Result<Place>>,
+    },
     EmbeddingModel(RpcReplyPort<Result<String>>),
     Tunable {
         id: String,
@@ -318,6 +325,7 @@ impl Actor for ModelLoaderActor {
                 state.host(&myself, *inspected, caller).await;
             }
             Message::List(reply) => state.list(reply),
+            Message::Locate { id, embeds, reply } => state.locate(id, embeds, reply),
             Message::EmbeddingModel(reply) => state.embedding_model(reply),
             Message::Tunable { id, reply } => state.tunable(&id, reply),
             Message::IdleTuningEnded { path, outcome } => state.idleness.ended(path, &outcome),

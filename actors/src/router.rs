@@ -14,6 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
 use crate::bookkeeper::Bookkeeper;
+use crate::cache::Caches;
 use crate::experiments::{Assignment, Experiments, Overrides, Recent};
 use crate::knowledge_base::{KnowledgeBase, check_name};
 use crate::memory_store::MemoryStore;
@@ -62,6 +63,8 @@ pub struct Services {
     pub escalator: ApiEscalator,
     /// What it costs.
     pub books: Bookkeeper,
+    /// What need not be asked again.
+    pub caches: Caches,
     /// The machine.
     pub monitor: ResourceMonitor,
     /// What is different for a part of the conversations.

@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
+use crate::cache::{self, Caches, CachesActor};
 use crate::experiments::{Experiments, Recent, feedback, report};
 use crate::knowledge_base::{self, KnowledgeBase, KnowledgeBaseActor};
 use crate::memory_search::{self, MemorySearch, MemorySearchActor};
@@ -65,6 +66,8 @@ pub struct Tandem {
     pub escalator: ApiEscalator,
     /// What was spent, and may be.
     pub books: Bookkeeper,
+    /// What need not be computed or asked again.
+    pub caches: Caches,
     /// The machine.
     pub monitor: ResourceMonitor,
     /// Questions.
@@ -90,10 +93,12 @@ impl Tandem {
         let monitor = ResourceMonitor::new();
         let store = MemoryStore::new();
         let search = MemorySearch::new(config.daemon.data_dir.join("store-search"));
+        let caches = Caches::new(&config.memory);
         let loader = ModelLoader::new();
         let knowledge = KnowledgeBase::new(
             config.daemon.data_dir.join("knowledge"),
             &loader,
+            &caches,
             config.knowledge.clone(),
         );
         let books = Bookkeeper::new(&config.router.budget, &config.providers, &store);
@@ -106,6 +111,7 @@ impl Tandem {
             loader: loader.clone(),
             escalator: escalator.clone(),
             books: books.clone(),
+            caches: caches.clone(),
             monitor: monitor.clone(),
             scorer: Arc::new(scorer(config.router.weights.as_deref())?),
             redaction,
@@ -162,6 +168,15 @@ impl Tandem {
                 },
             ),
             ChildSpec::new(
+                "caches",
+                CachesActor,
+                cache::Arguments {
+                    data_dir: config.daemon.data_dir.clone(),
+                    store_key: config.security.store_key.clone(),
+                    handle: caches.clone(),
+                },
+            ),
+            ChildSpec::new(
                 "model_loader",
                 ModelLoaderActor,
                 model_loader::Arguments {
@@ -204,7 +219,6 @@ impl Tandem {
         ];
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
-<<<<<<< HEAD
         let tandem = Self {
             store,
             search,
@@ -212,6 +226,7 @@ impl Tandem {
             knowledge,
             escalator,
             books,
+            caches,
             monitor,
             router,
             tree,
@@ -219,12 +234,6 @@ impl Tandem {
             root,
         };
         Ok((tandem, ended))
-=======
-        Ok((
-            Self { store, search, loader, escalator, books, monitor, router, tree, services, root },
-            ended,
-        ))
->>>>>>> w-store
     }
 
     /// Asks a question; see [`Router::ask`].

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use tandem_proto::v1::{
-    Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob, ToolCall,
-    Usage,
+    Cached, Certainty, ChatMessage, FinishReason, NoticeKind, Sampling, Timings, TokenLogprob,
+    ToolCall, Usage,
 };
 use tokio::sync::mpsc;
 
@@ -49,8 +49,8 @@ pub(crate) fn length(messages: &[ChatMessage]) -> usize {
     messages.iter().map(|message| message.content.len() + 16).sum()
 }
 
-/// What a track reports, in this order: `Delta`, `Resumed`, `Notice` and `ToolCall` any number of
-/// times, then either `Done` or `Failed`, then nothing.
+/// What a track reports, in this order: `Cached` if the answer was given before; `Delta`, `Resumed`,
+/// `Notice` and `ToolCall` any number of times, then either `Done` or `Failed`, then nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrackEvent {
     /// The next piece of the answer, whole UTF-8.
@@ -69,6 +69,8 @@ pub enum TrackEvent {
         /// How it died, for a person.
         reason: String,
     },
+    /// The answer is one that was given before. Only a turn says so.
+    Cached(Cached),
     /// Something that the caller should know and that is no part of the answer.
     Notice(NoticeKind, String),
     /// The answer is complete.

@@ -29,6 +29,7 @@ mod masking;
 mod outcome;
 mod outlet;
 mod reading;
+mod recall;
 mod reply;
 mod run;
 mod summary;
@@ -225,7 +226,7 @@ impl State {
                 completion.timings.time_to_first_token_us =
                     microseconds(first_delta.duration_since(accepted));
             }
-            TrackEvent::Notice(..) | TrackEvent::Failed(_) => (),
+            TrackEvent::Cached(_) | TrackEvent::Notice(..) | TrackEvent::Failed(_) => (),
         }
         event
     }
@@ -292,7 +293,9 @@ impl State {
                 match done.track() {
                     Track::BuiltIn => (),
                     Track::Fast => {
-                        self.book();
+                        if done.cached.is_none() {
+                            self.book();
+                        }
                         self.remember(Track::Fast);
                     }
                     track => self.remember(track),

@@ -11,6 +11,7 @@ use crate::{
 
 mod ask;
 mod audit;
+mod cache;
 mod chat;
 mod config;
 mod constraint;
@@ -95,6 +96,9 @@ pub(crate) enum Command {
     /// Check and show the record of all that left this machine
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Show and clear what is kept so that it need not be computed or asked again
+    #[command(subcommand)]
+    Cache(cache::Cache),
     /// Show what the daemon is doing
     Status(status::Status),
     /// Check and show the settings
@@ -119,6 +123,7 @@ impl Command {
             Self::Experiment(experiment) => experiment.run(context).await?,
             Self::Router(router) => router.run(context).await?,
             Self::Usage(usage) => usage.run(context).await?,
+            Self::Cache(cache) => cache.run(context).await?,
             Self::Audit(audit) => return audit.run(context).await,
             Self::Status(status) => status.run(context).await?,
             Self::Config(config) => config.run(context)?,

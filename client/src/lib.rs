@@ -21,7 +21,7 @@ use std::path::Path;
 
 use hyper_util::rt::TokioIo;
 use tandem_proto::v1::{
-    admin_client::AdminClient, assistant_client::AssistantClient,
+    admin_client::AdminClient, assistant_client::AssistantClient, cache_client::CacheClient,
     conversations_client::ConversationsClient, inference_client::InferenceClient,
     knowledge_client::KnowledgeClient, models_client::ModelsClient, storage_client::StorageClient,
 };
@@ -105,6 +105,11 @@ impl Client {
     /// The care of what is stored.
     pub fn storage(&self) -> StorageClient<Channel> {
         StorageClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// What is kept so that it need not be computed or asked again.
+    pub fn cache(&self) -> CacheClient<Channel> {
+        CacheClient::new(self.channel.clone())
     }
 
     /// The daemon itself.

@@ -10,6 +10,7 @@ use tandem_client::v1;
 
 pub(crate) mod answer;
 pub(crate) mod audit;
+pub(crate) mod cache;
 pub(crate) mod context;
 pub(crate) mod conversation;
 pub(crate) mod experiment;

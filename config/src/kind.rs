@@ -474,6 +474,10 @@ impl Kind<Secret> for SecretPlace {
                 .filter(|name| is_variable_name(name))
                 .map(|name| Secret::Env(name.to_owned())),
             ((key, path), None) if key == "file" => AbsolutePath.read(path).map(Secret::File),
+            ((key, name), None) if key == "keyring" => name
+                .text()
+                .filter(|name| is_keyring_name(name))
+                .map(|name| Secret::Keyring(name.to_owned())),
             _ => None,
         }
     }
@@ -482,11 +486,13 @@ impl Kind<Secret> for SecretPlace {
         Some(match value {
             Secret::Env(name) => format!("{{ env = {} }}", quoted(name)),
             Secret::File(path) => format!("{{ file = {} }}", quoted(&path.to_string_lossy())),
+            Secret::Keyring(name) => format!("{{ keyring = {} }}", quoted(name)),
         })
     }
 
     fn allowed(&self) -> String {
-        "where the key is kept, as { env = \"NAME\" } or { file = \"/path\" }, and never the key itself, \
+        "where the key is kept, as { env = \"NAME\" }, { file = \"/path\" } or \
+         { keyring = \"NAME\" }, and never the key itself, \
          which would spread with every copy of the settings"
             .into()
     }
@@ -500,6 +506,11 @@ impl Kind<Secret> for SecretPlace {
 fn is_variable_name(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+fn is_keyring_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
 }
 
 pub(crate) fn quoted(text: &str) -> String {

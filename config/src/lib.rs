@@ -28,6 +28,7 @@ pub use settings::{
     LogFormat, Memory, Models, Overrides, Policy, Price, Provider, ProviderKind, Resources, Router,
     Speculation, Telemetry, Tune, amount,
 };
+pub use settings::{EmbeddingCache, ResponseCache};
 pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 
 /// The settings file that is read when none is named. It need not exist.

@@ -8,6 +8,7 @@ use crate::{
     kind::{AbsolutePath, Flag, Integer, Kind, OneOf, Optional, Size, Text, Time},
 };
 
+mod caches;
 mod experiments;
 mod knowledge;
 mod memory;

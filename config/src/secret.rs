@@ -14,6 +14,8 @@ pub enum Secret {
     Env(String),
     /// In this file, alone.
     File(PathBuf),
+    /// In the keyring of the kernel, as a key of the type `user` with this description.
+    Keyring(String),
 }
 
 impl Secret {
@@ -43,6 +45,7 @@ impl Secret {
                     })?;
                 text
             }
+            Self::Keyring(name) => in_keyring(name).map_err(|reason| self.error(&reason))?,
         };
         let secret = text.trim();
         if secret.is_empty() {
@@ -58,7 +61,35 @@ impl Secret {
         let secret = match self {
             Self::Env(name) => format!("in environment variable {name}"),
             Self::File(path) => format!("in file {}", path.display()),
+            Self::Keyring(name) => format!("in the keyring under {name:?}"),
         };
         Error::Secret { secret, reason: reason.to_owned() }
     }
+}
+
+/// Looks where a program started at a desk and a service of the same user both find it.
+#[cfg(target_os = "linux")]
+fn in_keyring(name: &str) -> Result<String, String> {
+    use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
+
+    let places = [KeyRingIdentifier::User, KeyRingIdentifier::Session];
+    let mut problem = KeyError::KeyDoesNotExist;
+    for place in places {
+        let found = KeyRing::from_special_id(place, false)
+            .and_then(|ring| ring.search(name))
+            .and_then(|key| key.read_to_vec());
+        match found {
+            Ok(key) => return String::from_utf8(key).map_err(|_| "it is not text".to_owned()),
+            Err(error) => problem = error,
+        }
+    }
+    Err(format!(
+        "{problem:?}; put it there with `keyctl padd user {name} @u`, again after each start of the \
+         machine, or name an env or a file"
+    ))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_keyring(_: &str) -> Result<String, String> {
+    Err("only Linux has a keyring that is known here; name an env or a file".to_owned())
 }

@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::Secret;
 
+mod caches;
 mod experiments;
 mod knowledge;
 mod memory;
 mod money;
 mod security;
 
+pub use caches::{EmbeddingCache, ResponseCache};
 pub use experiments::{Experiment, Flags, Variant};
 pub use knowledge::Knowledge;
 pub use memory::{ContextStrategy, Memory};

@@ -331,7 +331,10 @@ fn a_key_in_the_settings_is_refused_and_never_repeated() {
     }
     let problem = Home::new(&format!("{PROVIDER}api_key = 'sk-secret'")).problems().join("");
     assert!(problem.contains("tandem.toml:4: providers.cloud.api_key = (not shown)"), "{problem}");
-    assert!(problem.contains("{ env = \"NAME\" } or { file = \"/path\" }"), "{problem}");
+    assert!(
+        problem.contains("{ env = \"NAME\" }, { file = \"/path\" } or { keyring = \"NAME\" }"),
+        "{problem}"
+    );
     assert!(
         Home::new(PROVIDER).with("TANDEM_PROVIDERS__CLOUD__API_KEY", "sk-secret").load().is_err()
     );
@@ -358,6 +361,9 @@ fn a_secret_is_read_when_asked_for_and_never_shown() {
     assert!(secret.read().unwrap_err().to_string().contains("write the key, alone, to this file"));
     let unset = Secret::Env("TANDEM_NO_SUCH_VARIABLE".into()).read().unwrap_err().to_string();
     assert!(unset.contains("TANDEM_NO_SUCH_VARIABLE: it is not set"), "{unset}");
+    let absent = Secret::Keyring("tandem-no-such-key".into()).read().unwrap_err().to_string();
+    assert!(absent.contains("in the keyring under \"tandem-no-such-key\""), "{absent}");
+    assert!(absent.contains("name an env or a file"), "{absent}");
 }
 
 #[test]
@@ -365,6 +371,28 @@ fn a_variable_may_name_a_secret() {
     let home = Home::new(PROVIDER).with("TANDEM_PROVIDERS__CLOUD__API_KEY__ENV", "CLOUD_KEY");
     let provider = &home.load().unwrap().providers["cloud"];
     assert_eq!(provider.api_key, Some(Secret::Env("CLOUD_KEY".into())));
+}
+
+#[test]
+fn the_key_of_the_store_is_named_and_the_caches_have_tables_of_their_own() {
+    let home = Home::new(
+        "[security]\nstore_key = { keyring = 'tandem' }\n\
+         [memory.embedding_cache]\nttl = '1h'\nbytes_max = 0\n\
+         [memory.response_cache]\nenabled = true\nbytes_max = '1MiB'\nsimilarity = 0.9",
+    );
+    let config = home.load().unwrap();
+    assert_eq!(config.security.store_key, Some(Secret::Keyring("tandem".into())));
+    let embeddings = EmbeddingCache { ttl: Duration::from_hours(1), bytes_max: 0 };
+    assert_eq!(config.memory.embedding_cache, embeddings);
+    let answers = config.memory.response_cache.clone();
+    assert_eq!(
+        (answers.enabled, answers.bytes_max, answers.similarity),
+        (true, 1 << 20, Some(0.9))
+    );
+    for wrong in ["{ keyring = 'a b' }", "{ keyring = '' }", "'tandem'"] {
+        let problem = Home::new(&format!("[security]\nstore_key = {wrong}")).load().unwrap_err();
+        assert!(problem.to_string().contains("{ keyring ="), "{problem}");
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@ impl Config {
                 warnings.push(format!("providers.{name}.api_key: {error}"));
             }
         }
+        if let Some(Err(error)) = self.security.store_key.as_ref().map(crate::Secret::read) {
+            warnings.push(format!("security.store_key: {error}; until then the caches are off"));
+        }
         self.warn_of_prices(&mut warnings);
         let model = &self.models.default;
         if model.contains('/') && !Path::new(model).exists() {

@@ -7,6 +7,7 @@ use tandem_actors::Tandem;
 use tandem_config::Config;
 use tandem_proto::v1::admin_server::AdminServer;
 use tandem_proto::v1::assistant_server::AssistantServer;
+use tandem_proto::v1::cache_server::CacheServer;
 use tandem_proto::v1::conversations_server::ConversationsServer;
 use tandem_proto::v1::inference_server::InferenceServer;
 use tandem_proto::v1::knowledge_server::KnowledgeServer;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 mod admin;
 mod assistant;
+mod cache;
 mod conversations;
 mod deadline;
 mod embedding;
@@ -86,6 +88,7 @@ pub(crate) async fn serve(
         .add_service(
             StorageServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
+        .add_service(CacheServer::new(daemon.clone()))
         .add_service(AdminServer::new(daemon));
     let incoming = UnixListenerStream::new(listener);
     server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;

@@ -86,7 +86,8 @@ async fn with_model() -> Daemon {
 
 #[tokio::test]
 async fn an_imported_model_embeds_as_the_library_that_it_was_made_with() {
-    let daemon = Setup::real().start().await;
+    // Each text is to be computed each time.
+    let daemon = Setup::real().config("[memory.embedding_cache]\nbytes_max = 0").start().await;
     let model = import(&daemon, "minilm").await.unwrap();
     assert_eq!((model.architecture.as_str(), model.quantization.as_str()), ("bert", "F16"));
     assert_eq!((model.embedding_dimensions as usize, model.context_trained), (DIMENSIONS, 512));

@@ -1,6 +1,7 @@
 //! End-to-end tests: real daemons, real processes, real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod caches;
 mod command;
 mod context;
 mod conversation;
@@ -10,8 +11,8 @@ mod embedding;
 mod experiments;
 mod faults;
 mod input;
-mod knowledge;
 mod kills;
+mod knowledge;
 mod life;
 mod load;
 mod money;

@@ -154,7 +154,11 @@ impl Course {
                 effects.push(Effect::Emit(event));
                 effects
             }
-            News::Said(event @ (TrackEvent::Resumed { .. } | TrackEvent::Notice(..))) => {
+            News::Said(
+                event @ (TrackEvent::Cached(_)
+                | TrackEvent::Resumed { .. }
+                | TrackEvent::Notice(..)),
+            ) => {
                 vec![Effect::Emit(event)]
             }
         }

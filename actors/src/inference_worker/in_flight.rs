@@ -287,7 +287,9 @@ mod tests {
                 TrackEvent::Notice(_, message) => panic!("{message}"),
                 TrackEvent::Done(completion) => assert_eq!(completion.mean_logprob, Some(-0.5)),
                 TrackEvent::Failed(error) => panic!("{error}"),
-                other @ TrackEvent::ToolCall(_) => panic!("a worker has no use for {other:?}"),
+                other @ (TrackEvent::ToolCall(_) | TrackEvent::Cached(_)) => {
+                    panic!("a worker has no use for {other:?}")
+                }
             }
         }
         assert_eq!((text.as_str(), resumed), ("up on a", 1));

@@ -142,6 +142,7 @@ impl Queries {
                     values: embedding.values,
                     tokens: embedding.tokens,
                     truncated: embedding.truncated,
+                    cached: false,
                 });
                 let _ = reply.send(Ok(embeddings.collect()));
             }

@@ -33,7 +33,7 @@ impl Actor for Silent {
 #[tokio::test]
 async fn embeddings_are_waited_for_until_the_deadline_of_the_caller() {
     let (actor, ended) = Actor::spawn(None, Silent, ()).await.unwrap();
-    let worker = Worker::new(Model::default(), Sampling::default(), Arc::default());
+    let worker = Worker::new(Model::default(), [0; 32], Sampling::default(), Arc::default());
     worker.address.publish(actor.clone());
     let deadline = Instant::now() + Duration::from_millis(20);
     let late = worker.embed(vec!["a".to_owned()], true, deadline).await.unwrap_err();

@@ -6,6 +6,7 @@ use tandem_knowledge::EmbeddingSpace;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::cache::Caches;
 use crate::inference_worker::Worker;
 use crate::model_loader::ModelLoader;
 use crate::{Error, Result};
@@ -17,24 +18,31 @@ const TEXTS_MAX: usize = 512;
 /// Most bytes of them.
 const BYTES_MAX: usize = 1 << 20;
 
+/// Where embeddings come from: a model, or the cache of what models made.
+#[derive(Debug, Clone)]
+pub(super) struct Models {
+    pub(super) loader: ModelLoader,
+    pub(super) caches: Caches,
+}
+
 /// A model that is loaded when it is needed first, so that whoever finds nothing to do loads none.
 #[derive(Debug)]
 pub(super) struct Lazy {
-    loader: ModelLoader,
+    models: Models,
     /// Nothing for a collection without embeddings.
     model: Option<String>,
     embedder: OnceCell<Embedder>,
 }
 
 impl Lazy {
-    pub(super) fn new(loader: &ModelLoader, space: Option<&EmbeddingSpace>) -> Self {
+    pub(super) fn new(models: &Models, space: Option<&EmbeddingSpace>) -> Self {
         let model = space.map(|space| space.model.clone());
-        Self { loader: loader.clone(), model, embedder: OnceCell::new() }
+        Self { models: models.clone(), model, embedder: OnceCell::new() }
     }
 
     pub(super) async fn get(&self) -> Result<Option<&Embedder>> {
         let Some(model) = &self.model else { return Ok(None) };
-        let embedder = self.embedder.get_or_try_init(|| Embedder::acquire(&self.loader, model));
+        let embedder = self.embedder.get_or_try_init(|| Embedder::acquire(&self.models, model));
         embedder.await.map(Some)
     }
 }
@@ -42,6 +50,7 @@ impl Lazy {
 /// A model that is loaded.
 #[derive(Debug, Clone)]
 pub(super) struct Embedder {
+    models: Models,
     worker: Worker,
     space: EmbeddingSpace,
     /// What it reads of a text.
@@ -50,8 +59,8 @@ pub(super) struct Embedder {
 
 impl Embedder {
     /// The model with this id; an empty one means the default.
-    pub(super) async fn acquire(loader: &ModelLoader, id: &str) -> Result<Self> {
-        let worker = loader.acquire_embedding(id).await?;
+    pub(super) async fn acquire(models: &Models, id: &str) -> Result<Self> {
+        let worker = models.loader.acquire_embedding(id).await?;
         let loaded = worker.loaded().await?;
         let dimensions = loaded.embedding_dimensions;
         if dimensions == 0 {
@@ -61,7 +70,7 @@ impl Embedder {
         }
         let space =
             EmbeddingSpace { model: worker.model().to_owned(), dimensions: dimensions as usize };
-        Ok(Self { worker, space, tokens_max: loaded.context_tokens })
+        Ok(Self { models: models.clone(), worker, space, tokens_max: loaded.context_tokens })
     }
 
     pub(super) fn space(&self) -> &EmbeddingSpace {
@@ -84,7 +93,10 @@ impl Embedder {
 
     /// The embeddings of texts, in their order, each of length 1.
     pub(super) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
-        let made = self.worker.embed(texts, true, Instant::now() + EMBED_TIME_MAX).await?;
+        let deadline = Instant::now() + EMBED_TIME_MAX;
+        let made =
+            self.models.caches.embed(&self.models.loader, &self.space.model, texts, true, deadline);
+        let made = made.await?;
         Ok(made.embeddings.into_iter().map(|embedding| embedding.values).collect())
     }
 }

@@ -34,7 +34,7 @@ impl KnowledgeBase {
         let vectors = match &card.embedding {
             None => None,
             Some(space) => {
-                let embedder = Embedder::acquire(&self.loader, &space.model).await?;
+                let embedder = Embedder::acquire(&self.models, &space.model).await?;
                 let texts = questions.iter().map(|question| question.question.clone()).collect();
                 Some(embedder.embed(texts).await?)
             }

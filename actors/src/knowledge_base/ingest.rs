@@ -72,7 +72,7 @@ async fn ingest(
         }
     };
     let card = collection(base, &order, events).await?;
-    let embedder = Arc::new(Lazy::new(&base.loader, card.embedding.as_ref()));
+    let embedder = Arc::new(Lazy::new(&base.models, card.embedding.as_ref()));
     let shelf = base.open(&order.collection, card.embedding.clone()).await?;
     let paths = order.paths;
     let found = blocking(move || source::find(&paths)).await?;
@@ -122,7 +122,7 @@ async fn collection(base: &KnowledgeBase, order: &Order, events: &Events) -> Res
     let (mut card, new) = match base.find_card(name).await? {
         Some(card) => (card, false),
         None => {
-            let embedding = match Embedder::acquire(&base.loader, "").await {
+            let embedding = match Embedder::acquire(&base.models, "").await {
                 Ok(embedder) => Some(embedder.space().clone()),
                 Err(Error::EmbeddingModelNotChosen { problem, advice }) => {
                     let notice =

@@ -70,7 +70,7 @@ impl KnowledgeBase {
     }
 
     async fn embedded(&self, model: &str, question: &str) -> Result<Vec<f32>> {
-        let embedder = Embedder::acquire(&self.loader, model).await?;
+        let embedder = Embedder::acquire(&self.models, model).await?;
         let mut vectors = embedder.embed(vec![question.to_owned()]).await?;
         vectors.pop().ok_or_else(|| Error::Internal {
             problem: "the engine returned no embedding for a question".to_owned(),

@@ -1,6 +1,6 @@
 //! Finding a model's file and reading what it says about itself. Blocking.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -9,7 +9,9 @@ use tandem_proto::v1::{Model, ModelState, Sampling};
 
 use super::catalog::{self, Catalog, Entry, Located};
 use super::gguf::{self, Header};
+use super::identity::identity;
 use super::template;
+use crate::cache::Digest;
 use crate::confidence::Rule;
 use crate::{Error, Result};
 
@@ -18,6 +20,8 @@ use crate::{Error, Result};
 pub(crate) struct Inspected {
     pub(crate) located: Located,
     pub(crate) model: Model,
+    /// Tells it from every other model; see [`identity`].
+    pub(crate) identity: Digest,
     /// What the catalog recommends.
     pub(crate) sampling: Sampling,
     /// The chat template that the catalog names; empty when it names none.
@@ -75,7 +79,17 @@ impl Inspector {
             model.memory_estimate_bytes = model.memory_estimate_bytes.saturating_add(bytes);
             path
         });
-        Ok(Inspected { located, model, sampling, template, draft, confidence, engines_max })
+        let identity = identity(&located, self);
+        Ok(Inspected {
+            located,
+            model,
+            identity,
+            sampling,
+            template,
+            draft,
+            confidence,
+            engines_max,
+        })
     }
 
     /// The file of the draft model and the memory that it takes, if there is one to be used.
@@ -98,6 +112,11 @@ impl Inspector {
     fn memory(&self, header: &Header) -> u64 {
         let tandem_config::Engine { context_tokens, batch_tokens, sequences_max, .. } = self.engine;
         gguf::memory_estimate(header, context_tokens, batch_tokens, sequences_max).total()
+    }
+
+    /// Folder of the chat templates.
+    pub(super) fn templates(&self) -> &Path {
+        &self.engine.templates
     }
 
     /// Finds the file of a model by id or path.

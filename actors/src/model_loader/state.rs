@@ -196,10 +196,10 @@ impl State {
     async fn start_worker(&mut self, myself: &ActorRef<Message>, inspected: Inspected) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        let Inspected { located, model, sampling, template, draft, confidence, .. } =
+        let Inspected { located, model, identity, sampling, template, draft, confidence, .. } =
             inspected.clone();
         let performance = self.arguments.handle.performance(&model.path);
-        let worker = Worker::new(model, sampling, performance);
+        let worker = Worker::new(model, identity, sampling, performance);
         let name = self.child_name(&located.id);
         let arguments = inference_worker::Arguments {
             model: located.id,

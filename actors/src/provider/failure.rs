@@ -201,6 +201,7 @@ fn place(secret: &Secret) -> String {
     match secret {
         Secret::Env(name) => format!("in environment variable {name}"),
         Secret::File(path) => format!("in file {}", path.display()),
+        Secret::Keyring(name) => format!("in the keyring under {name:?}"),
     }
 }
 

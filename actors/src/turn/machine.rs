@@ -11,6 +11,7 @@ use tandem_proto::v1::{
 
 use super::citations::cited;
 use super::hold_back::{HoldBack, Verdict};
+use super::recall;
 use crate::router::Plan;
 use crate::{Completion, Error, TrackEvent};
 
@@ -190,6 +191,10 @@ impl Machine {
         match event {
             TrackEvent::Delta { text, reasoning, logprobs } => {
                 self.say(Delta { track: track.into(), text, logprobs, reasoning })
+            }
+            TrackEvent::Cached(cached) => {
+                self.lanes[track].cached = Some(cached);
+                vec![notice(NoticeKind::Cached, recall::describe(&cached))]
             }
             TrackEvent::ToolCall(call) => self.call(track, call),
             TrackEvent::Resumed { reason } => vec![notice(
@@ -441,15 +446,17 @@ impl Machine {
     }
 
     fn done(&mut self, track: Track, stored: bool) -> Vec<Effect> {
+        let cached = self.lanes[track].cached;
         let done = Done {
             track: track.into(),
             turn_id: self.facts.turn_id.clone(),
             conversation_id: self.facts.conversation_id.clone(),
-            seed: self.facts.seed.filter(|_| track == Track::Fast),
+            seed: self.facts.seed.filter(|_| track == Track::Fast && cached.is_none()),
             stored,
             // Who builds contexts knows it, and what was found in documents.
             context: None,
             citations: numbered(&self.cited),
+            cached,
         };
         let mut effects = vec![Effect::Emit(Event::Done(done))];
         if self.cold && stored && track == Track::Slow {

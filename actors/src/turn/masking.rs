@@ -119,7 +119,9 @@ impl Unmask {
                 let rest = TrackEvent::Delta { text, reasoning, logprobs: Vec::new() };
                 Some(rest).filter(|_| held).into_iter().chain([event]).collect()
             }
-            TrackEvent::Resumed { .. } | TrackEvent::Notice(..) => vec![event],
+            TrackEvent::Cached(_) | TrackEvent::Resumed { .. } | TrackEvent::Notice(..) => {
+                vec![event]
+            }
         }
     }
 }

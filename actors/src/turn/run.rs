@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, MaybeDone, OptionFuture, maybe_done};
+use futures::future::{BoxFuture, MaybeDone, OptionFuture, maybe_done, pending};
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
 use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track};
@@ -20,6 +20,7 @@ use super::history::Luggage;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
 use super::reading::{Context, everything, for_engine, for_provider, gather};
+use super::recall::{Hit, Recall};
 use super::reply;
 use crate::api_escalator::SlowRequest;
 use crate::experiments::Feature;
@@ -57,9 +58,15 @@ pub(crate) struct Question {
     reasons: Vec<String>,
     /// Another provider may be asked as well when one is late.
     hedge: bool,
-    policy: Policy,
+    pub(super) policy: Policy,
+    /// Name of the program that asks.
+    pub(super) client: String,
+    /// The answer is to be made anew.
+    pub(super) no_cache: bool,
+    /// An answer that was a matter of chance may be given again.
+    pub(super) cache_sampled: bool,
     /// The slow track may take over within an answer of the fast one.
-    watched: bool,
+    pub(super) watched: bool,
     /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
     patience: Option<Duration>,
     pub(super) sampling: Sampling,
@@ -102,6 +109,9 @@ impl Question {
             },
             collections: request.collections,
             documents: OnceCell::new(),
+            client: request.client,
+            no_cache: request.no_cache,
+            cache_sampled: request.cache_sampled,
             conversation_id: request.conversation_id,
             prompt: request.prompt,
             system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
@@ -131,7 +141,7 @@ impl Question {
         Budget::new(context, limit, answer)
     }
 
-    fn provider(&self, services: &Services) -> Result<Provider> {
+    pub(super) fn provider(&self, services: &Services) -> Result<Provider> {
         services.escalator.provider(Some(&self.provider))
     }
 }
@@ -153,9 +163,24 @@ pub(super) async fn run(
     services: Services,
     turn: ActorRef<Message>,
 ) {
-    let started = match run.track {
-        Track::Slow => start_slow(run, &question, &services, &turn).await,
-        _ => start_fast(&question, &services, &turn).await,
+    let mut recall = Recall::of(run, &question, &services).await;
+    if let Some(recall) = &mut recall
+        && let Some(hit) = recall.at_once(&services).await
+    {
+        return recall.replay(hit, &turn, run);
+    }
+    let start = async {
+        match run.track {
+            Track::Slow => start_slow(run, &question, &services, &turn).await,
+            _ => start_fast(&question, &services, &turn).await,
+        }
+    };
+    let started = match &mut recall {
+        None => start.await,
+        Some(recall) => tokio::select! {
+            started = start => started,
+            hit = recall.later() => return recall.replay(hit, &turn, run),
+        },
     };
     // A turn that has ended hears nothing more, and this task ends with it.
     let send = |event| turn.cast(Message::Track(run, event)).is_ok();
@@ -171,6 +196,12 @@ pub(super) async fn run(
         let event = tokio::select! {
             biased;
             event = events.recv() => event,
+            hit = found_later(recall.as_mut()) => {
+                if let Some(recall) = &recall {
+                    recall.replay(hit, &turn, run);
+                }
+                return;
+            }
             () = &mut counts, if !matches!(*counts, MaybeDone::Done(_)) => continue,
         };
         let Some(event) = event else { break };
@@ -189,6 +220,9 @@ pub(super) async fn run(
             Some(unmask) => unmask.event(event),
             None => vec![event],
         };
+        if let Some(recall) = &mut recall {
+            readable.iter().for_each(|event| recall.hear(event));
+        }
         if !readable.into_iter().all(send) || last {
             return;
         }
@@ -362,6 +396,14 @@ async fn start_slow(
     };
     let events = services.escalator.start(slow).await?;
     Ok(Started { events, unmask, context: reading.context, counting: None })
+}
+
+/// The answer to a question that means the same, if it is found before the track says anything.
+async fn found_later(recall: Option<&mut Recall>) -> Hit {
+    match recall {
+        Some(recall) if !recall.has_heard() => recall.later().await,
+        _ => pending().await,
+    }
 }
 
 /// Why the question leaves the machine: what made this run necessary, else what the router said.

@@ -87,6 +87,7 @@ async fn outcome(mut events: TrackEvents) -> (String, Result<Completion, Error>)
     loop {
         match timeout(PATIENCE, events.recv()).await.unwrap().expect("a last event") {
             TrackEvent::Delta { text: more, .. } => text.push_str(&more),
+            TrackEvent::Cached(cached) => panic!("a provider has no cache: {cached:?}"),
             TrackEvent::Resumed { reason } => panic!("a provider does not resume: {reason}"),
             TrackEvent::ToolCall(call) => panic!("no tool was offered: {call:?}"),
             TrackEvent::Notice(_, message) => panic!("a provider says nothing beside: {message}"),

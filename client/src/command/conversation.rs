@@ -48,14 +48,9 @@ pub(crate) enum Conversation {
     },
     /// Find questions and answers by their words
     #[command(
-<<<<<<< HEAD
-        after_help = "All words have to be in question or answer. \"Two words\" in quotes stand \
-                            side by side, OR finds either, -word leaves out what has it."
-=======
         after_help = "All words have to be in question or answer. With a query in single quotes, \
                             '\"two words\"' stand side by side, 'this OR that' finds either, and \
                             'this -that' leaves out what has the second."
->>>>>>> w-store
     )]
     Search {
         /// Words to look for

@@ -28,7 +28,7 @@ Examples:
   tandem embed --json \"a text\" | jq .tokens
 
 Prints one JSON array a text, on a line of its own and in the order of the texts; with `--json` an
-object with `model`, `values`, `tokens` and `truncated`. Vectors have length 1 unless `--raw` is
+object with `model`, `values`, `tokens`, `truncated` and `cached`. Vectors have length 1 unless `--raw` is
 given, so that the dot product of two says how close their texts are: 1 is the same.
 
 Takes an embedding model. `tandem model import FOLDER` makes one of a BERT model; when there are
@@ -58,6 +58,7 @@ struct Line<'a> {
     values: &'a [f32],
     tokens: u32,
     truncated: bool,
+    cached: bool,
 }
 
 impl Embed {
@@ -116,6 +117,7 @@ impl Session {
                 values: &embedding.values,
                 tokens: embedding.tokens,
                 truncated: embedding.truncated,
+                cached: embedding.cached,
             };
             self.terminal.result(&line, |line| {
                 let values: Vec<String> = line.values.iter().map(f32::to_string).collect();

@@ -53,6 +53,17 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
+    /// Answer anew, whatever was answered before, and keep nothing of it for the next time
+    #[arg(long, conflicts_with = "cache_sampled")]
+    no_cache: bool,
+
+    /// Take and keep an answer also where chance plays a part
+    ///
+    /// Without a seed or temperature 0 an answer is a matter of chance, and else always made anew. Has
+    /// no effect unless memory.response_cache.enabled is set.
+    #[arg(long)]
+    cache_sampled: bool,
+
     /// Say which track answers, and why, and what the model read
     #[arg(long)]
     explain: bool,
@@ -214,6 +225,8 @@ impl Options {
             client: CLIENT.to_owned(),
             collections: self.collections.clone(),
             template: self.template.clone().unwrap_or_default(),
+            no_cache: self.no_cache,
+            cache_sampled: self.cache_sampled,
             ..Default::default()
         };
         self.luggage.clone().load(&mut request);
@@ -337,6 +350,14 @@ mod tests {
         assert_eq!((sampling.seed, sampling.max_tokens), (Some(7), Some(9)));
         assert_eq!((sampling.temperature, sampling.presence_penalty), (Some(0.5), Some(-1.0)));
         assert_eq!(sampling.stop, ["A", "B"]);
+        assert!(!request.no_cache && !request.cache_sampled);
+    }
+
+    #[test]
+    fn the_cache_can_be_passed_by_or_asked_for_and_not_both() {
+        assert!(request("--no-cache").no_cache);
+        assert!(request("--cache-sampled").cache_sampled);
+        assert!(Line::try_parse_from(["x", "--no-cache", "--cache-sampled"]).is_err());
     }
 
     #[test]

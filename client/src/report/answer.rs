@@ -30,6 +30,7 @@ pub(crate) struct Answer {
     pub(crate) stored: bool,
     pub(crate) context: Option<Context>,
     pub(crate) citations: Vec<Citation>,
+    pub(crate) cached: Option<Cached>,
 }
 
 /// A passage of a document that the model read.
@@ -70,6 +71,25 @@ impl Citation {
         let headings = self.headings.join(" > ");
         let gap = if headings.is_empty() { "" } else { ", " };
         format!("[{}] {}{place}{gap}{headings}", self.number, self.source)
+    }
+}
+
+/// How an answer came from the cache.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Cached {
+    /// `exact` or `semantic`.
+    pub(crate) r#match: String,
+    pub(crate) similarity: Option<f64>,
+    pub(crate) age_ms: u64,
+}
+
+impl From<v1::Cached> for Cached {
+    fn from(cached: v1::Cached) -> Self {
+        Self {
+            r#match: name(cached.r#match().as_str_name(), "CACHE_MATCH_"),
+            similarity: cached.similarity,
+            age_ms: cached.age_ms,
+        }
     }
 }
 
@@ -170,6 +190,7 @@ impl Draft {
         answer.stored = done.stored;
         answer.context = done.context.map(Context::from);
         answer.citations = done.citations.into_iter().map(Citation::from).collect();
+        answer.cached = done.cached.map(Cached::from);
         answer
     }
 }
@@ -192,7 +213,9 @@ impl Answer {
     pub(crate) fn summary(&self) -> String {
         let mut parts: Vec<String> =
             [&self.track, &self.model].into_iter().flatten().cloned().collect();
-        if let Some(tokens) = self.tokens {
+        if self.cached.is_some() {
+            parts.push("from the cache".to_owned());
+        } else if let Some(tokens) = self.tokens {
             parts.push(format!("{} tokens", tokens.completion));
         }
         if let Some(speed) = self.tokens_per_second.filter(|speed| *speed > 0.0) {
@@ -279,6 +302,7 @@ mod tests {
             seed: Some(7),
             stored: false,
             context: Some(v1::ContextLedger { tokens: 9, ..v1::ContextLedger::default() }),
+            cached: None,
         };
         draft.record(Event::Done(done)).unwrap()
     }
@@ -304,6 +328,7 @@ mod tests {
             "notices": [{"kind": "fell_back", "message": "took over"}],
             "stored": false,
             "context": {"tokens": 9, "estimated": false, "entries": []},
+            "cached": null,
         });
         assert_eq!(serde_json::to_value(fast_answer()).unwrap(), expected);
     }
@@ -322,6 +347,24 @@ mod tests {
     fn the_summary_is_one_line() {
         let summary = fast_answer().summary();
         assert_eq!(summary, "fast · small · 2 tokens · 80.5 tokens/s · first after 1 ms");
+    }
+
+    #[test]
+    fn an_answer_from_the_cache_says_so() {
+        let mut draft = Draft::default();
+        draft.record(delta(v1::Track::Fast, "Paris."));
+        let cached = v1::Cached {
+            r#match: v1::CacheMatch::Semantic.into(),
+            similarity: Some(0.97),
+            age_ms: 1500,
+        };
+        let done =
+            v1::Done { track: v1::Track::Fast.into(), cached: Some(cached), ..v1::Done::default() };
+        let answer = draft.record(Event::Done(done)).unwrap();
+        assert_eq!(answer.summary(), "fast · from the cache");
+        let json = serde_json::to_value(answer).unwrap();
+        let expected = serde_json::json!({"match": "semantic", "similarity": 0.97, "age_ms": 1500});
+        assert_eq!(json["cached"], expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tandem_client::v1;
 
-use super::{filled, model::Model, name};
+use super::{cache::Cache, filled, model::Model, name};
 
 mod text;
 
@@ -22,6 +22,7 @@ pub(crate) struct Status {
     pub(crate) resources: Option<Resources>,
     pub(crate) admission: Option<Admission>,
     pub(crate) turns: Option<Turns>,
+    pub(crate) caches: Vec<Cache>,
 }
 
 /// One actor and those it supervises.
@@ -108,6 +109,7 @@ impl From<v1::StatusResponse> for Status {
             resources: status.resources.map(Resources::from),
             admission: status.admission.map(Admission::from),
             turns: status.turns.map(Turns::from),
+            caches: status.caches.into_iter().map(Cache::from).collect(),
         }
     }
 }

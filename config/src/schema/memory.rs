@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DAY, TOKENS_MAX, Visitor};
+use super::{DAY, TOKENS_MAX, Visitor, caches};
 use crate::{
     ContextStrategy, Memory,
     kind::{Integer, OneOf, Size, Text, Time},
@@ -64,4 +64,6 @@ pub(super) fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
         &mut memory.size_max,
         &Size(0..=1 << 50),
     );
+    v.table("embedding_cache", |v| caches::visit_embedding_cache(&mut memory.embedding_cache, v));
+    v.table("response_cache", |v| caches::visit_response_cache(&mut memory.response_cache, v));
 }

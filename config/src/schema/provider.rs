@@ -35,7 +35,7 @@ pub(crate) fn visit_provider(provider: &mut Provider, v: &mut impl Visitor) {
     v.required("model", "name of the model at that API", &mut provider.model, &Text(1..=256));
     v.setting(
         "api_key",
-        "where the key is kept: { env = … } or { file = … }",
+        "where the key is kept: { env = … }, { file = … } or { keyring = … }",
         &mut provider.api_key,
         &Optional(SecretPlace, "{ env = \"NAME\" }"),
     );

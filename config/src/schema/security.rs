@@ -1,9 +1,9 @@
-//! Settings about personal data.
+//! Settings about personal data and the key of what is kept.
 
 use super::Visitor;
 use crate::{
     PersonalData, Redact, Security,
-    kind::{AnyOf, OneOf, Texts},
+    kind::{AnyOf, OneOf, Optional, SecretPlace, Texts},
 };
 
 const REDACT: OneOf<Redact> =
@@ -37,5 +37,11 @@ pub(super) fn visit_security(security: &mut Security, v: &mut impl Visitor) {
         "names and other words that are looked for, in any case",
         &mut security.names,
         &Texts { count_max: 1000, bytes: 2..=100 },
+    );
+    v.setting(
+        "store_key",
+        "key of what is encrypted on this machine; else a file made in the data folder",
+        &mut security.store_key,
+        &Optional(SecretPlace, "{ env = \"TANDEM_STORE_KEY\" }"),
     );
 }

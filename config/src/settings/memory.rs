@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::{EmbeddingCache, ResponseCache};
+
 /// What a model is told of the conversation so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
     /// Tokens of the context built for a question in a conversation, at most. A model with a smaller
     /// context gets less; a question outside of conversations is held to the model's context only.
@@ -23,6 +25,10 @@ pub struct Memory {
     pub retention: Duration,
     /// Bytes of stored conversations, past which the oldest are deleted; 0 is any number.
     pub size_max: u64,
+    /// Embeddings that need not be computed again.
+    pub embedding_cache: EmbeddingCache,
+    /// Answers that need not be given again.
+    pub response_cache: ResponseCache,
 }
 
 /// What is told, beside the most recent turns, of a conversation that does not fit.
@@ -63,6 +69,8 @@ impl Default for Memory {
             summary_percent: 15,
             retention: Duration::ZERO,
             size_max: 0,
+            embedding_cache: EmbeddingCache::default(),
+            response_cache: ResponseCache::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
-//! What happens to personal data before a question leaves the machine.
+//! What happens to personal data before a question leaves the machine, and to what stays on it.
 
-/// What happens to personal data before a question leaves the machine.
+use crate::Secret;
+
+/// What happens to personal data before a question leaves the machine, and to what stays on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Security {
     /// What is done where some is found.
@@ -9,6 +11,8 @@ pub struct Security {
     pub redact_kinds: Vec<PersonalData>,
     /// Names of people and other words that are looked for, as whole words in any case.
     pub names: Vec<String>,
+    /// The key that caches on disk are encrypted with; when absent, one is made in the data folder.
+    pub store_key: Option<Secret>,
 }
 
 impl Default for Security {
@@ -18,6 +22,7 @@ impl Default for Security {
             redact: Redact::Mask,
             redact_kinds: vec![Secret, Email, Iban, Card, NationalId, Phone, Name],
             names: Vec::new(),
+            store_key: None,
         }
     }
 }

@@ -97,6 +97,7 @@ impl Daemon {
             resources: Some(tandem.monitor.current()),
             admission: Some(tandem.router.admission()),
             turns: Some(tandem.router.counts()),
+            caches: tandem.caches.status().into_iter().filter(|cache| cache.enabled).collect(),
         }
     }
 }

@@ -20,10 +20,11 @@ impl Daemon {
         check(&texts)?;
         // Held until the answer is there: a daemon that shall end waits for it.
         let _permit = self.tandem.router.admit()?;
-        let worker = self.tandem.loader.acquire_embedding(&model).await?;
-        let made = worker.embed(texts, normalize.unwrap_or(true), deadline).await?;
+        let (caches, loader) = (&self.tandem.caches, &self.tandem.loader);
+        let normalize = normalize.unwrap_or(true);
+        let made = caches.embed(loader, &model, texts, normalize, deadline).await?;
         Ok(EmbedResponse {
-            model: worker.model().to_owned(),
+            model: made.model,
             embeddings: made.embeddings,
             usage: Some(Usage { prompt_tokens: made.tokens, ..Usage::default() }),
         })

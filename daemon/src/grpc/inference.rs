@@ -155,7 +155,10 @@ fn generation(
                 }
                 // What is sent stays as it is, so there is nothing to say.
                 Some(
-                    TrackEvent::Resumed { .. } | TrackEvent::Notice(..) | TrackEvent::ToolCall(_),
+                    TrackEvent::Cached(_)
+                    | TrackEvent::Resumed { .. }
+                    | TrackEvent::Notice(..)
+                    | TrackEvent::ToolCall(_),
                 ) => continue,
                 Some(TrackEvent::Done(completion)) => generate_event::Event::Done(GenerateDone {
                     model: model.clone(),

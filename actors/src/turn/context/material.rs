@@ -101,6 +101,14 @@ impl Material {
         self
     }
 
+    /// Whether anything is private.
+    pub(in crate::turn) fn has_private(&self) -> bool {
+        self.memories.iter().any(|memory| memory.private)
+            || self.passages.iter().any(|passage| passage.private)
+            || self.summary.as_ref().is_some_and(|summary| summary.private)
+            || self.turns.iter().any(|told| told.turn.private)
+    }
+
     /// How many turns are withheld from a remote provider.
     pub(in crate::turn) fn turns_withheld(&self) -> u64 {
         let turns = self.withheld.iter().filter(|entry| entry.part() == ContextPart::Turn);

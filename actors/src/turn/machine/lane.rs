@@ -2,7 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use tandem_proto::v1::{ToolCall, Track};
+use tandem_proto::v1::{Cached, ToolCall, Track};
 
 use crate::Completion;
 
@@ -28,12 +28,15 @@ pub(super) struct Lane {
     /// The tools that it asked for.
     pub(super) calls: Vec<ToolCall>,
     pub(super) completion: Option<Completion>,
+    /// Set when its answer was given before.
+    pub(super) cached: Option<Cached>,
 }
 
 impl Lane {
     /// Begins the next run, and numbers it.
     pub(super) fn run(&mut self) -> u32 {
         self.phase = Phase::Running;
+        self.cached = None;
         self.number += 1;
         self.number
     }

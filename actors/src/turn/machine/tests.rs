@@ -115,6 +115,35 @@ fn a_turn_of_its_own_ends_without_being_stored() {
 }
 
 #[test]
+fn an_answer_that_was_given_before_says_so_and_has_no_seed() {
+    let cached = Cached { similarity: Some(0.97), age_ms: 120_000, ..Cached::default() };
+    let (mut machine, _) = begin("", Track::Fast, None);
+    let told = machine.on_track(FAST, TrackEvent::Cached(cached));
+    let Effect::Emit(Event::Notice(notice)) = &told[0] else { unreachable!() };
+    assert_eq!(notice.kind(), NoticeKind::Cached);
+    assert!(notice.message.contains("2 min ago"), "{notice:?}");
+    machine.on_track(FAST, delta("a"));
+    let effects = machine.on_track(FAST, completion());
+    let Effect::Emit(Event::Done(done)) = &effects[1] else { unreachable!() };
+    assert_eq!((done.cached, done.seed), (Some(cached), None));
+}
+
+#[test]
+fn the_other_track_is_not_cached_because_the_first_one_was() {
+    let mut machine = duo();
+    machine.on_track(FAST, TrackEvent::Cached(Cached::default()));
+    machine.on_track(FAST, delta("a"));
+    machine.on_track(FAST, completion());
+    machine.on_track(SLOW, delta("b"));
+    let effects = machine.on_track(SLOW, completion());
+    let done = effects.iter().find_map(|effect| match effect {
+        Effect::Emit(Event::Done(done)) => Some(done),
+        _ => None,
+    });
+    assert_eq!(done.unwrap().cached, None);
+}
+
+#[test]
 fn a_turn_in_a_conversation_is_done_only_when_it_is_on_disk() {
     let (mut machine, _) = begin("c", Track::Fast, None);
     machine.on_private();

@@ -52,6 +52,12 @@ impl Status {
         for provider in &self.providers {
             text += &provider.text();
         }
+        if !self.caches.is_empty() {
+            text += "\ncaches\n";
+        }
+        for cache in &self.caches {
+            let _ = write!(text, "  {}", cache.text());
+        }
         text
     }
 }

@@ -1,0 +1,148 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Pairs of questions, and whether one answer serves both.
+fn labelled() -> Vec<Pair> {
+    let file = include_str!("../../../../tests/golden/questions.tsv");
+    let pair = |line: &'static str| {
+        let [label, cosine, one, other] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        Pair { same: label == "same", cosine: cosine.parse().unwrap(), one, other }
+    };
+    file.lines().filter(|line| !line.starts_with('#')).map(pair).collect()
+}
+
+struct Pair {
+    same: bool,
+    /// Of their embeddings by all-MiniLM-L6-v2.
+    cosine: f64,
+    one: &'static str,
+    other: &'static str,
+}
+
+/// Hits among all, and right ones among the hits, of a cache that takes pairs from this cosine on.
+fn recall_and_precision(least: f64, guarded: bool) -> (f64, f64) {
+    let is_hit =
+        |pair: &Pair| pair.cosine >= least && (!guarded || mean_the_same(pair.one, pair.other));
+    let count = |pairs: usize| f64::from(u32::try_from(pairs).unwrap());
+    let pairs = labelled();
+    let right = count(pairs.iter().filter(|pair| pair.same && is_hit(pair)).count());
+    let hits = count(pairs.iter().filter(|pair| is_hit(pair)).count());
+    (right / count(pairs.iter().filter(|pair| pair.same).count()), right / hits)
+}
+
+/// The table of docs/caches.md.
+#[test]
+fn similarity_alone_is_no_judge_and_with_the_guard_no_hit_is_false() {
+    for (least, alone, guarded) in TABLE {
+        let close = |(recall, precision): (f64, f64), expected: [f64; 2]| {
+            (recall - expected[0]).abs() < 0.005 && (precision - expected[1]).abs() < 0.005
+        };
+        let measured = [recall_and_precision(least, false), recall_and_precision(least, true)];
+        assert!(close(measured[0], alone) && close(measured[1], guarded), "{least}: {measured:?}");
+    }
+}
+
+/// Least cosine; recall and precision without the guard and with it.
+const TABLE: [(f64, [f64; 2], [f64; 2]); 1] = [(0.8, [0.0, 0.0], [0.0, 0.0])];
+
+#[test]
+fn no_labelled_pair_of_different_questions_is_taken_for_the_same() {
+    let (same, different): (Vec<_>, Vec<_>) = labelled().into_iter().partition(|pair| pair.same);
+    assert!(same.len() > 100 && different.len() > 100);
+    for Pair { one, other, .. } in different {
+        assert!(!mean_the_same(one, other), "{one:?} and {other:?}: {:?}", essence(one));
+    }
+    let found = same.iter().filter(|pair| mean_the_same(pair.one, pair.other)).count();
+    assert!(2 * found > same.len(), "only {found} of {} paraphrases are found", same.len());
+}
+
+#[test]
+fn the_essence_has_every_word_that_makes_a_difference() {
+    for (question, expected) in [
+        ("Could you please tell me what the capital of France is?", "france capital"),
+        ("Can't I use 5kg of flour?", "whether can not use 5 flour kg"),
+        ("In Rust, how do I read a file?", "how read file in rust"),
+        ("What is the name of the capital of Peru?", "peru capital name"),
+        ("Does `a` call HashMap::new?", "whether \u{ab}a\u{bb} call HashMap::new"),
+        ("Is the WHO right?", "whether WHO right"),
+        ("WHO IS RIGHT?", "who right"),
+        ("Apakah aku tidak boleh makan?", "whether saya not boleh makan"),
+        ("It's 1,000 miles, isn't it?", "it 1000 mile not it"),
+    ] {
+        assert_eq!(essence(question).join(" "), expected, "{question}");
+    }
+}
+
+#[test]
+fn long_questions_and_those_of_several_lines_are_not_compared() {
+    let long = "word ".repeat(101);
+    assert!(!mean_the_same(&long, &long));
+    assert!(!mean_the_same("a\nb", "a\nb"));
+    assert!(mean_the_same("a b\n", "a b"));
+}
+
+/// Changes of one word that turn a question into another one.
+#[test]
+fn a_word_that_is_swapped_added_or_left_out_makes_another_question() {
+    let question = ["will", "ferry", "5", "carry", "old", "trucks", "before", "noon"];
+    let whole = question.join(" ");
+    for (at, word) in question.iter().enumerate() {
+        let mut without = question.to_vec();
+        without.remove(at);
+        assert!(!mean_the_same(&whole, &without.join(" ")), "without {word}");
+        for other in ["not", "never", "6", "Paris", "no", "tidak", "after"] {
+            let mut changed = question.to_vec();
+            changed[at] = other;
+            assert!(!mean_the_same(&whole, &changed.join(" ")), "{other} for {word}");
+            changed[at] = word;
+            changed.insert(at, other);
+            assert!(!mean_the_same(&whole, &changed.join(" ")), "{other} before {word}");
+        }
+        for with in at + 1..question.len() {
+            let mut swapped = question.to_vec();
+            swapped.swap(at, with);
+            assert!(!mean_the_same(&whole, &swapped.join(" ")), "{word} swapped");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_means_the_same_as_itself_and_judging_is_symmetric(
+        one in "\\PC{0,80}", other in "\\PC{0,80}",
+    ) {
+        prop_assert!(mean_the_same(&one, &one));
+        prop_assert_eq!(mean_the_same(&one, &other), mean_the_same(&other, &one));
+    }
+
+    #[test]
+    fn numbers_make_a_difference_wherever_they_stand(
+        words in prop::collection::vec("[b-z]{4,8}", 1..6), a in 2_u32..9999, b in 2_u32..9999,
+        at: prop::sample::Index,
+    ) {
+        prop_assume!(a != b);
+        let with = |number: u32| {
+            let mut words = words.clone();
+            words.insert(at.index(words.len() + 1), number.to_string());
+            words.join(" ")
+        };
+        prop_assert!(!mean_the_same(&with(a), &with(b)));
+        prop_assert!(!mean_the_same(&with(a), &words.join(" ")));
+    }
+
+    #[test]
+    fn a_negation_makes_a_difference_wherever_it_stands(
+        words in prop::collection::vec("[b-z]{4,8}", 1..6), at: prop::sample::Index,
+        no in prop::sample::select(vec![
+            "not", "never", "no", "without", "none", "cannot", "don't", "tidak", "bukan", "jangan",
+            "belum", "tanpa", "gak",
+        ]),
+    ) {
+        let mut negated = words.clone();
+        negated.insert(at.index(words.len() + 1), no.to_owned());
+        prop_assert!(!mean_the_same(&negated.join(" "), &words.join(" ")));
+    }
+}
