@@ -6,11 +6,12 @@ use std::time::Duration;
 use tandem_proto::error as reason;
 use tandem_proto::v1::ingest_event::Event;
 use tandem_proto::v1::{
-    Collection, Content, Hit, IngestFinished, IngestRequest, Label, ListCollectionsRequest,
-    ListDocumentsRequest, SearchMode, SearchRequest,
+    AskRequest, Collection, Content, ContextOutcome, ContextPart, Hit, IngestFinished, IngestRequest,
+    Label, ListCollectionsRequest, ListDocumentsRequest, NoticeKind, Policy, Sampling, SearchMode,
+    SearchRequest, Track,
 };
-use tandem_tests::script::Script;
-use tandem_tests::{Daemon, Failure, Setup, soon};
+use tandem_tests::script::{Life, Script};
+use tandem_tests::{Asking, Daemon, Failure, Manner, RecordingApi, Setup, question, soon};
 use tempfile::TempDir;
 
 use crate::embedding::import;
@@ -127,7 +128,7 @@ async fn documents_are_found_by_words_and_by_meaning() {
 
 #[tokio::test]
 async fn only_what_changed_is_read_again() {
-    let daemon = Setup::scripted(&Script::new()).start().await;
+    let daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).start().await;
     let folder = folder();
     let told = ingest(&daemon, of(&folder)).await.unwrap();
     assert_eq!(counts(&told), [3, 0, 0, 0, 0]);
@@ -150,7 +151,7 @@ async fn only_what_changed_is_read_again() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_named_and_the_rest_is_there() {
-    let daemon = Setup::scripted(&Script::new()).start().await;
+    let daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).start().await;
     let folder = folder();
     std::fs::write(folder.path().join("picture.txt"), b"\x89PNG\0\0\0\x01\0\xff").unwrap();
     std::fs::write(folder.path().join("broken.pdf"), b"%PDF-1.7 and nothing else").unwrap();
@@ -176,7 +177,7 @@ async fn what_cannot_be_read_is_named_and_the_rest_is_there() {
 
 #[tokio::test]
 async fn labels_and_metadata_narrow_a_search() {
-    let daemon = Setup::scripted(&Script::new()).start().await;
+    let daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).start().await;
     let content = |name: &str, text: &str| Content {
         name: name.to_owned(),
         data: text.as_bytes().to_vec(),
@@ -215,7 +216,7 @@ async fn labels_and_metadata_narrow_a_search() {
 
 #[tokio::test]
 async fn a_watched_folder_is_read_when_it_changes_and_after_a_restart() {
-    let mut daemon = Setup::scripted(&Script::new()).start().await;
+    let mut daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).start().await;
     let folder = folder();
     ingest(&daemon, IngestRequest { watch: Some(true), ..of(&folder) }).await.unwrap();
     write(&folder, "meter.txt", "The gas meter stands behind the washing machine.\n");
@@ -242,7 +243,7 @@ async fn until_found(daemon: &Daemon, question: &str) {
 
 #[tokio::test]
 async fn an_ingestion_that_is_killed_goes_on_where_it_was() {
-    let mut daemon = Setup::scripted(&Script::new()).start().await;
+    let mut daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).start().await;
     let folder = tempfile::tempdir().unwrap();
     let documents = 600_u32;
     for number in 0..documents {
@@ -275,6 +276,101 @@ async fn an_ingestion_that_is_killed_goes_on_where_it_was() {
     assert_nothing_is_damaged(&daemon).await;
 }
 
+fn asking(prompt: &str, policy: Policy) -> AskRequest {
+    AskRequest {
+        collections: vec!["notes".to_owned()],
+        policy: policy.into(),
+        ..question(prompt)
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_made_from_passages_and_says_which() {
+    let daemon = Setup::real().start().await;
+    import(&daemon, "minilm").await.unwrap();
+    ingest(&daemon, of(&folder())).await.unwrap();
+    let conversation_id = daemon.conversation().await;
+    let sampling = Sampling { max_tokens: Some(40), ..Sampling::default() };
+    let asked = AskRequest {
+        conversation_id: conversation_id.clone(),
+        sampling: Some(sampling),
+        ..asking("When do I have to move out of my apartment?", Policy::Fast)
+    };
+    let answer = daemon.ask_with(asked).await;
+    let done = answer.done().unwrap();
+    let first = &done.citations[0];
+    assert_eq!((first.number, name(&first.source)), (1, "flat.md"));
+    assert!(first.text.contains("lease") && first.line > 0, "{first:?}");
+    let ledger = done.context.as_ref().unwrap();
+    let passages = ledger.entries.iter().filter(|entry| entry.part() == ContextPart::Passage);
+    assert_eq!(passages.filter(|it| it.outcome() == ContextOutcome::Kept).count(), done.citations.len());
+    let kept = ledger.entries.iter().filter(|entry| entry.outcome() == ContextOutcome::Kept);
+    let read = answer.track_done().unwrap().usage.unwrap().prompt_tokens;
+    assert_eq!(kept.map(|entry| entry.tokens).sum::<u32>(), read, "{ledger:?}");
+
+    // What has nothing to do with any of them is not invented.
+    let asked = AskRequest {
+        conversation_id: conversation_id.clone(),
+        ..asking("Which enzyme unwinds the double helix of DNA?", Policy::Fast)
+    };
+    let answer = daemon.ask_with(asked).await;
+    assert_eq!(answer.complete(), "The documents do not answer this question.");
+    assert_eq!(answer.done().unwrap().track(), Track::BuiltIn);
+    let why = answer.notices(NoticeKind::BuiltIn);
+    assert!(why[0].contains("knowledge.relevance"), "{why:?}");
+    let turns = daemon.turns(&conversation_id).await;
+    assert_eq!(turns[1].1, "The documents do not answer this question.");
+
+    let missing = AskRequest { collections: vec!["none".to_owned()], ..question("What?") };
+    let refused = daemon.ask_with(missing).await;
+    assert_eq!(refused.failure().reason(), reason::COLLECTION_NOT_FOUND);
+    let unknown = AskRequest { template: "poem".to_owned(), ..asking("What?", Policy::Fast) };
+    let refused = Asking::begin(daemon.client(), unknown).await.err().unwrap();
+    assert_eq!(refused.reason(), reason::INVALID_ARGUMENT);
+}
+
+#[tokio::test]
+async fn a_provider_reads_only_what_may_leave() {
+    let api = RecordingApi::start(Manner::Answer).await;
+    let daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).config(&api.provider()).start().await;
+    let content = |name: &str, text: &str, label: Label| IngestRequest {
+        collection: "notes".to_owned(),
+        contents: vec![Content {
+            name: name.to_owned(),
+            data: text.as_bytes().to_vec(),
+            media_type: String::new(),
+        }],
+        label: label.into(),
+        ..IngestRequest::default()
+    };
+    let secret = "The budget of the merger is canary-4711.";
+    ingest(&daemon, content("secret.txt", secret, Label::LocalOnly)).await.unwrap();
+    // All that there is stays here: the slow track says so, and the other one answers.
+    let refused = daemon.ask_with(asking("the budget", Policy::Slow)).await;
+    assert_eq!(refused.failure().reason(), reason::DOCUMENTS_STAY_HERE);
+    let conversation_id = daemon.conversation().await;
+    let asked = AskRequest {
+        conversation_id: conversation_id.clone(),
+        provider: "far".to_owned(),
+        ..asking("the budget", Policy::Auto)
+    };
+    let answer = daemon.ask_with(asked).await;
+    assert_eq!(answer.done().unwrap().track(), Track::Fast, "{answer:?}");
+    assert!(api.bodies().is_empty());
+
+    ingest(&daemon, content("public.txt", "The budget of the party is 50.", Label::MayLeave)).await.unwrap();
+    let asked = AskRequest { conversation_id, ..asking("the budget", Policy::Slow) };
+    let answer = daemon.ask_with(asked).await;
+    let done = answer.done().unwrap();
+    assert_eq!(done.track(), Track::Slow, "{answer:?}");
+    let sources: Vec<&str> = done.citations.iter().map(|it| it.source.as_str()).collect();
+    assert_eq!(sources, ["public.txt"]);
+    let sent = String::from_utf8(api.bodies().concat()).unwrap();
+    // Neither the document nor the turn that was answered from it.
+    assert!(sent.contains("is 50") && !sent.contains("canary"), "{sent}");
+    assert_eq!(sent.matches("the budget").count(), 1, "{sent}");
+}
+
 async fn assert_nothing_is_damaged(daemon: &Daemon) {
     let output = daemon.home().tandem(&["knowledge", "check", "notes"]).await;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -283,7 +379,7 @@ async fn assert_nothing_is_damaged(daemon: &Daemon) {
 
 #[tokio::test]
 async fn the_command_does_all_of_it() {
-    let daemon = Setup::scripted(&Script::new()).start().await;
+    let daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).start().await;
     let folder = folder();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let run = async |arguments: &[&str]| {
