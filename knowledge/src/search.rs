@@ -187,7 +187,9 @@ impl Searcher {
     /// or one of its vectors is damaged.
     pub fn chunks(&self, source: &str) -> Result<Option<Vec<Embedded>>> {
         let now = self.now();
-        let Some((_, count)) = self.document(source)? else { return Ok(None) };
+        let document = Term::from_field_text(now.fields.document, source);
+        let document = now.document(&document).map_err(self.words())?;
+        let Some((_, count)) = document else { return Ok(None) };
         let term = Term::from_field_text(now.fields.source, source);
         let mut chunks = Vec::with_capacity(count as usize);
         for address in now.addresses(&term).map_err(self.words())? {

@@ -7,13 +7,16 @@
 //! nothing is built or tuned, rows are searched as soon as they are there, and the same query always
 //! finds the same.
 
+mod best;
 mod block;
 mod code;
+mod mask;
 mod records;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::best::Best;
 use self::block::{Block, LANES, ROWS};
 use self::code::{Code, Probe, Rotation};
 use self::records::Records;
@@ -21,6 +24,7 @@ use crate::Result;
 use crate::error::at;
 
 pub(crate) use self::code::{dot, unit};
+pub(crate) use self::mask::Mask;
 
 /// Bytes of a chunk's number in a record.
 const ID: usize = size_of::<u64>();
@@ -29,8 +33,9 @@ const ALL: usize = 4096;
 /// Rows by which the product is estimated that the nearest have at least.
 const FIRST: usize = 64;
 /// By how many standard deviations of the estimate a row may look worse than it is. Of those that the
-/// search has to find, less than one in a hundred looks worse by more.
-const MARGIN: f32 = 2.5;
+/// search has to find, less than one in forty looks worse by more, and of real embeddings one in a
+/// thousand, as most of them are clearly nearer than the rest.
+const MARGIN: f32 = 2.0;
 /// Rows whose vectors are compared beside those that were asked for, as eight bits round.
 const SPARE: usize = 16;
 /// Estimates that are looked at together.
@@ -62,39 +67,6 @@ pub(crate) struct Extent {
     pub(crate) generation: u64,
     /// Rows that count.
     pub(crate) rows: usize,
-}
-
-/// Some rows, a bit each.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Mask {
-    bits: Vec<u8>,
-    count: usize,
-}
-
-impl Mask {
-    /// None of so many rows.
-    pub(crate) fn none(rows: usize) -> Self {
-        Self { bits: vec![0; rows.div_ceil(ROWS) * ROWS / LANES], count: 0 }
-    }
-
-    /// Adds a row; one that is beyond the mask stays out.
-    pub(crate) fn add(&mut self, row: usize) {
-        if let Some(bits) = self.bits.get_mut(row / LANES) {
-            let bit = 1 << (row % LANES);
-            self.count += usize::from(*bits & bit == 0);
-            *bits |= bit;
-        }
-    }
-
-    /// Whether the row is in.
-    pub(crate) fn has(&self, row: usize) -> bool {
-        self.bits.get(row / LANES).is_some_and(|bits| bits >> (row % LANES) & 1 == 1)
-    }
-
-    /// How many rows are in.
-    pub(crate) const fn count(&self) -> usize {
-        self.count
-    }
 }
 
 impl Vectors {
@@ -347,42 +319,6 @@ impl View {
     pub(crate) fn bytes(&self) -> u64 {
         (self.rows * Block::row_bytes(self.dimensions)) as u64
     }
-}
-
-/// The greatest of many numbers, and where they are.
-struct Best {
-    count: usize,
-    /// What is not more is not among them.
-    least: f32,
-    all: Vec<(f32, usize)>,
-}
-
-impl Best {
-    fn of(count: usize) -> Self {
-        Self { count, least: f32::NEG_INFINITY, all: Vec::with_capacity(2 * count) }
-    }
-
-    fn add(&mut self, value: f32, row: usize) {
-        if value > self.least {
-            self.all.push((value, row));
-            if self.all.len() == 2 * self.count {
-                self.all.select_nth_unstable_by(self.count - 1, order);
-                self.all.truncate(self.count);
-                self.least = self.all[self.count - 1].0;
-            }
-        }
-    }
-
-    fn sorted(mut self) -> Vec<(f32, usize)> {
-        self.all.sort_unstable_by(order);
-        self.all.truncate(self.count);
-        self.all
-    }
-}
-
-/// Greatest first, of equal ones the earlier row.
-fn order(left: &(f32, usize), right: &(f32, usize)) -> std::cmp::Ordering {
-    right.0.total_cmp(&left.0).then(left.1.cmp(&right.1))
 }
 
 fn any(estimates: &[f32], least: f32) -> bool {

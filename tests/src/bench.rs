@@ -17,7 +17,7 @@ mod plan;
 mod process;
 mod prose;
 mod report;
-mod retrieval;
+pub mod retrieval;
 mod rival;
 mod sse;
 mod statistics;
@@ -28,7 +28,6 @@ mod workload;
 pub use plan::{Flags, Plan, Scale};
 pub use process::spin;
 pub use report::Report;
-pub use retrieval::{Retrieval, measure as measure_retrieval, pack, serve as serve_retrieval};
 pub use tournament::run;
 pub use workload::Workload;
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::cast_precision_loss, reason = "small numbers")]
 
+use super::best::order;
 use super::*;
 
 /// Vectors of length 1 that look random, always the same ones for the same seed.

@@ -98,6 +98,7 @@ pub async fn measure(plan: &Retrieval) -> Result<Report> {
                 (0, _) | (_, None) => ours.ask("vectors")?,
                 (at, Some(chroma)) => {
                     chroma.width(if at == 1 { DEFAULT } else { raised }).await?;
+                    chroma.ask(&sample).await?;
                     chroma.ask(&sample).await?
                 }
             };

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use tandem_tests::bench::{Retrieval, measure_retrieval, pack, say, serve_retrieval};
+use tandem_tests::bench::retrieval::{self, Retrieval};
+use tandem_tests::bench::say;
 
 /// Measure searches: a collection of tandem and a server of Chroma with the same texts and vectors.
 #[derive(Debug, Parser)]
@@ -56,7 +57,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<()> {
     if arguments.pack {
-        return pack(stdin().lock(), BufWriter::new(stdout().lock()));
+        return retrieval::pack(stdin().lock(), BufWriter::new(stdout().lock()));
     }
     let plan = Retrieval {
         chroma: arguments.chroma,
@@ -68,9 +69,9 @@ async fn run(arguments: Arguments) -> Result<()> {
         folder: arguments.folder,
     };
     if let Some(folder) = arguments.search {
-        return serve_retrieval(&folder, &plan);
+        return retrieval::serve(&folder, &plan);
     }
-    let report = measure_retrieval(&plan).await?;
+    let report = retrieval::measure(&plan).await?;
     #[allow(clippy::print_stdout, reason = "the result of this program")]
     {
         println!("{}", report.table());

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::super::process::{self, Memory};
 use super::vectors::Sample;
-use super::{Answers, COUNT, Intake, Size, folder_bytes};
+use super::{Answers, COUNT, DEFAULT, Intake, Size, folder_bytes};
 
 /// Vectors that are handed over at once.
 const BATCH: usize = 1000;
@@ -32,6 +32,8 @@ pub(super) struct Chroma {
     root: String,
     /// Address of the collection.
     collection: String,
+    /// How many candidates its graph is searched with.
+    width: u32,
     http: reqwest::Client,
 }
 
@@ -93,6 +95,7 @@ impl Chroma {
             child,
             root,
             collection: String::new(),
+            width: DEFAULT,
             http,
         };
         let serves = async {
@@ -109,10 +112,24 @@ impl Chroma {
         beat.is_ok_and(|beat| beat.status().is_success())
     }
 
-    /// Sets how many candidates the graph is searched with.
-    pub(super) async fn width(&self, candidates: u32) -> Result<()> {
+    /// Sets how many candidates the graph is searched with, and starts the server anew, as one that has
+    /// the graph in memory goes on with what it was loaded with.
+    pub(super) async fn width(&mut self, candidates: u32) -> Result<()> {
+        if self.width == candidates {
+            return Ok(());
+        }
         let body = json!({ "new_configuration": { "hnsw": { "ef_search": candidates } } });
         self.send(Method::PUT, &self.collection, body.to_string()).await?;
+        self.restart().await?;
+        self.width = candidates;
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<()> {
+        process::stop(&mut self.child).await?;
+        let again = Self::start(&self.program, &self.folder).await?;
+        let collection = self.collection.replace(&self.root, &again.root);
+        *self = Self { collection, width: self.width, ..again };
         Ok(())
     }
 
@@ -146,15 +163,13 @@ impl Chroma {
     /// Measures it and how long it takes to start anew, and ends it.
     pub(super) async fn finish(mut self, sample: &Sample) -> Result<Size> {
         let memory = Memory::of(self.child.id().context("Chroma has ended")?)?;
-        process::stop(&mut self.child).await?;
         let disk = folder_bytes(&self.folder)?;
         let began = Instant::now();
-        let mut again = Self::start(&self.program, &self.folder).await?;
-        again.collection = self.collection.replace(&self.root, &again.root);
+        self.restart().await?;
         let first = body(sample.questions.first().context("no question")?);
-        again.send(Method::POST, &again.queries(), first).await?;
+        self.send(Method::POST, &self.queries(), first).await?;
         let first_answer_ms = began.elapsed().as_secs_f64() * 1e3;
-        process::stop(&mut again.child).await?;
+        process::stop(&mut self.child).await?;
         Ok(Size {
             disk,
             anonymous: memory.anonymous,

@@ -15,8 +15,6 @@ pub(super) struct Sample {
     pub(super) vectors: Vec<Vec<f32>>,
     pub(super) texts: Vec<String>,
     pub(super) questions: Vec<Vec<f32>>,
-    /// The texts of the questions.
-    pub(super) asked: Vec<String>,
 }
 
 impl Sample {
@@ -36,8 +34,8 @@ impl Sample {
         ensure!(found == lines, "{found} vectors and {lines} texts; make them again");
         ensure!(found > questions, "{found} vectors are too few for {questions} questions");
         let questions = vectors.split_off(found - questions);
-        let asked = texts.split_off(vectors.len());
-        Ok(Self { vectors, texts, questions, asked })
+        texts.truncate(vectors.len());
+        Ok(Self { vectors, texts, questions })
     }
 
     /// Reads the questions alone, with little memory.

@@ -1,0 +1,37 @@
+//! Some of all rows.
+
+use super::block::{LANES, ROWS};
+
+/// Some rows, a bit each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mask {
+    /// A byte for as many rows as are compared at once.
+    pub(super) bits: Vec<u8>,
+    count: usize,
+}
+
+impl Mask {
+    /// None of so many rows.
+    pub(crate) fn none(rows: usize) -> Self {
+        Self { bits: vec![0; rows.div_ceil(ROWS) * ROWS / LANES], count: 0 }
+    }
+
+    /// Adds a row; one that is beyond the mask stays out.
+    pub(crate) fn add(&mut self, row: usize) {
+        if let Some(bits) = self.bits.get_mut(row / LANES) {
+            let bit = 1 << (row % LANES);
+            self.count += usize::from(*bits & bit == 0);
+            *bits |= bit;
+        }
+    }
+
+    /// Whether the row is in.
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.bits.get(row / LANES).is_some_and(|bits| bits >> (row % LANES) & 1 == 1)
+    }
+
+    /// How many rows are in.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+}
