@@ -58,7 +58,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 << 20, text: 64 << 20, blocks: 200_000, nesting: 200 }
+        Self { bytes: 64 << 20, text: 32 << 20, blocks: 200_000, nesting: 200 }
     }
 }
 

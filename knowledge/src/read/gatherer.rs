@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Limits, Reading, Refusal};
 use crate::{Block, Kind, Place};
 
-/// Longest heading, in characters, that is repeated in the place of each block below it.
-const HEADING_CHARACTERS: usize = 120;
+/// Longest heading, in bytes, that is repeated in the place of each block below it.
+const HEADING_BYTES: usize = 150;
 /// Longest value, in characters, that is kept of what a document says of itself.
 const METADATA_CHARACTERS: usize = 500;
 /// Most entries that are kept of what a document says of itself.
@@ -84,7 +84,10 @@ impl Gatherer {
             self.headings.pop();
         }
         self.push(Kind::Heading, text, line)?;
-        self.headings.push((level, text.chars().take(HEADING_CHARACTERS).collect()));
+        self.headings.push((
+            level,
+            text.get(..text.floor_char_boundary(HEADING_BYTES)).unwrap_or(text).to_owned(),
+        ));
         Ok(())
     }
 
@@ -122,7 +125,7 @@ impl Gatherer {
                     if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }
                 },
             )
-            .take(HEADING_CHARACTERS)
+            .take(METADATA_CHARACTERS)
             .collect();
         let value = shortened(&squeezed(value));
         if !key.is_empty() && !value.is_empty() && self.reading.metadata.len() < METADATA_ENTRIES {

@@ -24,7 +24,7 @@ const STACK_BYTES: usize = 64 << 20;
 /// Bytes of an answer for each byte of text, at most: JSON writes a control character as six.
 const ANSWER_FACTOR: usize = 6;
 /// Bytes of an answer for each block besides its text, at most: the headings above it.
-const BLOCK_BYTES: usize = 6 * 1024;
+const BLOCK_BYTES: usize = 2 * 1024;
 
 /// The first argument of a program that is to be a reader.
 pub const READER: &str = "read-document";

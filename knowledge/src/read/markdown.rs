@@ -203,11 +203,8 @@ fn front_matter(text: &str, kind: MetadataBlockKind, gatherer: &mut Gatherer) {
         match (item, line.split_once(sign)) {
             (Some(item), _) => {
                 if let Some((_, value)) = entries.last_mut() {
-                    *value = if value.is_empty() {
-                        bare(item).to_owned()
-                    } else {
-                        format!("{value}, {}", bare(item))
-                    };
+                    value.push_str(if value.is_empty() { "" } else { ", " });
+                    value.push_str(bare(item));
                 }
             }
             (None, Some((key, value))) if !key.starts_with([' ', '\t', '#', '[']) => {
