@@ -157,7 +157,7 @@ async fn a_conversation_is_renamed_found_and_deleted_from_the_command_line() {
     assert_eq!(renamed["title"], "Pink birds");
     let found = json(&daemon, &["conversation", "search", "FLAMINGOS", "noted"]).await;
     assert_eq!(found["found"][0]["conversation"]["title"], "Pink birds");
-    assert_eq!(found["found"][0]["snippet"], "Where do flamingos sleep?");
+    assert_eq!(found["found"][0]["snippet"], "Where do flamingos sleep");
     let shown = tandem(&daemon, &["conversation", "search", "flamingos"]).await;
     assert!(shown.contains(&id) && shown.contains("Pink birds"), "{shown}");
     tandem(&daemon, &["conversation", "delete", &id]).await;
