@@ -8,7 +8,7 @@ use std::process::Output;
 use serde_json::Value;
 use tandem_proto::error as reason;
 use tandem_proto::v1::AskRequest;
-use tandem_tests::script::{Life, Script};
+use tandem_tests::script::{self, Life, Script};
 use tandem_tests::{Answer, Daemon, Failure, Setup, question, soon};
 
 const WORDS: &str = "well noted";
@@ -157,7 +157,7 @@ async fn a_conversation_is_renamed_found_and_deleted_from_the_command_line() {
     assert_eq!(renamed["title"], "Pink birds");
     let found = json(&daemon, &["conversation", "search", "FLAMINGOS", "noted"]).await;
     assert_eq!(found["found"][0]["conversation"]["title"], "Pink birds");
-    assert_eq!(found["found"][0]["snippet"], "Where do flamingos sleep?");
+    assert_eq!(found["found"][0]["snippet"], "Where do flamingos sleep");
     let shown = tandem(&daemon, &["conversation", "search", "flamingos"]).await;
     assert!(shown.contains(&id) && shown.contains("Pink birds"), "{shown}");
     tandem(&daemon, &["conversation", "delete", &id]).await;
@@ -291,9 +291,8 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_i
     let models = setup.home().path().join("models");
     // Only root may mount; elsewhere the rules are held by the tests of the store alone.
     let Some(disk) = SmallDisk::mount(&data, "96m") else { return };
-    let setup = setup
-        .environment("TANDEM_DAEMON__DATA_DIR", data)
-        .environment("TANDEM_MODELS__DIR", models);
+    fs::copy(setup.home().path().join(script::FILE), data.join(script::FILE)).unwrap();
+    let setup = setup.environment("TANDEM_HOME", data).environment("TANDEM_MODELS__DIR", models);
     let mut daemon = setup.start().await;
     let id = daemon.conversation().await;
     let mut stored = Vec::new();

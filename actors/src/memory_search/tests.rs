@@ -61,8 +61,8 @@ impl Life {
         for (prompt, answer) in turns {
             let (prompt, answer) = ((*prompt).to_owned(), (*answer).to_owned());
             // Named by what tells it from the others.
-            let id = if answer.is_empty() { prompt.clone() } else { answer.clone() };
-            let turn = Turn { id, prompt, answer, ..Turn::default() };
+            let name = if answer.is_empty() { prompt.clone() } else { answer.clone() };
+            let turn = Turn { id: name, prompt, answer, ..Turn::default() };
             self.store.commit_turn(&id, turn).await.unwrap();
         }
         id

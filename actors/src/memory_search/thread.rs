@@ -141,6 +141,7 @@ impl Follower {
     }
 
     fn remake(&mut self, origin: &Origin, why: &str) -> Result<()> {
+        origin.room.clone()?;
         info!(why, "the search index is made anew");
         self.rebuild(origin).map_err(|failure| {
             self.index = None;
@@ -165,7 +166,8 @@ impl Follower {
         if mark.identity != origin.identity {
             return Ok(Followed::No("it is of another store"));
         }
-        if mark.position == origin.position {
+        // On a full disk, what it has is searched.
+        if mark.position == origin.position || origin.room.is_err() {
             return Ok(Followed::Yes);
         }
         let mut position = mark.position;

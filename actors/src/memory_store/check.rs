@@ -91,10 +91,10 @@ impl Page<'_> {
     fn look_at(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         if let Some(turn) = key::read_turn(key).filter(|_| key.starts_with(key::TURNS)) {
             let first_of_conversation = self.turn.is_none_or(|(id, _)| id != turn.0);
-            return match self.turn.replace(turn) == Some(turn) {
-                true => Ok(()),
-                false => self.turn(turn.0, turn.1, first_of_conversation),
-            };
+            if self.turn.replace(turn) == Some(turn) {
+                return Ok(());
+            }
+            return self.turn(turn.0, turn.1, first_of_conversation);
         }
         self.turn = None;
         match key.first() {
@@ -153,9 +153,10 @@ impl Page<'_> {
         let listed = self.database.sled.contains_key(update).map_err(unreadable)?;
         if turns != conversation.turns || !listed {
             let counted = conversation.turns;
-            self.fix(match listed {
-                true => format!("conversation {id} has {turns} turns and counts {counted}"),
-                false => format!("conversation {id} is not listed"),
+            self.fix(if listed {
+                format!("conversation {id} has {turns} turns and counts {counted}")
+            } else {
+                format!("conversation {id} is not listed")
             });
             let mended = tandem_proto::v1::Conversation { turns, ..conversation };
             insert_conversation(&mut self.fixes, id, &mended);

@@ -19,12 +19,14 @@ const PART_BYTES_MAX: usize = 1 << 20;
 const TURNS_BYTES_MAX: usize = 4 << 20;
 
 /// Where the search index begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Origin {
     /// Which store it is.
     pub(crate) identity: String,
     /// The number behind the last change.
     pub(crate) position: u64,
+    /// Whether there is room on the disk, or why not.
+    pub(crate) room: Result<()>,
 }
 
 impl MemoryStore {

@@ -128,6 +128,6 @@ impl Database {
         let value = self.sled.get(key::IDENTITY).map_err(unreadable)?.unwrap_or_default();
         let identity: Vec<u8> = decode("the store's identity", &value)?;
         let identity = Uuid::from_slice(&identity).unwrap_or_default().to_string();
-        Ok(Origin { identity, position: self.position() })
+        Ok(Origin { identity, position: self.position(), room: self.room.clone() })
     }
 }

@@ -65,7 +65,8 @@ impl Database {
                 .map_err(|error| Error::Internal { problem: error.to_string() })?;
             changes.insert(key::LEDGER_HEAD, codec::encode(&text));
         }
-        if !batch.id.is_nil() {
+        // All else in a batch replaces what there is, or goes once it was added.
+        if !batch.local.is_empty() {
             changes.insert(key::LAST_SUMS, codec::encode(&batch.id.as_bytes().to_vec()));
         }
         for (key, added) in sums.0 {

@@ -142,6 +142,9 @@ async fn restore(client: &Client, path: &Path, overwrite: bool) -> Result<Restor
     let mut parts = file::read(path)?;
     let (sender, requests) = mpsc::channel(1);
     let feed = async move {
+        // Also what is said of an empty file is said.
+        let begin = v1::RestoreRequest { data: Vec::new(), overwrite };
+        drop(sender.send(begin).await);
         while let Some(data) = parts.recv().await.transpose()? {
             if sender.send(v1::RestoreRequest { data, overwrite }).await.is_err() {
                 // The daemon refuses, and says why.

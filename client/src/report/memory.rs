@@ -46,9 +46,10 @@ impl Check {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for Finding { what, advice, repaired } in &self.findings {
-            let _ = match repaired {
-                true => writeln!(text, "mended: {what}"),
-                false => writeln!(text, "broken: {what}\n  {advice}"),
+            let _ = if *repaired {
+                writeln!(text, "mended: {what}")
+            } else {
+                writeln!(text, "broken: {what}\n  {advice}")
             };
         }
         let broken = self.findings.iter().filter(|finding| !finding.repaired).count();

@@ -56,15 +56,12 @@ impl Database {
         let id = given.ok_or_else(|| Error::invalid("id", "is not the id of a conversation"))?;
         check_title(&conversation.title)?;
         turns.iter().try_for_each(check_turn)?;
-        let mut changes = match self.sled.contains_key(key::conversation(id)).map_err(unreadable)? {
-            true if replace => self.removal(id)?,
-            true => {
-                let problem =
-                    format!("conversation {id} is here already; replace it, or leave it out");
-                return Err(Error::invalid("id", problem));
-            }
-            false => Changes::default(),
-        };
+        let is_here = self.sled.contains_key(key::conversation(id)).map_err(unreadable)?;
+        if is_here && !replace {
+            let problem = format!("conversation {id} is here already; replace it, or leave it out");
+            return Err(Error::invalid("id", problem));
+        }
+        let mut changes = if is_here { self.removal(id)? } else { Changes::default() };
         let imported = Conversation {
             id: id.to_string(),
             turns: u32::try_from(turns.len()).unwrap_or(u32::MAX),
