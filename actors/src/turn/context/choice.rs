@@ -43,8 +43,8 @@ pub(in crate::turn) struct Rules {
 /// What is read, by place in [`Lengths`]. System prompt and question always are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::turn) struct Choice {
-    pub(super) memories: Vec<usize>,
-    pub(super) passages: Vec<usize>,
+    pub(in crate::turn) memories: Vec<usize>,
+    pub(in crate::turn) passages: Vec<usize>,
     pub(in crate::turn) summary: bool,
     /// Older turns that matter for the question, oldest first.
     pub(in crate::turn) recalled: Vec<usize>,
