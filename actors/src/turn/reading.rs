@@ -124,13 +124,17 @@ pub(super) async fn gather(question: &Question, services: &Services) -> Result<M
 
 /// All of it in messages, if it is sure to fit into `room` tokens: the first token of the answer need
 /// not wait for a count.
-pub(super) fn everything(material: Material, rules: Rules, room: u32) -> Result<Reading, Material> {
+pub(super) fn everything(
+    material: Material,
+    rules: Rules,
+    room: u32,
+) -> Result<Reading, Box<Material>> {
     let choice = Choice::everything(&material);
     let messages = material.told(&choice).messages();
     let length = tokens_max(&messages);
     let whole = material.unread == 0 && material.turns.len() <= rules.turns_max;
     if !whole || length > room {
-        return Err(material);
+        return Err(Box::new(material));
     }
     let sizes = Sizes::estimated(&material);
     let context = Context { material, choice, sizes, beside: 0, counted: false };
