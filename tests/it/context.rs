@@ -166,8 +166,8 @@ async fn old_turns_are_summed_up_when_nobody_asks_anything_and_a_question_interr
     let entry = with_summary.entries.iter().find(is_summary).unwrap();
     assert_eq!((entry.outcome(), entry.tokens), (ContextOutcome::Kept, 4));
     assert_eq!(kept(&with_summary), with_summary.tokens);
-    let told = daemon.home().logged("told").pop().unwrap();
-    assert!(told.contains("one two three four"), "{told}");
+    let told = daemon.home().logged("told").join("\n");
+    assert!(told.contains("What was said before, in short: one two three four"), "{told}");
 }
 
 /// Questions that a provider answers in each conversation.
@@ -196,8 +196,7 @@ async fn of_a_thousand_questions_that_leave_none_takes_anything_private_along() 
         let mut turns = 0;
         for escalation in 0..ESCALATIONS {
             if numbers.below(3) == 0 {
-                let secret =
-                    format!("canary-{conversation}-{escalation} is the secret of the river");
+                let secret = format!("canary-{conversation}-{escalation} is the name of the river");
                 ask(secret, Policy::Private).await.complete();
                 // With the secret in view, this is private as well.
                 ask("canary of the river, again?".to_owned(), Policy::Fast).await.complete();
@@ -205,12 +204,11 @@ async fn of_a_thousand_questions_that_leave_none_takes_anything_private_along() 
                 turns += 2;
             }
             let policy = [Policy::Slow, Policy::Duo, Policy::Auto][escalation % 3];
-            let prompt = format!("number {escalation}: what is the secret of the river?");
+            let prompt = format!("question {escalation}: what is the name of the river?");
             let answer = ask(prompt, policy).await;
             assert_eq!(answer.complete(), "so it is", "{policy:?}");
             let ledger = ledger(&answer);
             for turn in &private {
-                // Those that are too far back to be looked at may be called dropped.
                 let outcome = of_turn(&ledger, *turn).outcome();
                 assert_eq!(outcome, ContextOutcome::StaysLocal, "turn {turn}: {ledger:?}");
             }
@@ -222,7 +220,7 @@ async fn of_a_thousand_questions_that_leave_none_takes_anything_private_along() 
     assert!(bodies.len() >= CONVERSATIONS * ESCALATIONS, "{} requests", bodies.len());
     for body in &bodies {
         let body = String::from_utf8_lossy(body);
-        assert!(body.contains("what is the secret of the river?"), "{body}");
+        assert!(body.contains("what is the name of the river?"), "{body}");
         assert!(!body.contains("canary"), "{body}");
     }
     assert!(bodies.iter().any(|body| String::from_utf8_lossy(body).contains("so it is")));
@@ -242,20 +240,20 @@ async fn count(daemon: &Daemon, text: &str) -> u32 {
 
 #[tokio::test]
 async fn the_account_is_exact_with_the_real_model_and_a_full_context_keeps_its_beginning() {
-    let config = "[memory]\ncontext_tokens = 600\ncontext_strategy = \"retrieval\"\n";
+    let config = "[memory]\ncontext_tokens = 1000\ncontext_strategy = \"retrieval\"\n";
     let daemon = Setup::real().config(config).start().await;
     let id = daemon.conversation().await;
     let (mut full, mut cached) = (0, 0);
-    for turn in 0..16 {
+    for turn in 0..30 {
         let prompt = match turn {
             0 => "The vault of the museum opens with the number 4711.".to_owned(),
-            15 => "Which number does the vault of the museum open with?".to_owned(),
+            29 => "Which number does the vault of the museum open with?".to_owned(),
             _ => format!("Tell me about the planet number {turn}, {}", "please ".repeat(20).trim()),
         };
         let answer = daemon.ask_with(request(&id, &prompt, 16)).await;
         let usage = answer.track_done().unwrap().usage.unwrap();
         let ledger = ledger(&answer);
-        assert!(!ledger.estimated && ledger.tokens <= 600, "{ledger:?}");
+        assert!(!ledger.estimated && ledger.tokens <= 1000, "{ledger:?}");
         assert_eq!(ledger.tokens, usage.prompt_tokens, "{ledger:?}");
         assert_eq!(kept(&ledger), ledger.tokens, "{ledger:?}");
         let asked = ledger.entries.iter().find(|it| it.part() == ContextPart::Question).unwrap();
@@ -266,7 +264,7 @@ async fn the_account_is_exact_with_the_real_model_and_a_full_context_keeps_its_b
             full += 1;
             cached += u32::from(usage.cached_tokens * 2 > usage.prompt_tokens);
         }
-        if turn == 15 {
+        if turn == 29 {
             assert_eq!(of_turn(&ledger, 1).part(), ContextPart::RecalledTurn, "{ledger:?}");
         }
     }

@@ -66,9 +66,9 @@ async fn only_a_question_that_may_not_fit_is_counted_before_it_is_answered() {
         let context = answer.done().unwrap().context.clone().unwrap();
         assert!(!context.estimated, "counted in the end: {context:?}");
         let log = daemon.home().engine_log().split_off(before);
-        let is = |kind: &str| move |line: &&String| line.split(' ').nth(2) == Some(kind);
-        let begin = log.iter().position(|line| is("generate")(&line)).unwrap();
-        log[..begin].iter().filter(is("count")).count()
+        let is = |line: &String, kind: &str| line.split(' ').nth(2) == Some(kind);
+        let begin = log.iter().position(|line| is(line, "generate")).unwrap();
+        log[..begin].iter().filter(|line| is(line, "count")).count()
     }
 
     let daemon = Setup::scripted(&Script::always(Life::answering(WORDS))).start().await;

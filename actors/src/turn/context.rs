@@ -21,7 +21,7 @@ pub(super) use relevance::scores;
 pub(super) use sizes::{Sizes, in_reach, texts};
 
 /// Tokens that a chat template puts around one message, at most, in common templates.
-const TEMPLATE_TOKENS: u32 = 16;
+pub(super) const TEMPLATE_TOKENS: u32 = 16;
 /// Tokens that a chat template says by itself, such as a system prompt of its makers, with room to
 /// spare.
 const PREAMBLE_TOKENS: u32 = 1024;

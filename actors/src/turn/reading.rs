@@ -6,8 +6,8 @@ use tandem_proto::v1::{ChatMessage, ContextLedger, Track};
 use tokio::task::spawn_blocking;
 
 use super::context::{
-    Account, Budget, Choice, Material, Numbered, Rules, Sizes, choose, in_reach, scores, texts,
-    tokens_max,
+    Account, Budget, Choice, Material, Numbered, Rules, Sizes, TEMPLATE_TOKENS, choose, in_reach,
+    scores, texts, tokens_max,
 };
 use super::history::Luggage;
 use super::run::Question;
@@ -125,13 +125,17 @@ pub(super) async fn gather(question: &Question, services: &Services) -> Result<M
 
 /// All of it in messages, if it is sure to fit into `room` tokens: the first token of the answer need
 /// not wait for a count.
-pub(super) fn everything(material: Material, rules: Rules, room: u32) -> Result<Reading, Material> {
+pub(super) fn everything(
+    material: Material,
+    rules: Rules,
+    room: u32,
+) -> Result<Reading, Box<Material>> {
     let choice = Choice::everything(&material);
     let messages = material.told(&choice).messages();
     let length = tokens_max(&messages);
     let whole = material.unread == 0 && material.turns.len() <= rules.turns_max;
     if !whole || length > room {
-        return Err(material);
+        return Err(Box::new(material));
     }
     let sizes = Sizes::estimated(&material);
     let context = Context { material, choice, sizes, beside: 0, counted: false };
@@ -160,16 +164,19 @@ pub(super) async fn for_engine(
         return Ok(Reading { messages, length, context });
     }
     let scores = relevance(&material, rules).await?;
-    let reach = in_reach(&material, &scores, rules.turns_max, budget.tokens);
-    let all_in_reach = whole && reach.len() == material.turns.len();
-    let messages = if all_in_reach { material.told(&choice).messages() } else { Vec::new() };
+    let (reach, recent) = in_reach(&material, &scores, rules.turns_max, budget.tokens);
+    let choice = Choice { recent, ..choice };
+    let messages = material.told(&choice).messages();
     let counts = worker.count(texts(&material, &reach), messages.clone()).await?;
     let sizes = Sizes::counted(&material, &reach, &counts.texts);
-    if all_in_reach && counts.messages <= budget.tokens {
+    if whole && recent == 0 && counts.messages <= budget.tokens {
         let context = Context { material, choice, sizes, beside: 0, counted: true };
         return Ok(Reading { messages, length: counts.messages, context });
     }
-    let (lengths, numbers) = (sizes.lengths(&material, 0), material.numbers());
+    // What this template adds to a message, as it does so here.
+    let template = counts.messages.saturating_sub(sizes.chosen(&choice));
+    let around = template.div_ceil(u32::try_from(messages.len()).unwrap_or(u32::MAX).max(1));
+    let (lengths, numbers) = (sizes.lengths(&material, around, 0), material.numbers());
     let mut room = budget.tokens;
     loop {
         let choice = choose(&lengths, &numbers, &scores, rules, room);
@@ -199,7 +206,7 @@ pub(super) async fn for_provider(
     let beside = luggage.tokens();
     let scores = relevance(&material, rules).await?;
     let sizes = Sizes::estimated(&material);
-    let lengths = sizes.lengths(&material, beside);
+    let lengths = sizes.lengths(&material, TEMPLATE_TOKENS, beside);
     let choice = choose(&lengths, &material.numbers(), &scores, rules, budget.tokens);
     // Results are of no use without the calls.
     if !luggage.results.is_empty() && choice.recent == material.turns.len() {

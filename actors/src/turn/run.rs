@@ -270,9 +270,9 @@ async fn start_fast(
     let room = budget.tokens.min(context.saturating_sub(answer));
     let reading = match everything(material, rules, room) {
         Ok(reading) => reading,
-        Err(material) => match for_engine(material.clone(), rules, budget, &worker).await {
+        Err(material) => match for_engine((*material).clone(), rules, budget, &worker).await {
             // Nothing was sent yet. If the question is to blame, it fails the second time, too.
-            Err(Error::EngineCrashed { .. }) => for_engine(material, rules, budget, &worker).await,
+            Err(Error::EngineCrashed { .. }) => for_engine(*material, rules, budget, &worker).await,
             read => read,
         }?,
     };

@@ -87,7 +87,7 @@ async fn an_answer_goes_to_stdout_and_notices_to_stderr() {
     assert_eq!(
         outcome.stderr,
         "fast track, scripted, score 0.25\n  - the question is short\nnote: the model was loaded\n\
-         confidence 0.62\n"
+         context: 12 tokens\n  - question: 12 tokens\nconfidence 0.62\n"
     );
     assert_eq!(outcome.code, 0);
 }
@@ -179,6 +179,14 @@ async fn the_json_of_an_answer_is_one_object() {
         "seed": 7,
         "notices": [{"kind": "waiting", "message": "the model was loaded"}],
         "stored": false,
+        "context": {
+            "tokens": 12,
+            "estimated": false,
+            "entries": [{
+                "part": "question", "outcome": "kept",
+                "first": null, "last": null, "name": null, "tokens": 12,
+            }],
+        },
     });
     assert_eq!(outcome.json(), expected);
     assert_eq!((outcome.stderr.as_str(), outcome.code), ("", 0));

@@ -171,7 +171,16 @@ fn done(request: &v1::AskRequest) -> Event {
         conversation_id: request.conversation_id.clone(),
         seed: request.sampling.as_ref().and_then(|sampling| sampling.seed),
         stored: false,
-        context: None,
+        context: Some(v1::ContextLedger {
+            entries: vec![v1::ContextEntry {
+                part: v1::ContextPart::Question.into(),
+                outcome: v1::ContextOutcome::Kept.into(),
+                tokens: 12,
+                ..v1::ContextEntry::default()
+            }],
+            tokens: 12,
+            estimated: false,
+        }),
     })
 }
 

@@ -43,8 +43,8 @@ pub(in crate::turn) struct Rules {
 /// What is read, by place in [`Lengths`]. System prompt and question always are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::turn) struct Choice {
-    pub(super) memories: Vec<usize>,
-    pub(super) passages: Vec<usize>,
+    pub(in crate::turn) memories: Vec<usize>,
+    pub(in crate::turn) passages: Vec<usize>,
     pub(in crate::turn) summary: bool,
     /// Older turns that matter for the question, oldest first.
     pub(in crate::turn) recalled: Vec<usize>,
@@ -121,8 +121,8 @@ pub(in crate::turn) fn choose(
     let room = room - summary.unwrap_or(0);
 
     // All turns that could be left out in the end, what matters most first, the newer one among equals.
-    let older = if rules.strategy.recalls() { begin(room - for_retrieval) } else { 0 };
-    let mut order: Vec<usize> = (0..older).filter(|at| score(scores, *at) > 0.0).collect();
+    let end = if rules.strategy.recalls() { begin(room - for_retrieval) } else { 0 };
+    let mut order: Vec<usize> = (0..end).filter(|at| score(scores, *at) > 0.0).collect();
     order.sort_by(|a, b| score(scores, *b).total_cmp(&score(scores, *a)).then(b.cmp(a)));
     let first = |order: &[usize]| order.iter().copied().take(RECALLED_MAX).collect();
     let (_, for_recalled) = take(&lengths.turns, first(&order), for_retrieval - for_passages);

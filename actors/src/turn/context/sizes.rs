@@ -1,10 +1,12 @@
 //! How long everything is that could be told: asked of a tokenizer, estimated, or bounded.
 
 use super::choice::{Choice, Lengths, RECALLED_MAX};
+use super::estimate;
 use super::material::{Material, passage_as_told};
-use super::{TEMPLATE_TOKENS, estimate};
 use crate::turn::history::{answered, asked};
 
+/// Tokens of a heading, or of what stands around an item of a list.
+const HEADING_TOKENS: u32 = 16;
 /// Bytes of a token in ordinary text, at most on average.
 const BYTES_PER_TOKEN_MAX: usize = 8;
 
@@ -64,6 +66,7 @@ impl Sizes {
         }
     }
 
+<<<<<<< HEAD
     /// What is said around passages, when all of them are read; never more when some are.
     fn around_passages(&self) -> u32 {
         let passages = self.passages.iter().fold(0_u32, |sum, length| sum.saturating_add(*length));
@@ -84,6 +87,25 @@ impl Sizes {
                 .iter()
                 .map(|length| length.saturating_add(2 * TEMPLATE_TOKENS))
                 .collect(),
+=======
+    /// With what headings add, and the template to each message: `around`. `beside` is the length of
+    /// what else comes with the question.
+    pub(in crate::turn) fn lengths(
+        &self,
+        material: &Material,
+        around: u32,
+        beside: u32,
+    ) -> Lengths {
+        let message = |length: &u32| length.saturating_add(around);
+        let item = |length: &u32| length.saturating_add(HEADING_TOKENS);
+        let said = message(&self.prompt).saturating_add(beside);
+        Lengths {
+            fixed: message(&self.system).saturating_add(said),
+            memories: self.memories.iter().map(item).collect(),
+            passages: self.passages.iter().map(item).collect(),
+            summary: material.summary.as_ref().map(|_| item(&self.summary)),
+            turns: self.turns.iter().map(|length| length.saturating_add(2 * around)).collect(),
+>>>>>>> w-context
             unread: material.unread > 0,
         }
     }
@@ -125,14 +147,14 @@ pub(in crate::turn) fn texts(material: &Material, turns: &[usize]) -> Vec<String
     texts
 }
 
-/// The turns that could be read within `budget` tokens: the newest ones, and those of the others that
-/// have most to do with the question.
+/// The turns that could be read within `budget` tokens: those of the others that have most to do with
+/// the question, and the newest ones, which begin at the place that comes with them.
 pub(in crate::turn) fn in_reach(
     material: &Material,
     scores: &[f64],
     turns_max: usize,
     budget: u32,
-) -> Vec<usize> {
+) -> (Vec<usize>, usize) {
     let mut left = (budget as usize).saturating_mul(BYTES_PER_TOKEN_MAX);
     let newest = material.turns.iter().rev().take(turns_max).take_while(|told| {
         let bytes = asked(&told.turn).len() + answered(&told.turn).len();
@@ -145,5 +167,5 @@ pub(in crate::turn) fn in_reach(
     let mut older: Vec<usize> = (0..recent).filter(|at| score(at) > 0.0).collect();
     older.sort_by(|a, b| score(b).total_cmp(&score(a)).then(b.cmp(a)));
     older.truncate(RECALLED_MAX);
-    older.into_iter().chain(recent..material.turns.len()).collect()
+    (older.into_iter().chain(recent..material.turns.len()).collect(), recent)
 }
