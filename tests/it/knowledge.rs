@@ -6,9 +6,9 @@ use std::time::Duration;
 use tandem_proto::error as reason;
 use tandem_proto::v1::ingest_event::Event;
 use tandem_proto::v1::{
-    AskRequest, Collection, Content, ContextOutcome, ContextPart, Hit, IngestFinished, IngestRequest,
-    Label, ListCollectionsRequest, ListDocumentsRequest, NoticeKind, Policy, Sampling, SearchMode,
-    SearchRequest, Track,
+    AskRequest, Collection, Content, ContextOutcome, ContextPart, Hit, IngestFinished,
+    IngestRequest, Label, ListCollectionsRequest, ListDocumentsRequest, NoticeKind, Policy,
+    Sampling, SearchMode, SearchRequest, Track,
 };
 use tandem_tests::script::{Life, Script};
 use tandem_tests::{Asking, Daemon, Failure, Manner, RecordingApi, Setup, question, soon};
@@ -277,11 +277,7 @@ async fn an_ingestion_that_is_killed_goes_on_where_it_was() {
 }
 
 fn asking(prompt: &str, policy: Policy) -> AskRequest {
-    AskRequest {
-        collections: vec!["notes".to_owned()],
-        policy: policy.into(),
-        ..question(prompt)
-    }
+    AskRequest { collections: vec!["notes".to_owned()], policy: policy.into(), ..question(prompt) }
 }
 
 #[tokio::test]
@@ -303,7 +299,10 @@ async fn an_answer_is_made_from_passages_and_says_which() {
     assert!(first.text.contains("lease") && first.line > 0, "{first:?}");
     let ledger = done.context.as_ref().unwrap();
     let passages = ledger.entries.iter().filter(|entry| entry.part() == ContextPart::Passage);
-    assert_eq!(passages.filter(|it| it.outcome() == ContextOutcome::Kept).count(), done.citations.len());
+    assert_eq!(
+        passages.filter(|it| it.outcome() == ContextOutcome::Kept).count(),
+        done.citations.len()
+    );
     let kept = ledger.entries.iter().filter(|entry| entry.outcome() == ContextOutcome::Kept);
     let read = answer.track_done().unwrap().usage.unwrap().prompt_tokens;
     assert_eq!(kept.map(|entry| entry.tokens).sum::<u32>(), read, "{ledger:?}");
@@ -332,7 +331,10 @@ async fn an_answer_is_made_from_passages_and_says_which() {
 #[tokio::test]
 async fn a_provider_reads_only_what_may_leave() {
     let api = RecordingApi::start(Manner::Answer).await;
-    let daemon = Setup::scripted(&Script::always(Life::answering("so be it"))).config(&api.provider()).start().await;
+    let daemon = Setup::scripted(&Script::always(Life::answering("so be it")))
+        .config(&api.provider())
+        .start()
+        .await;
     let content = |name: &str, text: &str, label: Label| IngestRequest {
         collection: "notes".to_owned(),
         contents: vec![Content {
@@ -358,7 +360,9 @@ async fn a_provider_reads_only_what_may_leave() {
     assert_eq!(answer.done().unwrap().track(), Track::Fast, "{answer:?}");
     assert!(api.bodies().is_empty());
 
-    ingest(&daemon, content("public.txt", "The budget of the party is 50.", Label::MayLeave)).await.unwrap();
+    ingest(&daemon, content("public.txt", "The budget of the party is 50.", Label::MayLeave))
+        .await
+        .unwrap();
     let asked = AskRequest { conversation_id, ..asking("the budget", Policy::Slow) };
     let answer = daemon.ask_with(asked).await;
     let done = answer.done().unwrap();

@@ -66,28 +66,12 @@ impl Sizes {
         }
     }
 
-<<<<<<< HEAD
     /// What is said around passages, when all of them are read; never more when some are.
     fn around_passages(&self) -> u32 {
         let passages = self.passages.iter().fold(0_u32, |sum, length| sum.saturating_add(*length));
         self.quoted.saturating_sub(passages)
     }
 
-    /// With what a template, or a heading, adds. `beside` is the length of what else comes with the question.
-    pub(in crate::turn) fn lengths(&self, material: &Material, beside: u32) -> Lengths {
-        let with = |length: &u32| length.saturating_add(TEMPLATE_TOKENS);
-        let said = with(&self.prompt).saturating_add(beside);
-        Lengths {
-            fixed: with(&self.system).saturating_add(said).saturating_add(self.around_passages()),
-            memories: self.memories.iter().map(with).collect(),
-            passages: self.passages.iter().map(with).collect(),
-            summary: material.summary.as_ref().map(|_| with(&self.summary)),
-            turns: self
-                .turns
-                .iter()
-                .map(|length| length.saturating_add(2 * TEMPLATE_TOKENS))
-                .collect(),
-=======
     /// With what headings add, and the template to each message: `around`. `beside` is the length of
     /// what else comes with the question.
     pub(in crate::turn) fn lengths(
@@ -100,12 +84,13 @@ impl Sizes {
         let item = |length: &u32| length.saturating_add(HEADING_TOKENS);
         let said = message(&self.prompt).saturating_add(beside);
         Lengths {
-            fixed: message(&self.system).saturating_add(said),
+            fixed: message(&self.system)
+                .saturating_add(said)
+                .saturating_add(self.around_passages()),
             memories: self.memories.iter().map(item).collect(),
             passages: self.passages.iter().map(item).collect(),
             summary: material.summary.as_ref().map(|_| item(&self.summary)),
             turns: self.turns.iter().map(|length| length.saturating_add(2 * around)).collect(),
->>>>>>> w-context
             unread: material.unread > 0,
         }
     }
