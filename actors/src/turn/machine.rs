@@ -5,8 +5,8 @@
 //! it takes long to load.
 
 use tandem_proto::v1::{
-    Cached, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track,
-    TrackDone, Turn, ask_event::Event,
+    Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track, TrackDone,
+    Turn, ask_event::Event,
 };
 
 use super::hold_back::{HoldBack, Verdict};

@@ -171,6 +171,7 @@ fn done(request: &v1::AskRequest) -> Event {
         conversation_id: request.conversation_id.clone(),
         seed: request.sampling.as_ref().and_then(|sampling| sampling.seed),
         stored: false,
+        cached: None,
     })
 }
 
