@@ -25,7 +25,7 @@ pub(crate) fn is_comparable(question: &str) -> bool {
 /// What a question says, in words that are spelled in one way only.
 fn essence(question: &str) -> Vec<String> {
     let mut words = spell(question);
-    words = replace(words, words::PHRASES);
+    words = replace(&words, words::PHRASES);
     if words.first().is_some_and(|first| words::ASK_WHETHER.contains(&first.as_str())) {
         words.insert(0, "whether".to_owned());
     }
@@ -111,9 +111,9 @@ fn expand(word: &str, words: &mut Vec<String>) {
 }
 
 /// Puts the right words in the place of each phrase. Of several that begin alike the first one counts.
-fn replace(words: Vec<String>, phrases: &[(&str, &str)]) -> Vec<String> {
+fn replace(words: &[String], phrases: &[(&str, &str)]) -> Vec<String> {
     let mut replaced = Vec::with_capacity(words.len());
-    let mut rest = words.as_slice();
+    let mut rest = words;
     while let Some((first, behind)) = rest.split_first() {
         let found = phrases.iter().find_map(|(phrase, with)| Some((after(rest, phrase)?, with)));
         match found {
