@@ -77,6 +77,32 @@ fn the_essence_has_every_word_that_makes_a_difference() {
     }
 }
 
+/// What the guard was once fooled by.
+#[test]
+fn words_of_politeness_and_grammar_count_where_they_mean_something() {
+    for (one, other) in [
+        ("Is hepatitis A curable?", "Is hepatitis curable?"),
+        ("What is plan A?", "What is the plan?"),
+        ("Is there a doctor?", "Is the doctor there?"),
+        ("How to explain love?", "How to love?"),
+        ("How do I say hello in Thai?", "How do I say thanks in Thai?"),
+        ("How do I write please in Latin?", "How do I write in Latin?"),
+        ("Is well water safe?", "Is water safe?"),
+        ("Do cats that like dogs bite?", "Do cats like dogs that bite?"),
+        ("How can I just win?", "How can I win?"),
+        ("Is it okay to run?", "Is it to run?"),
+    ] {
+        assert!(!mean_the_same(one, other), "{one:?} and {other:?}: {:?}", essence(one));
+    }
+    for (one, other) in [
+        ("Hello, please tell me how to say hello, thank you", "how do I say hello?"),
+        ("A man, a plan?", "the man, the plan"),
+        ("So, how many are there in all?", "How many are in all?"),
+    ] {
+        assert!(mean_the_same(one, other), "{:?} and {:?}", essence(one), essence(other));
+    }
+}
+
 #[test]
 fn long_questions_and_those_of_several_lines_are_not_compared() {
     let long = "word ".repeat(101);
