@@ -130,15 +130,12 @@ fn replace(words: &[String], phrases: &[(&str, &str)]) -> Vec<String> {
     let mut rest = words;
     while let Some((first, behind)) = rest.split_first() {
         let found = phrases.iter().find_map(|(phrase, with)| Some((after(rest, phrase)?, with)));
-        match found {
-            Some((behind, with)) => {
-                replaced.extend(with.split_whitespace().map(str::to_owned));
-                rest = behind;
-            }
-            None => {
-                replaced.push(first.clone());
-                rest = behind;
-            }
+        if let Some((behind, with)) = found {
+            replaced.extend(with.split_whitespace().map(str::to_owned));
+            rest = behind;
+        } else {
+            replaced.push(first.clone());
+            rest = behind;
         }
     }
     replaced
