@@ -130,12 +130,15 @@ impl Recall {
         if self.track != Track::Slow {
             return None;
         }
-        timeout(PATIENCE, self.comparison.hit()).await.ok()
+        timeout(PATIENCE, self.comparison.hit()).await.ok().flatten()
     }
 
     /// Resolves when a question that means the same is found, and else never. Cancel-safe.
     pub(super) async fn later(&mut self) -> Hit {
-        self.comparison.hit().await
+        match self.comparison.hit().await {
+            Some(hit) => hit,
+            None => pending().await,
+        }
     }
 
     /// Tells the turn the answer that was found.
@@ -224,14 +227,11 @@ impl Comparison {
         });
     }
 
-    async fn hit(&mut self) -> Hit {
-        if let Some(Ok(Some((vector, hit)))) = self.task.join_next().await {
-            self.vector = Some(vector);
-            if let Some(hit) = hit {
-                return hit;
-            }
-        }
-        pending().await
+    /// What was found; nothing where nothing is looked for any more. Cancel-safe.
+    async fn hit(&mut self) -> Option<Hit> {
+        let (vector, hit) = self.task.join_next().await?.ok().flatten()?;
+        self.vector = Some(vector);
+        hit
     }
 
     /// The question's, unless it takes longer than the answer.
