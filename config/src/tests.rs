@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::{Ability, Config, Error, LogFormat, Overrides, Policy, Secret, paths::Environment};
+use crate::{
+    Ability, Config, EmbeddingCache, Error, LogFormat, Overrides, Policy, Secret,
+    paths::Environment,
+};
 
 mod experiments;
 mod money;

@@ -24,8 +24,8 @@ pub(crate) fn is_comparable(question: &str) -> bool {
 
 /// What a question says, in words that are spelled in one way only.
 fn essence(question: &str) -> Vec<String> {
-    let mut words = spell(question);
-    words = replace(words, words::PHRASES);
+    let words = spell(question);
+    let mut words = replace(bare(&words), words::PHRASES);
     if words.first().is_some_and(|first| words::ASK_WHETHER.contains(&first.as_str())) {
         words.insert(0, "whether".to_owned());
     }
@@ -37,6 +37,18 @@ fn essence(question: &str) -> Vec<String> {
             None => singular(word),
         });
     put_owners_first(words.collect())
+}
+
+/// The words without the politeness around them.
+fn bare(mut words: &[String]) -> &[String] {
+    let openings = || words::OPENINGS.iter().chain(words::COURTESIES);
+    while let Some(rest) = openings().find_map(|phrase| after(words, phrase)) {
+        words = rest;
+    }
+    while let Some(rest) = words::COURTESIES.iter().find_map(|phrase| before(words, phrase)) {
+        words = rest;
+    }
+    words
 }
 
 /// The words of a question, in lower case, without contractions and punctuation but for commas. What
@@ -71,7 +83,9 @@ fn spell_word(word: &str, shouted: bool, words: &mut Vec<String>) {
         }
     } else if let Some(number) = number::spell(bare) {
         words.extend(number);
-    } else if literal::is_code(bare) || (!shouted && literal::is_abbreviation(bare)) {
+    } else if literal::is_code(bare)
+        || (!shouted && literal::is_abbreviation(bare, words.is_empty()))
+    {
         words.push(bare.to_owned());
     } else {
         let lower = bare.to_lowercase().replace('\u{2019}', "'");
@@ -111,20 +125,17 @@ fn expand(word: &str, words: &mut Vec<String>) {
 }
 
 /// Puts the right words in the place of each phrase. Of several that begin alike the first one counts.
-fn replace(words: Vec<String>, phrases: &[(&str, &str)]) -> Vec<String> {
+fn replace(words: &[String], phrases: &[(&str, &str)]) -> Vec<String> {
     let mut replaced = Vec::with_capacity(words.len());
-    let mut rest = words.as_slice();
+    let mut rest = words;
     while let Some((first, behind)) = rest.split_first() {
         let found = phrases.iter().find_map(|(phrase, with)| Some((after(rest, phrase)?, with)));
-        match found {
-            Some((behind, with)) => {
-                replaced.extend(with.split_whitespace().map(str::to_owned));
-                rest = behind;
-            }
-            None => {
-                replaced.push(first.clone());
-                rest = behind;
-            }
+        if let Some((behind, with)) = found {
+            replaced.extend(with.split_whitespace().map(str::to_owned));
+            rest = behind;
+        } else {
+            replaced.push(first.clone());
+            rest = behind;
         }
     }
     replaced
@@ -134,6 +145,13 @@ fn replace(words: Vec<String>, phrases: &[(&str, &str)]) -> Vec<String> {
 fn after<'a>(words: &'a [String], phrase: &str) -> Option<&'a [String]> {
     phrase.split(' ').try_fold(words, |words, expected| {
         words.split_first().filter(|(word, _)| *word == expected).map(|(_, rest)| rest)
+    })
+}
+
+/// What precedes a phrase, if the words end with it.
+fn before<'a>(words: &'a [String], phrase: &str) -> Option<&'a [String]> {
+    phrase.rsplit(' ').try_fold(words, |words, expected| {
+        words.split_last().filter(|(word, _)| *word == expected).map(|(_, rest)| rest)
     })
 }
 

@@ -248,11 +248,11 @@ fn a_process_that_dies_while_it_writes_loses_no_entry_that_was_whole() {
         fs::write(&file, &whole[..left]).unwrap();
         let (mut keeper, shelf) = setting.start(time(0));
         let entries = (left - 24) / record;
-        assert_eq!(shelf.stats().entries as usize, entries, "{left} bytes are left");
+        assert_eq!(shelf.stats().entries, entries as u64, "{left} bytes are left");
         keeper.keep(vec![new(99, 200)], time(0));
         drop(keeper);
         let (_, shelf) = setting.start(time(0));
-        assert_eq!(shelf.stats().entries as usize, entries + 1);
+        assert_eq!(shelf.stats().entries, entries as u64 + 1);
         assert_eq!(get(&shelf, 99, time(0)), Some(vec![99; 200]));
     }
 }

@@ -14,7 +14,8 @@ use super::seal::Id;
 /// First bytes of a segment, with the version of what follows.
 const MAGIC: [u8; 8] = *b"tndmchc\x01";
 /// Magic and fingerprint of the key.
-pub(super) const HEAD_BYTES: u64 = 24;
+pub(super) const HEAD_BYTES: u64 = HEAD as u64;
+const HEAD: usize = 24;
 /// Length, time, id and checksum in front of each entry.
 const RECORD_HEAD_BYTES: usize = 32;
 const EXTENSION: &str = "cache";
@@ -144,7 +145,7 @@ impl Log {
     fn read(&self, number: u32) -> io::Result<Option<(Segment, u64)>> {
         let file = OpenOptions::new().read(true).write(true).open(self.path(number))?;
         let mut reader = BufReader::with_capacity(256 << 10, &file);
-        let mut head = [0; HEAD_BYTES as usize];
+        let mut head = [0; HEAD];
         let whole = reader.read_exact(&mut head).is_ok();
         if !whole || head[..8] != MAGIC || head[8..] != self.fingerprint {
             return Ok(None);

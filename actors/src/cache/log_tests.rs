@@ -96,7 +96,7 @@ proptest! {
         let before = contents(&open(folder.path()));
         let file = folder.path().join("0000000001.cache");
         let mut bytes = fs::read(&file).unwrap();
-        let head = HEAD_BYTES as usize;
+        let head = HEAD;
         let kept = head + cut.index(bytes.len() - head + 1);
         bytes.truncate(kept);
         if let (Some(damage), true) = (damage, kept > head) {

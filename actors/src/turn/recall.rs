@@ -40,8 +40,8 @@ pub(super) struct Recall {
     /// All of it.
     exact: Digest,
     question: String,
-    /// Name of the local model, on whose track it is.
-    model: Option<String>,
+    /// Name of the model that is asked.
+    model: String,
     /// The answer draws on a turn that was asked in private.
     reads_private: bool,
     comparison: Comparison,
@@ -68,7 +68,7 @@ impl Recall {
         }
         let mut all = Fingerprint::of("answer").with(&question.client).with(&question.system);
         let mut temperature = question.sampling.temperature;
-        let mut model = None;
+        let model;
         if run.track == Track::Slow {
             if matches!(question.policy, Policy::Private | Policy::Fast) {
                 return None;
@@ -76,7 +76,8 @@ impl Recall {
             let provider = question.provider(services).ok()?;
             let limits = [provider.context_tokens(), provider.max_tokens()];
             all = all.with("slow").with(provider.name()).with(provider.status().base_url);
-            all = all.with(provider.model()).with(format!("{:?}", services.redact));
+            model = provider.model().to_owned();
+            all = all.with(&model).with(format!("{:?}", services.redact));
             all = limits.iter().fold(all, |all, limit| all.with(limit.to_le_bytes()));
         } else {
             let place = services.loader.locate(&question.model).await.ok()?;
@@ -84,7 +85,7 @@ impl Recall {
             let limits = [services.fast_context_tokens, services.max_tokens];
             all = all.with("fast").with(place.identity).with(place.sampling.encode_to_vec());
             all = limits.iter().fold(all, |all, limit| all.with(limit.to_le_bytes()));
-            model = Some(place.id);
+            model = place.id;
         }
         let certain = temperature == Some(0.0) || question.sampling.seed.is_some();
         if !certain && !question.cache_sampled {
@@ -136,18 +137,21 @@ impl Recall {
         if self.track != Track::Slow {
             return None;
         }
-        timeout(PATIENCE, self.comparison.hit()).await.ok()
+        timeout(PATIENCE, self.comparison.hit()).await.ok().flatten()
     }
 
     /// Resolves when a question that means the same is found, and else never. Cancel-safe.
     pub(super) async fn later(&mut self) -> Hit {
-        self.comparison.hit().await
+        match self.comparison.hit().await {
+            Some(hit) => hit,
+            None => pending().await,
+        }
     }
 
     /// Tells the turn the answer that was found.
     pub(super) fn replay(&self, (kept, cached): Hit, turn: &ActorRef<Message>, run: Run) {
-        if let Some(model) = &self.model {
-            let _ = turn.cast(Message::FastModel(model.clone()));
+        if self.track != Track::Slow {
+            let _ = turn.cast(Message::FastModel(self.model.clone()));
         }
         if self.reads_private {
             let _ = turn.cast(Message::ReadsPrivate);
@@ -185,7 +189,7 @@ impl Recall {
         let bytes = kept.text.len() + kept.reasoning.len();
         let whole = matches!(completion.finish_reason, FinishReason::Stop | FinishReason::Length);
         // Another model than the one that was asked covers for it now, but need not the next time.
-        let other = self.track == Track::Slow && completion.model.is_some();
+        let other = completion.model.as_ref().is_some_and(|model| *model != self.model);
         if kept.text.is_empty() || bytes > ANSWER_BYTES_MAX || !whole || other {
             return;
         }
@@ -230,14 +234,11 @@ impl Comparison {
         });
     }
 
-    async fn hit(&mut self) -> Hit {
-        if let Some(Ok(Some((vector, hit)))) = self.task.join_next().await {
-            self.vector = Some(vector);
-            if let Some(hit) = hit {
-                return hit;
-            }
-        }
-        pending().await
+    /// What was found; nothing where nothing is looked for any more. Cancel-safe.
+    async fn hit(&mut self) -> Option<Hit> {
+        let (vector, hit) = self.task.join_next().await?.ok().flatten()?;
+        self.vector = Some(vector);
+        hit
     }
 
     /// The question's, unless it takes longer than the answer.

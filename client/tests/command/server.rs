@@ -181,6 +181,8 @@ fn done(request: &v1::AskRequest) -> Event {
             tokens: 12,
             estimated: false,
         }),
+        cached: None,
+        citations: Vec::new(),
     })
 }
 

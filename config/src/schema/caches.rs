@@ -40,6 +40,6 @@ pub(super) fn visit_response_cache(cache: &mut ResponseCache, v: &mut impl Visit
         "similarity",
         "cosine from which a question in other words counts as the same; else none does",
         &mut cache.similarity,
-        &Optional(Fraction, "0.9"),
+        &Optional(Fraction, "0.8"),
     );
 }

@@ -30,6 +30,7 @@ fn experiments_flags_and_personal_data_load_as_they_were_shown() {
         redact: Redact::Local,
         redact_kinds: vec![PersonalData::Email, PersonalData::Ip],
         names: vec!["Budi Santoso".into(), "Łukasz".into()],
+        store_key: None,
     };
     assert_eq!(config.security, security);
     let shown = again(&config);

@@ -60,9 +60,10 @@ pub(super) fn is_code(word: &str) -> bool {
     inner || digits || lower_then_upper || word.matches('/').count() > 1
 }
 
-/// `WHO` is not `who`.
-pub(super) fn is_abbreviation(word: &str) -> bool {
-    word.chars().count() > 1 && word.chars().all(char::is_uppercase)
+/// `WHO` is not `who`, and `A` is only an article where a sentence begins.
+pub(super) fn is_abbreviation(word: &str, begins: bool) -> bool {
+    let long = word.chars().count() > 1;
+    word.chars().all(char::is_uppercase) && (long || !(begins || word == "I"))
 }
 
 #[cfg(test)]

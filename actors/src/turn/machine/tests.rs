@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use proptest::prelude::*;
-use tandem_proto::v1::{TokenLogprob, Usage};
+use tandem_proto::v1::{Cached, TokenLogprob, Usage};
 
 use super::*;
 use crate::router::{Escalation, HandOff};
