@@ -56,6 +56,7 @@ struct Turn {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "as in the message")]
 struct Usage {
     prompt_tokens: u32,
     cached_tokens: u32,
