@@ -84,6 +84,7 @@ impl Tandem {
     ///
     /// # Errors
     /// When the root cannot be started; actors that cannot are retried and show in the tree.
+    #[allow(clippy::too_many_lines, reason = "a list of all parts")]
     pub async fn start(
         config: &Config,
         binary: PathBuf,

@@ -61,7 +61,7 @@ struct Fields {
 
 /// An index that is open.
 pub(super) struct Index {
-    index: tantivy::Index,
+    tantivy: tantivy::Index,
     reader: IndexReader,
     fields: Fields,
     mark: Option<Mark>,
@@ -99,7 +99,7 @@ impl Index {
         let payload = payload.filter(|it| it.version == VERSION && index.schema() == schema);
         let mark = payload.map(|it| Mark { identity: it.identity, position: it.position });
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self { index, reader, fields, mark })
+        Ok(Self { tantivy: index, reader, fields, mark })
     }
 
     /// How far it came; `None` when it is of another version, or was not made to the end.
@@ -109,14 +109,14 @@ impl Index {
 
     /// Begins to change it. Nothing changes without [`Writing::commit`].
     pub(super) fn write(&mut self) -> Result<Writing<'_>> {
-        let writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
+        let writer = self.tantivy.writer_with_num_threads(1, WRITER_BYTES)?;
         Ok(Writing { index: self, writer })
     }
 
     /// The best turns, best first and of equals the latest first.
     pub(super) fn search(&self, query: &str, limit: usize) -> Result<Hits> {
         let Fields { words, .. } = self.fields;
-        let mut parser = QueryParser::for_index(&self.index, vec![words]);
+        let mut parser = QueryParser::for_index(&self.tantivy, vec![words]);
         parser.set_conjunction_by_default();
         // What is no query is read as far as it is one.
         let (query, _) = parser.parse_query_lenient(query);

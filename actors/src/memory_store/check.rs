@@ -99,7 +99,7 @@ impl Page<'_> {
         self.turn = None;
         match key.first() {
             Some(b'c') => self.conversation(key)?,
-            Some(b'u') => self.update(key)?,
+            Some(b'u') => self.update(key),
             Some(b'v') => {
                 self.decode::<UsageTally>("usage of a conversation", value);
                 let id = key::read_conversation_usage(key).map(|(id, _)| id);
@@ -124,7 +124,7 @@ impl Page<'_> {
             Some(b'n') => self.decode::<Entry>("a change", value),
             Some(b'm') if key == key::SCHEMA => self.decode::<u32>("the layout", value),
             Some(b'm') if key == key::LEDGER_HEAD => {
-                self.decode::<String>("the ledger's end", value)
+                self.decode::<String>("the ledger's end", value);
             }
             Some(b'm') => self.decode::<Vec<u8>>("a fact about the store", value),
             _ => self.tell(
@@ -174,7 +174,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn update(&mut self, key: &[u8]) -> Result<()> {
+    fn update(&mut self, key: &[u8]) {
         let id = key::read_update(key).map(|(_, id)| id);
         let fits = match id.map(|id| self.database.read_conversation(id)) {
             Some(Ok(conversation)) => id.is_some_and(|id| update_key(id, &conversation) == key),
@@ -186,7 +186,6 @@ impl Page<'_> {
             self.fix("a place in the list of conversations that leads nowhere".to_owned());
             self.fixes.remove(key);
         }
-        Ok(())
     }
 
     fn exists(&self, id: Option<Uuid>) -> Result<bool> {

@@ -88,6 +88,7 @@ impl From<Citation> for v1::Citation {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "as in the message")]
 struct Usage {
     prompt_tokens: u32,
     cached_tokens: u32,

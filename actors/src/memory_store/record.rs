@@ -15,8 +15,8 @@ pub(super) const TITLE_BYTES_MAX: usize = 200;
 pub(super) const TURN_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn insert_conversation(batch: &mut Changes, id: Uuid, conversation: &Conversation) {
-    batch.insert(&key::conversation(id), codec::encode(conversation));
-    batch.insert(&update_key(id, conversation), &[]);
+    batch.insert(key::conversation(id), codec::encode(conversation));
+    batch.insert(update_key(id, conversation), &[]);
 }
 
 pub(super) fn insert_turn(changes: &mut Changes, id: Uuid, sequence: u64, turn: &Turn) {

@@ -21,7 +21,7 @@ const SCORE_DAYS: u32 = 40;
 impl Database {
     pub(super) fn open_attempt(&mut self, id: Uuid, attempt: &Attempt) -> Result<()> {
         let mut batch = Changes::default();
-        batch.insert(&key::attempt(id), codec::encode(attempt));
+        batch.insert(key::attempt(id), codec::encode(attempt));
         self.apply(batch)
     }
 
@@ -50,14 +50,14 @@ impl Database {
         for (id, attempt) in self.attempts()? {
             if attempt.settled.is_some() {
                 sums.add_attempt(&attempt);
-                changes.remove(&key::attempt(id));
+                changes.remove(key::attempt(id));
             }
         }
         batch.local.iter().for_each(|answer| sums.add_local(answer));
         for (day, scores) in &batch.scores {
-            changes.insert(&key::demand(*day), codec::encode(scores));
+            changes.insert(key::demand(*day), codec::encode(scores));
             if let Some(old) = day.checked_sub(SCORE_DAYS) {
-                changes.remove(&key::demand(old));
+                changes.remove(key::demand(old));
             }
         }
         if let Some(head) = &batch.head {
