@@ -85,7 +85,8 @@ async fn search(daemon: &Daemon, question: &str, mode: SearchMode) -> Result<Vec
 }
 
 async fn collections(daemon: &Daemon) -> Vec<Collection> {
-    let listed = daemon.client().knowledge().list_collections(ListCollectionsRequest {});
+    let mut knowledge = daemon.client().knowledge();
+    let listed = knowledge.list_collections(ListCollectionsRequest {});
     soon("the collections", listed).await.unwrap().into_inner().collections
 }
 
@@ -146,7 +147,7 @@ async fn only_what_changed_is_read_again() {
 
     // Who asks for meaning where there is none is told so.
     let error = search(&daemon, "serai", SearchMode::Meaning).await.unwrap_err();
-    assert_eq!(error.reason(), reason::COLLECTION_FAILED);
+    assert_eq!(error.reason, reason::COLLECTION_FAILED);
 }
 
 #[tokio::test]
@@ -168,11 +169,11 @@ async fn what_cannot_be_read_is_named_and_the_rest_is_there() {
         let (collection, paths) = (collection.to_owned(), vec![path.to_owned()]);
         let request = IngestRequest { collection, paths, ..IngestRequest::default() };
         let error = ingest(&daemon, request).await.unwrap_err();
-        assert_eq!(error.reason(), reason::INVALID_ARGUMENT);
+        assert_eq!(error.reason, reason::INVALID_ARGUMENT);
     }
     let request = ListDocumentsRequest { collection: "none".to_owned(), ..Default::default() };
     let error = daemon.client().knowledge().list_documents(request).await.unwrap_err();
-    assert_eq!(Failure::from(error).reason(), reason::COLLECTION_NOT_FOUND);
+    assert_eq!(Failure::from(error).reason, reason::COLLECTION_NOT_FOUND);
 }
 
 #[tokio::test]
@@ -322,10 +323,10 @@ async fn an_answer_is_made_from_passages_and_says_which() {
 
     let missing = AskRequest { collections: vec!["none".to_owned()], ..question("What?") };
     let refused = daemon.ask_with(missing).await;
-    assert_eq!(refused.failure().reason(), reason::COLLECTION_NOT_FOUND);
+    assert_eq!(refused.failure().reason, reason::COLLECTION_NOT_FOUND);
     let unknown = AskRequest { template: "poem".to_owned(), ..asking("What?", Policy::Fast) };
     let refused = Asking::begin(daemon.client(), unknown).await.err().unwrap();
-    assert_eq!(refused.reason(), reason::INVALID_ARGUMENT);
+    assert_eq!(refused.reason, reason::INVALID_ARGUMENT);
 }
 
 #[tokio::test]
@@ -349,7 +350,7 @@ async fn a_provider_reads_only_what_may_leave() {
     ingest(&daemon, content("secret.txt", secret, Label::LocalOnly)).await.unwrap();
     // All that there is stays here: the slow track says so, and the other one answers.
     let refused = daemon.ask_with(asking("the budget", Policy::Slow)).await;
-    assert_eq!(refused.failure().reason(), reason::DOCUMENTS_STAY_HERE);
+    assert_eq!(refused.failure().reason, reason::DOCUMENTS_STAY_HERE);
     let conversation_id = daemon.conversation().await;
     let asked = AskRequest {
         conversation_id: conversation_id.clone(),

@@ -50,6 +50,8 @@ fn any(numbers: &mut Numbers) -> Material {
                 number,
                 text: numbers.text(private),
                 source: numbers.text(private),
+                title: numbers.text(private),
+                place: String::new(),
                 private,
             })
             .collect(),
@@ -146,6 +148,8 @@ async fn what_changes_with_the_question_is_told_last() {
             number: 1,
             text: "Zebras sleep.".to_owned(),
             source: "zoo.md".to_owned(),
+            title: "Zoo".to_owned(),
+            place: "l. 3".to_owned(),
             private: false,
         }],
         summary: Some(Summary { text: "Animals.".to_owned(), covers: 20, private: false }),

@@ -32,6 +32,14 @@ fn whole(line: u64, id: &str) -> Whole {
             content: "x".to_owned(),
         }],
         images: 2,
+        citations: vec![v1::Citation {
+            number: 3,
+            source: "/a".to_owned(),
+            headings: vec!["One".to_owned()],
+            similarity: Some(0.1),
+            cited: true,
+            ..v1::Citation::default()
+        }],
     };
     let plain = v1::Turn { id: "t2".to_owned(), ..Default::default() };
     Whole { line, conversation, turns: vec![turn, plain] }
