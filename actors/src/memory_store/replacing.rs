@@ -1,7 +1,7 @@
 //! Closes the store and goes on with another one in its place, inside the thread: what is asked
 //! meanwhile waits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::info;
@@ -105,10 +105,16 @@ fn prepare(
     fresh.finish().map(|()| records)
 }
 
-/// What a store is called that a restore has replaced.
-fn previous_dir(dir: &std::path::Path) -> PathBuf {
+/// What a store is called that a restore has replaced: a name that nothing has.
+fn previous_dir(dir: &Path) -> PathBuf {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    dir.with_file_name(format!("store-before-restore-{seconds}"))
+    let mut name = format!("store-before-restore-{seconds}");
+    let mut number = 1;
+    while dir.with_file_name(&name).exists() {
+        number += 1;
+        name = format!("store-before-restore-{seconds}-{number}");
+    }
+    dir.with_file_name(name)
 }
 
 impl Database {
