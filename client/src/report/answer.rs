@@ -303,6 +303,7 @@ mod tests {
             stored: false,
             context: Some(v1::ContextLedger { tokens: 9, ..v1::ContextLedger::default() }),
             cached: None,
+            citations: Vec::new(),
         };
         draft.record(Event::Done(done)).unwrap()
     }
@@ -329,6 +330,7 @@ mod tests {
             "stored": false,
             "context": {"tokens": 9, "estimated": false, "entries": []},
             "cached": null,
+            "citations": [],
         });
         assert_eq!(serde_json::to_value(fast_answer()).unwrap(), expected);
     }

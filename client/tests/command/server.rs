@@ -27,6 +27,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::DEADLINE;
 
+mod conversations;
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The daemon, on a runtime of its own so that it can be killed with all of its connections.
@@ -306,61 +308,6 @@ impl assistant_server::Assistant for Script {
         let asked = request.into_inner().turn_id;
         let turn_id = if asked.is_empty() { "the-last".to_owned() } else { asked };
         Ok(Response::new(v1::FeedbackResponse { turn_id }))
-    }
-}
-
-fn conversation(id: &str) -> v1::Conversation {
-    v1::Conversation { id: id.into(), ..Default::default() }
-}
-
-#[tonic::async_trait]
-impl conversations_server::Conversations for Script {
-    async fn create(
-        &self,
-        _: Request<v1::CreateConversationRequest>,
-    ) -> Result<Response<v1::Conversation>, Status> {
-        self.conversations.fetch_add(1, Ordering::SeqCst);
-        Ok(Response::new(conversation("conversation-1")))
-    }
-
-    async fn list(
-        &self,
-        request: Request<v1::ListConversationsRequest>,
-    ) -> Result<Response<v1::ListConversationsResponse>, Status> {
-        let (ids, next) = match request.into_inner().page_token.as_str() {
-            "" => (&["c3", "c2"][..], "rest"),
-            _ => (&["c1"][..], ""),
-        };
-        let conversations = ids.iter().map(|id| conversation(id)).collect();
-        Ok(Response::new(v1::ListConversationsResponse {
-            conversations,
-            next_page_token: next.into(),
-        }))
-    }
-
-    async fn get(
-        &self,
-        request: Request<v1::GetConversationRequest>,
-    ) -> Result<Response<v1::GetConversationResponse>, Status> {
-        let id = request.into_inner().id;
-        if id == "nope" {
-            return Err(failure("CONVERSATION_NOT_FOUND"));
-        }
-        Ok(Response::new(v1::GetConversationResponse {
-            conversation: Some(conversation(&id)),
-            turns: Vec::new(),
-        }))
-    }
-
-    async fn delete(
-        &self,
-        request: Request<v1::DeleteConversationRequest>,
-    ) -> Result<Response<v1::DeleteConversationResponse>, Status> {
-        if request.into_inner().id == "nope" {
-            return Err(failure("CONVERSATION_NOT_FOUND"));
-        }
-        self.conversations.fetch_sub(1, Ordering::SeqCst);
-        Ok(Response::new(v1::DeleteConversationResponse {}))
     }
 }
 
