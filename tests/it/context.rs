@@ -150,7 +150,7 @@ async fn old_turns_are_summed_up_when_nobody_asks_anything_and_a_question_interr
     daemon.home().until_logged(&format!("life 1 cancel {summary}")).await;
 
     daemon.home().release();
-    let with_summary = soon("a turn with a summary", async {
+    let with_summary = Box::pin(soon("a turn with a summary", async {
         for turn in 7.. {
             let answer = ask(turn).await;
             let ledger = ledger(&answer);
@@ -160,7 +160,7 @@ async fn old_turns_are_summed_up_when_nobody_asks_anything_and_a_question_interr
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         unreachable!()
-    })
+    }))
     .await;
     let is_summary = |entry: &&ContextEntry| entry.part() == ContextPart::Summary;
     let entry = with_summary.entries.iter().find(is_summary).unwrap();

@@ -291,7 +291,11 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_i
     let models = setup.home().path().join("models");
     // Only root may mount; elsewhere the rules are held by the tests of the store alone.
     let Some(disk) = SmallDisk::mount(&data, "96m") else { return };
-    fs::copy(setup.home().path().join(script::FILE), data.join(script::FILE)).unwrap();
+    let script = data.join(script::FILE);
+    fs::copy(setup.home().path().join(script::FILE), &script).unwrap();
+    // What the engine writes down about itself is not what the disk is short of.
+    let log = script::log_file(&setup.home().path().join(script::FILE));
+    std::os::unix::fs::symlink(log, script::log_file(&script)).unwrap();
     let setup = setup.environment("TANDEM_HOME", data).environment("TANDEM_MODELS__DIR", models);
     let mut daemon = setup.start().await;
     let id = daemon.conversation().await;
@@ -325,7 +329,7 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_it_goes_on_when_there_i
                 }
             }
         });
-        answer.await.complete();
+        Box::pin(answer).await.complete();
         stored.push(("space again".to_owned(), WORDS.to_owned()));
     }
     daemon.kill().await;

@@ -75,7 +75,7 @@ impl StoreKey {
 /// Writes 32 random bytes, as hexadecimal digits. The file has its name once it is whole.
 fn make(path: &Path) -> io::Result<()> {
     let key = Key::generate();
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = key.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
     let unnamed = path.with_extension("key.new");
     let _ = fs::remove_file(&unnamed);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unnamed)?;

@@ -78,15 +78,12 @@ impl Log {
         let mut log = Self { folder, fingerprint, segment_bytes_max, next_number, current: None };
         let (mut segments, mut foreign) = (Vec::new(), 0);
         for number in numbers {
-            match log.read(number)? {
-                Some((segment, length)) => {
-                    log.current = Some((number, Arc::clone(&segment.file), length));
-                    segments.push(segment);
-                }
-                None => {
-                    foreign += 1;
-                    log.remove(number)?;
-                }
+            if let Some((segment, length)) = log.read(number)? {
+                log.current = Some((number, Arc::clone(&segment.file), length));
+                segments.push(segment);
+            } else {
+                foreign += 1;
+                log.remove(number)?;
             }
         }
         Ok(Found { log, segments, foreign })

@@ -133,7 +133,7 @@ mod tests {
         #[test]
         fn parts_are_told_apart(a: String, b: String, c: String) {
             let of = |parts: &[&String]| {
-                parts.iter().fold(Fingerprint::of("x"), |all, part| all.with(part)).digest()
+                parts.iter().fold(Fingerprint::of("x"), Fingerprint::with).digest()
             };
             let joined = format!("{a}{b}");
             prop_assert_ne!(of(&[&a, &b, &c]), of(&[&joined, &c]));

@@ -72,7 +72,9 @@ fn serve(arguments: &Arguments, queue: &Receiver<Job>) {
             }
             Ok((Work::Settle(reply), _permit)) => drop(reply.send(())),
             Err(RecvTimeoutError::Timeout) => {
-                keepers.iter_mut().for_each(|(_, keeper)| keeper.remove_expired(now()));
+                for (_, keeper) in &mut keepers {
+                    keeper.remove_expired(now());
+                }
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use tandem_knowledge::Document;
+use tandem_knowledge::{Document, EmbeddingSpace};
 use tandem_proto::v1::{
-    IngestEvent, IngestFinished, IngestProgress, IngestRequest, RefusedDocument,
+    IngestEvent, IngestFinished, IngestProgress, IngestRequest, Model, ModelState, RefusedDocument,
     ingest_event::Event,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -64,12 +64,11 @@ async fn ingest(
     events: &Events,
 ) -> Result<IngestFinished> {
     let order = Order::read(request)?;
-    let _turn = match base.ingesting.try_acquire() {
-        Ok(turn) => turn,
-        Err(_) => {
-            tell(events, Event::Notice("waits for another ingestion to end".to_owned())).await;
-            base.ingesting.acquire().await.map_err(|_| Error::ShuttingDown)?
-        }
+    let _turn = if let Ok(turn) = base.ingesting.try_acquire() {
+        turn
+    } else {
+        tell(events, Event::Notice("waits for another ingestion to end".to_owned())).await;
+        base.ingesting.acquire().await.map_err(|_| Error::ShuttingDown)?
     };
     let card = collection(base, &order, events).await?;
     let embedder = Arc::new(Lazy::new(&base.models, card.embedding.as_ref()));
@@ -119,22 +118,15 @@ async fn ingest(
 /// The collection's card, which is made when there is none.
 async fn collection(base: &KnowledgeBase, order: &Order, events: &Events) -> Result<Card> {
     let name = &order.collection;
-    let (mut card, new) = match base.find_card(name).await? {
-        Some(card) => (card, false),
-        None => {
-            let embedding = match Embedder::acquire(&base.models, "").await {
-                Ok(embedder) => Some(embedder.space().clone()),
-                Err(Error::EmbeddingModelNotChosen { problem, advice }) => {
-                    let notice =
-                        format!("{problem}, so {name} is searched by words only; {advice}");
-                    tell(events, Event::Notice(notice)).await;
-                    None
-                }
-                Err(error) => return Err(error),
-            };
-            let label = order.label.unwrap_or_default();
-            (Card { embedding, label, watched: Vec::new() }, true)
-        }
+    let known = base.find_card(name).await?;
+    let new = known.is_none();
+    let mut card = match known {
+        Some(card) => card,
+        None => Card {
+            embedding: embedding(base, name, events).await?,
+            label: order.label.unwrap_or_default(),
+            watched: Vec::new(),
+        },
     };
     let watched = order.watched(&card.watched)?;
     if new || watched != card.watched {
@@ -144,6 +136,30 @@ async fn collection(base: &KnowledgeBase, order: &Order, events: &Events) -> Res
         base.address.cast(Message::Watch { name, watched })?;
     }
     Ok(card)
+}
+
+/// What makes the embeddings of a new collection; nothing when there is no model for it.
+async fn embedding(
+    base: &KnowledgeBase,
+    name: &str,
+    events: &Events,
+) -> Result<Option<EmbeddingSpace>> {
+    match Embedder::acquire(&base.models, "").await {
+        Ok(embedder) => Ok(Some(embedder.space().clone())),
+        Err(Error::EmbeddingModelNotChosen { problem, advice }) => {
+            let models = base.models.loader.list().await?;
+            let embeds = |model: &Model| {
+                model.embedding_dimensions > 0 && model.state() == ModelState::Available
+            };
+            if models.iter().any(embeds) {
+                return Err(Error::EmbeddingModelNotChosen { problem, advice });
+            }
+            let notice = format!("{problem}, so {name} is searched by words only; {advice}");
+            tell(events, Event::Notice(notice)).await;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn tell(events: &Events, event: Event) {

@@ -23,13 +23,12 @@ impl KnowledgeBase {
         let asked = SearchMode::try_from(request.mode)
             .map_err(|_| Error::invalid("mode", format!("{} is not known", request.mode)))?;
         let vector = match (&card.embedding, asked) {
-            (_, SearchMode::Words) => None,
             (None, SearchMode::Meaning) => {
                 let problem = "it has no embeddings, as there was no embedding model when it was made; \
                                search by words, or delete it and ingest its documents again";
                 return Err(shelf.unusable(problem));
             }
-            (None, _) => None,
+            (None, _) | (_, SearchMode::Words) => None,
             (Some(space), _) => {
                 let embedded = self.embedded(&space.model, &question).await;
                 match embedded {

@@ -9,6 +9,8 @@ use tokio::time::timeout;
 use super::*;
 
 const SOON: Duration = Duration::from_secs(30);
+/// Children of the root.
+const PARTS: usize = 9;
 
 async fn start(dir: &tempfile::TempDir) -> (Tandem, JoinHandle<()>) {
     let config = Config::defaults(dir.path().to_owned(), dir.path().join("tandem.sock"));
@@ -27,7 +29,7 @@ async fn wait_for(tree: &Tree, expected: impl Fn(&[ActorStatus]) -> bool) {
 }
 
 fn all_serve(parts: &[ActorStatus]) -> bool {
-    parts.len() == 6 && parts.iter().all(|part| part.health() == Health::Serving)
+    parts.len() == PARTS && parts.iter().all(|part| part.health() == Health::Serving)
 }
 
 fn restarts(parts: &[ActorStatus]) -> u32 {
@@ -42,7 +44,7 @@ async fn every_actor_that_is_killed_comes_back_alone() {
     let conversation = tandem.store.create_conversation("before", Policy::Auto).await.unwrap();
 
     let parts = tandem.root.get_cell().get_children();
-    assert_eq!(parts.len(), 6);
+    assert_eq!(parts.len(), PARTS);
     for (killed, part) in (1..).zip(parts) {
         part.kill();
         wait_for(&tandem.tree, |parts| all_serve(parts) && restarts(parts) == killed).await;

@@ -33,6 +33,7 @@ use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackEvents, TrackRequest,
 const WARM_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// What is asked, and how.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(super) turn_id: String,
@@ -221,7 +222,9 @@ pub(super) async fn run(
             None => vec![event],
         };
         if let Some(recall) = &mut recall {
-            readable.iter().for_each(|event| recall.hear(event));
+            for event in &readable {
+                recall.hear(event);
+            }
         }
         if !readable.into_iter().all(send) || last {
             return;

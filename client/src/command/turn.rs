@@ -20,6 +20,7 @@ use view::View;
 const CLIENT: &str = "tandem";
 
 /// How a question shall be answered.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// Which track answers [default: `router.policy` of the settings]
@@ -60,7 +61,7 @@ pub(crate) struct Options {
     /// Take and keep an answer also where chance plays a part
     ///
     /// Without a seed or temperature 0 an answer is a matter of chance, and else always made anew. Has
-    /// no effect unless memory.response_cache.enabled is set.
+    /// no effect unless `memory.response_cache.enabled` is set.
     #[arg(long)]
     cache_sampled: bool,
 

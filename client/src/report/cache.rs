@@ -70,9 +70,7 @@ impl Cache {
     /// A line, and another one where something is wrong.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{:<10} ", self.name);
-        if !self.enabled {
-            text += "off";
-        } else {
+        if self.enabled {
             let _ = write!(
                 text,
                 "{} entries · {} of {} · kept for {} · {} hits",
@@ -89,6 +87,8 @@ impl Cache {
             if self.failures > 0 {
                 let _ = write!(text, " · {} failures", self.failures);
             }
+        } else {
+            text += "off";
         }
         text.push('\n');
         if let Some(problem) = &self.problem {

@@ -187,6 +187,8 @@ async fn the_json_of_an_answer_is_one_object() {
                 "first": null, "last": null, "name": null, "tokens": 12,
             }],
         },
+        "cached": null,
+        "citations": [],
     });
     assert_eq!(outcome.json(), expected);
     assert_eq!((outcome.stderr.as_str(), outcome.code), ("", 0));

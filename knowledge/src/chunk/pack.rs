@@ -25,8 +25,8 @@ impl Segments {
         let new = before.end;
         let mut first = self.lead(before, budget);
         let mut end = self.fill(first, new, budget);
-        if end == new {
-            // No room for anything new besides what is repeated.
+        if end <= new {
+            // No room for anything new besides what is repeated, or not even for that below the headings.
             first = new;
             end = self.fill(first, new, budget).max(new + 1);
         }

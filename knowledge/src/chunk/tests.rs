@@ -277,8 +277,15 @@ proptest! {
     #[test]
     fn no_heading_is_left_behind(parts in parts(), tokens_max in 64..220_u32) {
         let blocks = document(&parts);
-        // Headings that stand together are kept with what they name as far as a quarter of a chunk holds them.
-        let run = |first: usize| blocks[first..].iter().take_while(|block| block.kind == Kind::Heading).map(|block| tokens(&block.text));
+        // Headings that stand together are kept with what they name as far as a quarter of a chunk holds them
+        // and, above a table, the names of its columns.
+        let run = |first: usize| {
+            let headings = blocks[first..].iter().take_while(|block| block.kind == Kind::Heading);
+            let named = blocks[first..].iter().find(|block| block.kind != Kind::Heading);
+            let table = named.filter(|block| block.kind == Kind::Table);
+            let columns = table.map(|block| tokens(&block.text.lines().take(2).collect::<Vec<_>>().join("\n")));
+            headings.map(|block| tokens(&block.text)).chain(columns)
+        };
         let headings: Vec<String> = (0..blocks.len())
             .filter(|number| blocks[*number].kind == Kind::Heading && run(*number).sum::<u32>() <= tokens_max / 4)
             .map(|number| blocks[number].text.clone())

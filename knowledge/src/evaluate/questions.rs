@@ -19,7 +19,8 @@ pub struct Question {
     /// The passages that answer it; none when nothing does.
     #[serde(default)]
     pub relevant: Vec<Passage>,
-    /// Whether the documents answer it.
+    /// Whether the documents answer it; so unless it is said otherwise.
+    #[serde(default = "answerable")]
     pub answerable: bool,
 }
 
@@ -31,6 +32,10 @@ pub struct Passage {
     pub source: String,
     /// Words of the passage, as they follow each other; white space and case make no difference.
     pub contains: String,
+}
+
+const fn answerable() -> bool {
+    true
 }
 
 /// Reads a question set.

@@ -1,11 +1,12 @@
 //! Codes of many vectors, laid out for the scan.
 
-use super::code::{Code, PLANES, Probe, words};
+use super::code::{Code, Probe, words};
 
 /// Rows of a block. One block is copied when rows are added while somebody searches.
 pub(super) const ROWS: usize = 1024;
-/// Rows whose signs are compared at once: as many words as the widest registers hold.
-pub(super) const LANES: usize = 8;
+/// Rows whose signs are compared in one loop, as many as a word has bits. It is long enough for the
+/// compiler to take several rows at once rather than several words of one row.
+pub(super) const LANES: usize = 64;
 
 /// Up to [`ROWS`] vectors.
 #[derive(Debug, Clone, Default)]
@@ -41,9 +42,9 @@ impl Block {
         self.scales.push(code.scale);
     }
 
-    /// Estimates the products of the query with the rows that `mask` has, a byte for eight of them. The
-    /// others get the least number. There are as many estimates as bytes, times eight.
-    pub(super) fn estimate(&self, probe: &Probe, mask: &[u8], estimates: &mut [f32]) {
+    /// Estimates the products of the query with the rows that `mask` has, a bit for each. The others get
+    /// the least number. There are as many estimates as bits.
+    pub(super) fn estimate(&self, probe: &Probe, mask: &[u64], estimates: &mut [f32]) {
         let groups = self.signs.chunks_exact(probe.planes.len()).zip(&self.factors);
         let estimates = estimates.as_chunks_mut::<LANES>().0;
         for (((signs, factors), mask), estimates) in groups.zip(mask).zip(estimates) {
@@ -51,22 +52,21 @@ impl Block {
                 *estimates = [f32::NEG_INFINITY; LANES];
                 continue;
             }
-            let mut sums = [[0_u64; LANES]; PLANES];
+            let mut sums = [0_i64; LANES];
             for (words, planes) in signs.iter().zip(&probe.planes) {
-                for (sums, plane) in sums.iter_mut().zip(planes) {
-                    for lane in 0..LANES {
-                        sums[lane] += u64::from((words[lane] & plane).count_ones());
-                    }
+                for (sum, word) in sums.iter_mut().zip(words) {
+                    let [one, two, four, eight] =
+                        planes.map(|plane| i64::from((word & plane).count_ones()));
+                    // The last plane is the sign of the query's coordinates.
+                    *sum += one + 2 * two + 4 * four - 8 * eight;
                 }
             }
-            for lane in 0..LANES {
-                // The last plane is the sign of the query's coordinates.
-                let sum = sums[0][lane] + 2 * sums[1][lane] + 4 * sums[2][lane];
+            for (lane, ((estimate, sum), factor)) in
+                estimates.iter_mut().zip(sums).zip(factors).enumerate()
+            {
                 #[allow(clippy::cast_precision_loss, reason = "at most eight times the dimensions")]
-                let sum = sum as f32 - (8 * sums[3][lane]) as f32;
-                let estimate = factors[lane] * (probe.slope * sum - probe.offset);
-                let there = mask >> lane & 1 == 1;
-                estimates[lane] = if there { estimate } else { f32::NEG_INFINITY };
+                let guess = factor * (probe.slope * sum as f32 - probe.offset);
+                *estimate = if mask >> lane & 1 == 1 { guess } else { f32::NEG_INFINITY };
             }
         }
     }

@@ -5,8 +5,8 @@ use super::block::{LANES, ROWS};
 /// Some rows, a bit each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mask {
-    /// A byte for as many rows as are compared at once.
-    pub(super) bits: Vec<u8>,
+    /// A word for as many rows as are compared at once.
+    pub(super) bits: Vec<u64>,
     count: usize,
 }
 
@@ -19,7 +19,7 @@ impl Mask {
     /// Adds a row; one that is beyond the mask stays out.
     pub(crate) fn add(&mut self, row: usize) {
         if let Some(bits) = self.bits.get_mut(row / LANES) {
-            let bit = 1 << (row % LANES);
+            let bit = 1_u64 << (row % LANES);
             self.count += usize::from(*bits & bit == 0);
             *bits |= bit;
         }

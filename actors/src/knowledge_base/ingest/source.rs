@@ -15,7 +15,7 @@ use tandem_knowledge::{Chunk, Document, Embedded, Label};
 use tandem_proto::v1::Content;
 
 use super::super::blocking;
-use super::super::embedder::Lazy;
+use super::super::embedder::{Embedder, Lazy};
 use super::super::shelf::Shelf;
 use crate::{Error, Result};
 
@@ -248,7 +248,7 @@ impl Reader {
 
     async fn cut(&self, reading: &Reading) -> Result<Vec<Chunk>> {
         let embedder = self.embedder.get().await?;
-        let limit = embedder.map_or(u32::MAX, |embedder| embedder.tokens_max());
+        let limit = embedder.map_or(u32::MAX, Embedder::tokens_max);
         let tokens_max = self.settings.chunk_tokens.min(limit);
         let unsuitable = |error: tandem_knowledge::Error| self.shelf.failed(&error);
         let budget = Budget::new(tokens_max, self.settings.overlap_tokens)

@@ -15,6 +15,7 @@ use crate::{failure::Failure, report::knowledge as report, terminal::Terminal};
 const INPUT_BYTES_MAX: u64 = 8 << 20;
 
 /// Which documents to read, and how to keep them.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(crate) struct Ingest {
     /// Name of the collection: a-z, 0-9, `-` and `_`
