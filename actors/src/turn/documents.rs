@@ -9,6 +9,7 @@ use tandem_proto::v1::{
 };
 
 use super::context::Passage;
+use super::reply;
 use super::run::Question;
 use crate::router::Services;
 use crate::{Error, Result};
@@ -43,8 +44,10 @@ impl Documents {
         hits.sort_by(|one, other| other.score.total_cmp(&one.score));
         let best = hits.iter().filter_map(|hit| hit.similarity).reduce(f32::max);
         // Without embeddings, a word in common is all that can be asked for.
-        let relevant =
-            |hit: &Hit| hit.similarity.is_none_or(|cosine| f64::from(cosine) >= settings.relevance);
+        let relevant = |hit: &Hit| match hit.similarity {
+            Some(cosine) => f64::from(cosine) >= settings.relevance,
+            None => reply::shares_a_word(&question.prompt, &hit.text),
+        };
         hits.retain(relevant);
         hits.truncate(settings.passages as usize);
         if hits.is_empty() && !question.collections.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! The texts are in `replies/`, a file a language.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -56,6 +57,13 @@ pub(super) fn not_in_documents(question: &str) -> String {
     asked_in(question).not_in_documents.clone()
 }
 
+/// Whether a text has a word of the question that is not among the commonest of a language.
+pub(super) fn shares_a_word(question: &str, text: &str) -> bool {
+    let common = |word: &String| LANGUAGES.iter().any(|language| language.words.contains(word));
+    let there: HashSet<String> = words(text).collect();
+    words(question).any(|word| !common(&word) && there.contains(&word))
+}
+
 /// The language of a question, as templates are named.
 pub(super) fn language(question: &str) -> &'static str {
     asked_in(question).code
@@ -99,6 +107,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_has_only_common_words_of_a_question_shares_none() {
+        let text = "Mrs Tanaka waters the plants while we are away.";
+        assert!(shares_a_word("Who waters the flowers?", text));
+        assert!(!shares_a_word("What is the capital of Peru?", text));
+        assert!(!shares_a_word("", text));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Ingestion {
 /// A document that was left out.
 #[derive(Debug, Serialize)]
 pub(crate) struct Refused {
-    source: String,
+    pub(crate) source: String,
     problem: String,
 }
 

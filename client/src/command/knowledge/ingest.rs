@@ -44,14 +44,14 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    /// Reports what was left out as it comes, and fails if there was anything.
+    /// Reports what was left out as it comes, and fails if that was named.
     pub(super) async fn run(
         self,
         terminal: Terminal,
         client: &Client,
     ) -> Result<ExitCode, Failure> {
         let request = self.request().await?;
-        let collection = request.collection.clone();
+        let (collection, named) = (request.collection.clone(), request.paths.clone());
         let bar = terminal.bar(0);
         bar.set_message("looking for documents");
         let outcome = async {
@@ -84,7 +84,9 @@ impl Ingest {
         bar.finish_and_clear();
         let report = outcome?;
         terminal.result(&report, report::Ingestion::text)?;
-        Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        // What is in a folder beside documents is no failure; what was asked for by name is.
+        let asked_for = |refused: &report::Refused| named.contains(&refused.source);
+        Ok(if report.refused.iter().any(asked_for) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     async fn request(self) -> Result<v1::IngestRequest, Failure> {
