@@ -70,7 +70,16 @@ impl Shelf {
     ) -> Result<T> {
         self.searcher().await?;
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |collection| drop(reply.send(work(collection))));
+        let job: Job = Box::new(move |collection| {
+            let done = work(collection);
+            // What was staged before it failed must not come with the next commit.
+            if done.is_err()
+                && let Err(error) = collection.roll_back()
+            {
+                tracing::warn!(%error, "a collection cannot be rolled back");
+            }
+            drop(reply.send(done));
+        });
         self.jobs.try_send(job).map_err(|error| match error {
             std::sync::mpsc::TrySendError::Full(_) => Error::Overloaded {
                 what: format!("{JOBS_MAX} requests wait for collection {:?}", self.name),

@@ -43,13 +43,6 @@ pub struct Stats {
     pub memory_bytes: u64,
 }
 
-impl Stats {
-    /// Whether more than half of the vectors are of removed chunks, so that compacting pays.
-    pub fn wasteful(&self) -> bool {
-        self.rows > 2 * self.chunks
-    }
-}
-
 impl Collection {
     /// How large the collection is, as of the last commit.
     pub fn stats(&self) -> Result<Stats> {
