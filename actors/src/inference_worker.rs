@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tandem_models::confidence::Rule;
 use tandem_proto::engine::{FRAME_BYTES_MAX, Heartbeat, Hello, Loaded};
 use tandem_proto::v1::{ChatMessage, Model, Sampling, SettingsSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::{
-    Address, Error, Node, Result, TrackEvents, TrackRequest, cache::Digest, confidence::Rule,
+    Address, Error, Node, Result, TrackEvents, TrackRequest, cache::Digest,
     memory_store::MemoryStore, model_loader::ModelLoader, resource_monitor::ResourceMonitor,
 };
 

@@ -15,10 +15,8 @@ use crate::memory_store::MemoryStore;
 use crate::resource_monitor::ResourceMonitor;
 use crate::{Address, Error, Node, Result};
 
-pub mod catalog;
 mod cooling;
 mod describe;
-pub mod gguf;
 mod hosted;
 mod hosting;
 mod identity;
@@ -27,15 +25,20 @@ mod inspect;
 mod listing;
 mod names;
 mod pool;
+mod pulling;
 mod quiet;
+mod removal;
 mod state;
 mod template;
 mod tuning;
+mod verification;
 
 use hosting::Promise;
 pub use identity::Place;
 pub use import::Progress as ImportProgress;
 use inspect::Inspected;
+pub use pulling::PullState;
+use pulling::Pulls;
 use state::State;
 
 /// Longest wait for the loader's own work, which is reading a header.
@@ -79,6 +82,9 @@ pub struct ModelLoader {
     imports: Arc<Semaphore>,
     /// Only one model is measured at a time.
     tunings: Arc<Semaphore>,
+    /// Only one file is verified at a time, as that keeps the disk busy.
+    verifications: Arc<Semaphore>,
+    pulls: Pulls,
     /// How the engines of models have done, by the path of the file.
     performances: Arc<RwLock<HashMap<String, Arc<Performance>>>>,
 }
@@ -93,6 +99,8 @@ impl ModelLoader {
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
             imports: Arc::new(Semaphore::new(1)),
             tunings: Arc::new(Semaphore::new(1)),
+            verifications: Arc::new(Semaphore::new(1)),
+            pulls: Pulls::default(),
             performances: Arc::default(),
         }
     }
@@ -308,7 +316,9 @@ impl Actor for ModelLoaderActor {
         arguments.handle.publish_hosted(Vec::new());
         arguments.handle.address.publish(myself.clone());
         drop(myself.send_after(TICK, || Message::Tick));
-        Ok(State::new(arguments))
+        let mut state = State::new(arguments);
+        state.clear_leftovers();
+        Ok(state)
     }
 
     async fn handle(

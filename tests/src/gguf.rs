@@ -24,8 +24,29 @@ pub fn tiny() -> Vec<u8> {
     claiming(1)
 }
 
+/// A valid file of a little more than so many bytes. Each seed gives another one.
+pub fn with_bytes(bytes: usize, seed: u64) -> Vec<u8> {
+    let rows = bytes.div_ceil(4 * ROW as usize);
+    let mut file = header(rows as u64);
+    let mut state = seed;
+    for _ in 0..rows * ROW as usize {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        file.extend(&state.to_be_bytes()[..4]);
+    }
+    file
+}
+
 /// A file whose header says that its tensor has this many rows; there is one.
 pub fn claiming(rows: u64) -> Vec<u8> {
+    let mut file = header(rows);
+    for _ in 0..ROW {
+        file.extend(1_f32.to_le_bytes());
+    }
+    file
+}
+
+fn header(rows: u64) -> Vec<u8> {
     let tokens = ["a".to_owned(), "b".to_owned()];
     let values = [
         ("general.architecture", Value::Text("llama")),
@@ -37,9 +58,5 @@ pub fn claiming(rows: u64) -> Vec<u8> {
     ];
     let embedding =
         Tensor { name: "token_embd.weight".to_owned(), shape: vec![ROW, rows], kind: Kind::F32 };
-    let mut file = writer::header(&values, &[embedding]);
-    for _ in 0..ROW {
-        file.extend(1_f32.to_le_bytes());
-    }
-    file
+    writer::header(&values, &[embedding])
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use tandem_models::confidence::Rule;
 use tandem_proto::engine::{Generate, Rejected, Rejection, SequenceStep};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::confidence::Rule;
 use crate::{Completion, Error, Prompt, TrackEvent, TrackRequest};
 
 /// A request that saw this many engines die is ended: it may well be what kills them.

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use ractor::RpcReplyPort;
+use tandem_models::catalog::{Entry, Located};
 use tandem_proto::v1::Sampling;
 
-use super::catalog::{Entry, Located};
 use super::inspect::Inspector;
 use super::state::State;
 use super::template;

@@ -7,8 +7,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::catalog::Catalog;
-use super::gguf::{self, Kind};
+use tandem_models::catalog::{Catalog, Unresolved};
+use tandem_models::gguf::{self, Kind};
+
 use crate::Error;
 
 mod bert;
@@ -118,9 +119,15 @@ pub(super) fn import(
         if report(Progress { fraction, stage }) { Ok(()) } else { Err(ImportError::Cancelled) }
     };
     let id = name(source, id)?;
-    if Catalog::load(models_dir).knows(&id, models_dir) {
-        return Err(ImportError::Taken { id });
-    }
+    let catalog = Catalog::load(models_dir);
+    let path = match catalog.resolve(&id, models_dir) {
+        Err(Unresolved::Unknown { .. }) => models_dir.join(format!("{id}.gguf")),
+        // The catalog knows such a model, and this is one way for it to get here.
+        Err(Unresolved::Absent { path, .. }) if catalog.entry(&id).is_some_and(bert::is_one) => {
+            path
+        }
+        _ => return Err(ImportError::Taken { id }),
+    };
     go_on(0.0, "reading the vocabulary")?;
     let model = Source::read(source)?;
     let vocabulary = Vocabulary::read(source)?;
@@ -128,7 +135,6 @@ pub(super) fn import(
     let plan = bert::plan(&model, &vocabulary, &tensors)?;
     let header = bert::header(&id, &model, &vocabulary, &plan);
 
-    let path = models_dir.join(format!("{id}.gguf"));
     let mut file = Unfinished::create(&path)?;
     file.append(&header)?;
     let total: u64 = plan.iter().map(|tensor| tensor.bytes).sum();

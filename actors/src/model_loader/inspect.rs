@@ -5,14 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tandem_config::Speculation;
+use tandem_models::catalog::{self, Catalog, Entry, Located};
+use tandem_models::confidence::Rule;
+use tandem_models::gguf::{self, Header};
+use tandem_models::origin::Origin;
+use tandem_models::pull::unfinished_bytes;
 use tandem_proto::v1::{Model, ModelState, Sampling};
 
-use super::catalog::{self, Catalog, Entry, Located};
-use super::gguf::{self, Header};
 use super::identity::identity;
 use super::template;
 use crate::cache::Digest;
-use crate::confidence::Rule;
 use crate::{Error, Result};
 
 /// A model whose file was looked at and can be loaded.
@@ -121,7 +123,7 @@ impl Inspector {
 
     /// Finds the file of a model by id or path.
     pub(crate) fn locate(&self, id: &str) -> Result<Located> {
-        self.catalog().resolve(id, &self.models.dir)
+        Ok(self.catalog().resolve(id, &self.models.dir)?)
     }
 
     /// All models that can be found, usable or not.
@@ -180,10 +182,9 @@ impl Inspector {
         match self.locate(id) {
             Ok(located) => Ok(self.look_at(&located)),
             Err(Error::ModelAbsent { id, .. }) => {
-                let all = self.catalog().list(&self.models.dir);
-                let absent = all.iter().find(|located| located.id == id);
-                absent.map(|located| self.look_at(located)).ok_or_else(|| Error::Internal {
-                    problem: format!("model {id:?} is in the catalog and not in its list"),
+                let expected = self.catalog().expected(&id, &self.models.dir);
+                expected.map(|located| self.look_at(&located)).ok_or_else(|| Error::Internal {
+                    problem: format!("model {id:?} is in the catalog and cannot be found there"),
                 })
             }
             Err(error) => Err(error),
@@ -194,6 +195,8 @@ impl Inspector {
         if !located.path.exists() {
             let mut model = self.describe(located, None);
             model.set_state(ModelState::Absent);
+            let file = located.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            model.pulled_bytes = unfinished_bytes(&self.models.dir, file);
             return model;
         }
         match gguf::read(&located.path) {
@@ -225,6 +228,16 @@ impl Inspector {
             model.parameters = entry.parameters;
             model.size_bytes = entry.size_bytes;
             model.context_trained = entry.context_trained;
+            model.sources = entry.sources.iter().map(ToString::to_string).collect();
+            model.memory_min_bytes = entry.memory_min_bytes;
+            model.languages.clone_from(&entry.languages);
+            model.abilities.clone_from(&entry.abilities);
+            model.variants = entry.variant_ids();
+            model.sha256.clone_from(&entry.sha256);
+        }
+        if let Some(origin) = Origin::of(&located.path) {
+            model.sources = vec![origin.source];
+            model.sha256 = origin.sha256;
         }
         if let Some(header) = header {
             model.architecture.clone_from(&header.architecture);

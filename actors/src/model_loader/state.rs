@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use ractor::{ActorRef, RpcReplyPort, SupervisionEvent};
+use tandem_models::catalog::Located;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::catalog::Located;
 use super::cooling::CoolingDown;
 use super::hosted::Hosted;
 use super::hosting::{Room, find_room};

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use super::catalog::distance;
+use tandem_models::catalog::distance;
 
 /// Longest template in bytes, which is what an engine takes.
 const BYTES_MAX: u64 = 256 << 10;

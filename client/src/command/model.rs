@@ -9,7 +9,7 @@ use tandem_client::{
     v1::{self, import_model_event::Event as ImportEvent, load_model_event::Event},
 };
 
-use super::tuning;
+use super::{model_file, tuning};
 use crate::{
     context::Context,
     failure::Failure,
@@ -42,6 +42,23 @@ pub(crate) enum Model {
     /// Load a model before it is needed
     Load {
         /// Id from `tandem model list`, or the path of a GGUF file
+        id: String,
+    },
+    /// Fetch a model, or go on with it where an earlier pull ended
+    #[command(after_help = model_file::PULL_EXAMPLES)]
+    Pull {
+        /// Id from `tandem model list`, or where the file is: hf:…, https://…, s3://… or file:…
+        id: String,
+    },
+    /// Compare a model's file with what it should be
+    Verify {
+        /// Id from `tandem model list`, or the path of a GGUF file
+        id: String,
+    },
+    /// Remove a model's file, or what came of one whose pull ended early
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Id from `tandem model list`, or the name of a file in the models folder
         id: String,
     },
     /// Turn a model as its makers publish it into one that tandem can load
@@ -89,6 +106,9 @@ impl Model {
             Self::List => Self::List,
             Self::Info { id } => Self::Info { id: model_path::resolve(id)? },
             Self::Load { id } => Self::Load { id: model_path::resolve(id)? },
+            Self::Pull { id } => Self::Pull { id },
+            Self::Verify { id } => Self::Verify { id: model_path::resolve(id)? },
+            Self::Rm { id } => Self::Rm { id: model_path::resolve(id)? },
             Self::Import { path, id } => Self::Import { path: model_path::folder(&path)?, id },
             Self::Tune { id } => Self::Tune { id: model_path::resolve(id)? },
             Self::Stats { id } => Self::Stats { id: id.map(model_path::resolve).transpose()? },
@@ -124,6 +144,9 @@ impl Model {
                     format!("imported {} ({})\n", model.id, report::size(model.size_bytes))
                 })
             }
+            Self::Pull { id } => model_file::pull(terminal, &client, id).await,
+            Self::Verify { id } => model_file::verify(terminal, &client, id).await,
+            Self::Rm { id } => model_file::remove(terminal, &client, id).await,
             Self::Tune { id } => tuning::tune(terminal, &client, id).await,
             Self::Stats { id } => tuning::stats(terminal, &client, id.unwrap_or_default()).await,
             Self::Unload { id } => {

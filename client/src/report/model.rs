@@ -29,6 +29,16 @@ pub(crate) struct Model {
     pub(crate) engine: Option<Engine>,
     /// Further engines of the same model.
     pub(crate) other_engines: Vec<Engine>,
+    /// Where the file came from, or can be had.
+    pub(crate) sources: Vec<String>,
+    pub(crate) memory_min_bytes: u64,
+    pub(crate) languages: Vec<String>,
+    pub(crate) abilities: Vec<String>,
+    /// The same model in other quantizations.
+    pub(crate) variants: Vec<String>,
+    /// Of an absent model: what came in a pull that ended early.
+    pub(crate) pulled_bytes: u64,
+    pub(crate) sha256: Option<String>,
 }
 
 /// An engine process of a loaded model.
@@ -67,6 +77,13 @@ impl From<v1::Model> for Model {
             embedding_dimensions: model.embedding_dimensions,
             engine: model.engine.map(Engine::from),
             other_engines: model.other_engines.into_iter().map(Engine::from).collect(),
+            sources: model.sources,
+            memory_min_bytes: model.memory_min_bytes,
+            languages: model.languages,
+            abilities: model.abilities,
+            variants: model.variants,
+            pulled_bytes: model.pulled_bytes,
+            sha256: filled(model.sha256),
         }
     }
 }
@@ -92,10 +109,13 @@ impl From<v1::EngineStatus> for Engine {
     }
 }
 
+/// State of a model whose file is not here.
+const ABSENT: &str = "absent";
+
 /// The models below headings; the default one is marked with a star.
 pub(crate) fn list(models: &[Model]) -> String {
     if models.is_empty() {
-        return "no models are known; put a GGUF file into the models directory\n".into();
+        return "no models are known; fetch one with `tandem model pull SOURCE`\n".into();
     }
     let rows: Vec<_> = models
         .iter()
@@ -104,14 +124,21 @@ pub(crate) fn list(models: &[Model]) -> String {
                 if model.is_default { format!("{} *", model.id) } else { model.id.clone() },
                 model.state.clone(),
                 size(model.size_bytes),
-                size(model.memory_estimate_bytes),
+                size(match model.memory_estimate_bytes {
+                    0 => model.memory_min_bytes,
+                    estimate => estimate,
+                }),
                 model.quantization.clone().unwrap_or_default(),
                 count(model.parameters),
                 model.context_trained.to_string(),
             ]
         })
         .collect();
-    table(["ID", "STATE", "SIZE", "MEMORY", "TYPE", "PARAMETERS", "CONTEXT"], &rows)
+    let text = table(["ID", "STATE", "SIZE", "MEMORY", "TYPE", "PARAMETERS", "CONTEXT"], &rows);
+    if models.iter().any(|model| model.state == ABSENT) {
+        return text + "\n`tandem model pull ID` fetches one that is absent.\n";
+    }
+    text
 }
 
 impl Model {
@@ -131,7 +158,14 @@ impl Model {
             ("context", format!("{} tokens", self.context_trained)),
             ("memory", format!("{} (estimate)", size(self.memory_estimate_bytes))),
             ("embeddings", dimensions(self.embedding_dimensions)),
+            ("needs", self.needs()),
+            ("languages", self.languages.join(", ")),
+            ("good for", self.abilities.join(", ")),
             ("license", self.license.clone().unwrap_or_default()),
+            ("others", self.variants.join(", ")),
+            ("source", self.sources.join(", ")),
+            ("sha256", self.sha256.clone().unwrap_or_default()),
+            ("fetch", self.fetch()),
         ];
         if let Some(engine) = &self.engine {
             facts.extend([
@@ -145,6 +179,24 @@ impl Model {
             let _ = writeln!(text, "{:<12}  {}", fact.0, fact.1);
             text
         })
+    }
+
+    /// Memory below which a machine should not try.
+    fn needs(&self) -> String {
+        match self.memory_min_bytes {
+            0 => String::new(),
+            bytes => format!("a machine with {} of memory", size(bytes)),
+        }
+    }
+
+    /// The command that fetches a model that is absent.
+    fn fetch(&self) -> String {
+        let command = format!("tandem model pull {}", self.id);
+        match (self.state.as_str(), self.pulled_bytes) {
+            (ABSENT, 0) => command,
+            (ABSENT, bytes) => format!("{command} ({} came before)", size(bytes)),
+            _ => String::new(),
+        }
     }
 
     /// What the further engines are doing, one after the other.
@@ -236,6 +288,24 @@ mod tests {
         let row = text.lines().nth(1).unwrap_or_default();
         assert!(row.starts_with("small *  loaded  98.00 MiB"), "{text}");
         assert!(row.contains("Q4_1") && row.contains("134.5 M"), "{text}");
+    }
+
+    #[test]
+    fn a_model_that_is_absent_is_shown_with_the_command_that_fetches_it() {
+        let absent = v1::Model {
+            state: v1::ModelState::Absent.into(),
+            engine: None,
+            pulled_bytes: 7 << 20,
+            sources: vec!["hf:o/r/small.gguf".into()],
+            ..model()
+        };
+        let text = list(&[absent.clone().into()]);
+        assert!(text.ends_with("\n`tandem model pull ID` fetches one that is absent.\n"), "{text}");
+        assert!(!list(&[model().into()]).contains("pull"));
+        let details = Model::from(absent).details();
+        let fetch = "fetch         tandem model pull small (7.00 MiB came before)";
+        assert!(details.lines().any(|line| line == fetch), "{details}");
+        assert!(details.contains("hf:o/r/small.gguf"), "{details}");
     }
 
     #[test]

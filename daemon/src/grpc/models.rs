@@ -11,20 +11,23 @@ use tandem_proto::v1::models_server::Models;
 use tandem_proto::v1::{
     ImportModelEvent, ImportModelProgress, ImportModelRequest, ListModelsRequest,
     ListModelsResponse, LoadModelEvent, LoadModelProgress, LoadModelRequest, Model,
-    ModelInfoRequest, ModelStatsRequest, ModelStatsResponse, TuneModelEvent, TuneModelRequest,
-    UnloadModelRequest, UnloadModelResponse, import_model_event, load_model_event,
+    ModelInfoRequest, ModelStatsRequest, ModelStatsResponse, PullModelEvent, PullModelRequest,
+    RemoveModelRequest, RemoveModelResponse, TuneModelEvent, TuneModelRequest, UnloadModelRequest,
+    UnloadModelResponse, VerifyModelRequest, VerifyModelResponse, import_model_event,
+    load_model_event,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
-use super::{Daemon, status, tuning};
+use super::{Daemon, pulling, status, tuning};
 
 #[tonic::async_trait]
 impl Models for Daemon {
     type LoadStream = BoxStream<'static, Result<LoadModelEvent, Status>>;
     type ImportStream = BoxStream<'static, Result<ImportModelEvent, Status>>;
     type TuneStream = BoxStream<'static, Result<TuneModelEvent, Status>>;
+    type PullStream = BoxStream<'static, Result<PullModelEvent, Status>>;
 
     async fn list(
         &self,
@@ -85,6 +88,34 @@ impl Models for Daemon {
     ) -> Result<Response<Self::TuneStream>, Status> {
         let id = request.into_inner().id;
         Ok(Response::new(tuning::events(self.tandem.loader.clone(), id)))
+    }
+
+    async fn pull(
+        &self,
+        request: Request<PullModelRequest>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        let id = request.into_inner().id;
+        let loader = self.tandem.loader.clone();
+        let pull = loader.pull(&id, &self.config.models).await.map_err(status::of)?;
+        Ok(Response::new(pulling::events(loader, pull)))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<VerifyModelRequest>,
+    ) -> Result<Response<VerifyModelResponse>, Status> {
+        let id = request.into_inner().id;
+        let verified = self.tandem.loader.verify(&id, &self.config.models).await;
+        verified.map(Response::new).map_err(status::of)
+    }
+
+    async fn remove(
+        &self,
+        request: Request<RemoveModelRequest>,
+    ) -> Result<Response<RemoveModelResponse>, Status> {
+        let id = request.into_inner().id;
+        let removed = self.tandem.loader.remove(&id, self.config.models.dir.clone()).await;
+        removed.map(Response::new).map_err(status::of)
     }
 }
 

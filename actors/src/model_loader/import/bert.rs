@@ -1,14 +1,21 @@
 //! BERT in llama.cpp's words: names of tensors and keys.
 
+use tandem_models::catalog::Entry;
+use tandem_models::gguf::{Kind, Writer};
+
 use super::safetensors::Tensors;
 use super::source::Source;
 use super::vocabulary::Vocabulary;
 use super::{ImportError, Planned};
-use crate::model_loader::gguf::{Kind, Writer};
 
 const ARCHITECTURE: &str = "bert";
 /// `general.file_type` of a file with weights in half precision.
 const MOSTLY_F16: u32 = 1;
+
+/// Whether the catalog says that a model is one.
+pub(super) fn is_one(entry: &Entry) -> bool {
+    entry.architecture == ARCHITECTURE
+}
 
 /// The tensors of the model, each checked to be there in the right shape.
 pub(super) fn plan(

@@ -2,7 +2,7 @@
 
 use safetensors::tensor::Dtype;
 
-use crate::model_loader::gguf::Kind;
+use tandem_models::gguf::Kind;
 
 /// How elements are stored in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -338,6 +338,9 @@ fn a_name_that_is_taken_or_leads_elsewhere_is_refused() {
         assert!(matches!(refused, Err(ImportError::Name(_))), "{id:?} {refused:?}");
     }
     assert!(matches!(named("smollm2-135m-instruct"), Err(ImportError::Taken { .. })));
+    assert_eq!(named("all-minilm-l6-v2").unwrap(), "all-minilm-l6-v2");
+    assert!(models.path().join("all-MiniLM-L6-v2.gguf").exists(), "as the catalog calls it");
+    assert!(matches!(named("all-minilm-l6-v2"), Err(ImportError::Taken { .. })));
     assert_eq!(named("mini.gguf").unwrap(), "mini");
     assert!(matches!(named("mini"), Err(ImportError::Taken { .. })));
 }

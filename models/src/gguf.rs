@@ -2,10 +2,10 @@
 //!
 //! The file may come from anywhere: nothing is believed before it is checked against the size of
 //! the file, nothing is allocated that the file merely claims, and every loop is bounded. A file
-//! that passes is whole and has the tensors it lists; whether llama.cpp can run it is for the
-//! engine to find out.
+//! that passes is whole and has the tensors it lists, each in a place of its own; whether llama.cpp
+//! can run it is for the engine to find out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -26,10 +26,10 @@ const KEYS_MAX: u64 = 65_536;
 const TENSORS_MAX: u64 = 65_536;
 const NAME_BYTES_MAX: u64 = 256;
 const TEXT_BYTES_MAX: u64 = 4096;
-/// One entry a layer.
+/// Numbers in a list that has one for each layer.
 const LAYERS_MAX: u64 = 65_536;
 /// Tensors begin at multiples of this many bytes, unless a file says otherwise.
-pub(crate) const ALIGNMENT: u64 = 32;
+pub const ALIGNMENT: u64 = 32;
 
 /// What a GGUF file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,8 @@ pub fn read(path: &Path) -> Result<Header, Problem> {
     read_from(file, size)
 }
 
-fn read_from(input: impl Read + Seek, size: u64) -> Result<Header, Problem> {
+/// As [`read`], for a file of `size` bytes that `input` reads from its beginning.
+pub fn read_from(input: impl Read + Seek, size: u64) -> Result<Header, Problem> {
     let mut reader = Reader::new(input, size);
     let begin = reader.begin()?;
     if begin != MAGIC {
@@ -158,7 +159,7 @@ fn read_from(input: impl Read + Seek, size: u64) -> Result<Header, Problem> {
 /// What the keys say, as far as it matters here.
 #[derive(Debug, Default)]
 struct Facts {
-    /// Integers, and of arrays of integers the largest.
+    /// Integers, and of those that each layer has its own of the largest.
     numbers: BTreeMap<String, u64>,
     architecture: Option<String>,
     name: String,
@@ -206,7 +207,9 @@ impl Facts {
                 if key == "tokenizer.ggml.tokens" {
                     self.vocab_size = Some(length);
                 }
-                if wanted && of.is_integer() && length <= LAYERS_MAX {
+                // One number a layer.
+                let listed = wanted && key.contains(".attention.");
+                if listed && of.is_integer() && length <= LAYERS_MAX {
                     let mut largest = 0;
                     for _ in 0..length {
                         largest = largest.max(reader.integer(of)?);
@@ -304,7 +307,8 @@ impl Tensors {
             return Err(Problem::Missing("tensors".to_owned()));
         }
         let mut sum = Self::default();
-        let mut data_end = 0;
+        let mut names = HashSet::new();
+        let mut places = Vec::new();
         for _ in 0..count {
             let name = reader.text("the length of a tensor's name", NAME_BYTES_MAX)?;
             let malformed = |what: &str| Problem::Malformed(format!("tensor {name:?} {what}"));
@@ -335,12 +339,20 @@ impl Tensors {
             if offset % alignment != 0 {
                 return Err(malformed("is not aligned"));
             }
-            data_end = data_end.max(offset.checked_add(bytes).ok_or_else(too_large)?);
+            places.push((offset, offset.checked_add(bytes).ok_or_else(too_large)?));
             sum.elements = sum.elements.saturating_add(elements);
             sum.bytes = sum.bytes.saturating_add(bytes);
+            if let Some(twice) = names.replace(name) {
+                return Err(Problem::Malformed(format!("two tensors are called {twice:?}")));
+            }
         }
+        places.sort_unstable();
         let data_begin = reader.position().next_multiple_of(alignment);
+        let data_end = places.iter().map(|(_, end)| *end).max().unwrap_or(0);
         reader.expect(data_begin.saturating_add(data_end))?;
+        if !places.is_sorted_by(|(_, end), (begin, _)| end <= begin) {
+            return Err(Problem::Malformed("two tensors have the same place".to_owned()));
+        }
         Ok(sum)
     }
 }

@@ -5,8 +5,9 @@ use std::io::{BufReader, ErrorKind, Read, Seek};
 use super::Problem;
 use super::types::ValueType;
 
-/// A header of a real model has a few MiB, nearly all of it vocabulary.
-const HEADER_BYTES_MAX: u64 = 256 << 20;
+/// A header of a real model has a few MiB, nearly all of it vocabulary. This many bytes of the shortest
+/// strings are walked through in less than a second.
+const HEADER_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug)]
 pub(super) struct Reader<R> {

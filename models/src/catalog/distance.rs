@@ -4,7 +4,8 @@
 const CHARS_MAX: usize = 64;
 
 /// Levenshtein distance, case aside.
-pub(in crate::model_loader) fn distance(a: &str, b: &str) -> usize {
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
     let lower = |text: &str| -> Vec<char> {
         text.chars().take(CHARS_MAX).flat_map(char::to_lowercase).collect()
     };

@@ -1,5 +1,7 @@
 //! Tests of the catalog against directories of empty files.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+use std::collections::BTreeSet;
+
 use tempfile::TempDir;
 
 use super::*;
@@ -29,9 +31,35 @@ fn the_shipped_catalog_is_valid_and_has_the_default_model() {
     assert!(entry.sampling().temperature.is_some());
     for entry in &catalog.entries {
         assert_eq!(catalog.entries.iter().filter(|other| other.is(&entry.id)).count(), 1);
-        let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        assert!(hex(&entry.sha256) && entry.size_bytes > 0, "{}", entry.id);
+        assert_eq!(entry.sha256.is_empty(), entry.size_bytes == 0, "{}", entry.id);
+        assert!(!entry.sources.is_empty() && !entry.license.is_empty(), "{}", entry.id);
+        assert!(!entry.languages.is_empty() && !entry.abilities.is_empty(), "{}", entry.id);
+        assert!(!entry.quantization.is_empty() && entry.memory_min_bytes > 0, "{}", entry.id);
     }
+    let files: BTreeSet<_> = catalog.entries.iter().map(|entry| &entry.file).collect();
+    assert_eq!(files.len(), catalog.entries.len(), "two entries have the same file");
+}
+
+#[test]
+fn a_quantization_is_an_entry_of_its_own_and_listed_once_its_file_is_there() {
+    let text = "[[models]]\nid = 'own'\nname = 'Own'\nfile = 'own.gguf'\nlicense = 'MIT'\n\
+                [models.confidence]\nbias = 1.0\n\
+                [[models.variants]]\nquantization = 'Q8_0'\nfile = 'own-q8.gguf'\n\
+                sources = ['s3://bucket/own-q8.gguf']\nmemory_min_bytes = 5";
+    let dir = models(&[]);
+    let catalog = user_catalog(&dir, text);
+    assert_eq!(catalog.problem(), None);
+    let variant = catalog.entry("OWN:Q8_0").unwrap();
+    assert_eq!((variant.license.as_str(), variant.confidence), ("MIT", None));
+    assert_eq!((variant.memory_min_bytes, variant.sources.len()), (5, 1));
+    assert_eq!(catalog.entry("own").unwrap().variant_ids(), ["own:q8_0"]);
+    let listed = |id| catalog.list(dir.path()).iter().any(|located| located.id == id);
+    assert!(listed("own") && !listed("own:q8_0"));
+    fs::write(dir.path().join("own-q8.gguf"), b"").unwrap();
+    assert!(listed("own:q8_0"));
+    assert_eq!(catalog.resolve("own-q8", dir.path()).unwrap().id, "own:q8_0");
+    let outside = text.replace("own-q8.gguf'\nsources", "../x.gguf'\nsources");
+    assert!(user_catalog(&dir, &outside).problem().unwrap().contains("plain file name"));
 }
 
 #[test]
@@ -47,8 +75,8 @@ fn an_id_is_found_whatever_its_case() {
 fn a_known_model_without_its_file_is_absent_and_the_path_is_named() {
     let dir = models(&[]);
     let error = Catalog::shipped().resolve(DEFAULT, dir.path()).unwrap_err();
-    let path = dir.path().join(DEFAULT_FILE).display().to_string();
-    assert_eq!(error, Error::ModelAbsent { id: DEFAULT.to_owned(), path });
+    let path = dir.path().join(DEFAULT_FILE);
+    assert_eq!(error, Unresolved::Absent { id: DEFAULT.to_owned(), path });
 }
 
 #[test]
@@ -76,7 +104,7 @@ fn relative_paths_do_not_leave_the_models_directory() {
     fs::create_dir(dir.path().join("models")).unwrap();
     for id in ["../own.gguf", "./../own", "..", ".", "", "models", "a/b", "own.gguf/"] {
         let outcome = Catalog::shipped().resolve(id, &dir.path().join("models"));
-        assert!(matches!(outcome, Err(Error::ModelNotFound { .. })), "{id:?}: {outcome:?}");
+        assert!(matches!(outcome, Err(Unresolved::Unknown { .. })), "{id:?}: {outcome:?}");
     }
 }
 
@@ -88,11 +116,11 @@ fn an_unknown_name_is_answered_with_the_known_ones_closest_first() {
         "[[models]]\nid = 'aaa'\nname = 'A'\nfile = 'a.gguf'\n\
          [[models]]\nid = 'zebra'\nname = 'Z'\nfile = 'z.gguf'",
     );
-    let Err(Error::ModelNotFound { known, .. }) = catalog.resolve("zebar", dir.path()) else {
+    let Err(Unresolved::Unknown { known, .. }) = catalog.resolve("zebar", dir.path()) else {
         panic!("it was found");
     };
     assert!(known.starts_with("zebra, "), "{known}");
-    assert!(known.contains(DEFAULT));
+    assert_eq!(known.split(", ").count(), KNOWN_MAX, "{known}");
 }
 
 #[test]
@@ -122,9 +150,20 @@ fn user_entries_replace_shipped_ones_and_add_to_them() {
 fn a_bad_user_catalog_is_reported_and_changes_nothing() {
     let outside = "[[models]]\nid = 'x'\nname = 'X'\nfile = '../../etc/passwd'";
     let blank = "[[models]]\nid = 'x y'\nname = 'X'\nfile = 'x.gguf'";
-    for bad in
-        ["[[models", "[[models]]\nid = 'x'", "models = 1", "[[model]]", outside, blank, "\u{0}"]
-    {
+    let entry = "[[models]]\nid = 'x'\nname = 'X'\nfile = 'x.gguf'\n";
+    let source = &format!("{entry}sources = ['ftp://x/y']");
+    let sum = &format!("{entry}sha256 = 'abc'");
+    for bad in [
+        "[[models",
+        "[[models]]\nid = 'x'",
+        "models = 1",
+        "[[model]]",
+        outside,
+        blank,
+        source,
+        sum,
+        "\u{0}",
+    ] {
         let dir = models(&[DEFAULT_FILE]);
         let catalog = user_catalog(&dir, bad);
         let problem = catalog.problem().unwrap_or_else(|| panic!("{bad:?} was accepted"));
@@ -139,8 +178,9 @@ fn the_list_has_the_catalog_first_and_other_files_behind() {
     let dir = models(&[DEFAULT_FILE, "b.gguf", "A.GGUF", "notes.txt"]);
     let catalog = Catalog::load(dir.path());
     let list = catalog.list(dir.path());
-    let (known, files) = list.split_at(catalog.entries.len());
-    assert!(known.iter().zip(&catalog.entries).all(|(located, entry)| located.id == entry.id));
+    let shown: Vec<_> = catalog.entries.iter().filter(|it| it.variant_of.is_none()).collect();
+    let (known, files) = list.split_at(shown.len());
+    assert!(known.iter().zip(&shown).all(|(located, entry)| located.id == entry.id));
     let names: Vec<_> = files.iter().map(|located| located.path.file_name().unwrap()).collect();
     assert_eq!(names, ["A.GGUF", "b.gguf"]);
 }

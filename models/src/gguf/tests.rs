@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::*;
 
+mod mutants;
+
 const U32: u32 = 4;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
@@ -291,6 +293,19 @@ fn impossible_tensors_are_refused() {
     refused(&[32], 4, 0, "unknown type 4");
     refused(&[32], F32, 8, "not aligned");
     refused(&[1 << 30], F32, 0, "truncated");
+}
+
+#[test]
+fn tensors_have_names_and_places_of_their_own() {
+    let two = |second: &str, offset| {
+        let tensors =
+            vec![("a".to_owned(), vec![32], F32, 0), (second.to_owned(), vec![16], F32, offset)];
+        Builder { tensors, ..Builder::model() }
+    };
+    two("b", 128).read().unwrap();
+    assert!(two("b", 96).problem().contains("two tensors have the same place"));
+    assert!(two("b", 0).problem().contains("two tensors have the same place"));
+    assert!(two("a", 128).problem().contains("two tensors are called \"a\""));
 }
 
 #[test]

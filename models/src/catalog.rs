@@ -9,22 +9,47 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tandem_proto::v1::Sampling;
 
+use crate::Source;
 use crate::confidence::Rule;
-use crate::{Error, Result};
 
 mod distance;
+mod variant;
 
-pub(super) use distance::distance;
+pub use distance::distance;
+pub use variant::Variant;
 
-const SHIPPED: &str = include_str!("../../../models/catalog.toml");
+const SHIPPED: &str = include_str!("../catalog.toml");
 /// Name of the user's catalog in the models directory.
-pub(super) const USER_FILE: &str = "catalog.toml";
+pub const USER_FILE: &str = "catalog.toml";
 const USER_FILE_BYTES_MAX: u64 = 1 << 20;
 const EXTENSION: &str = "gguf";
 /// Most engines that an entry may ask for, as in `models.engines`.
 const ENGINES_MAX: u32 = 16;
 /// Models that the error about an unknown one names, the most similar first.
 const KNOWN_MAX: usize = 10;
+/// Most edits between a name and one that was probably meant.
+const MEANT_MAX: usize = 3;
+
+/// Why a name does not lead to a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// The catalog knows the model, but its file is not on this machine.
+    #[error("the file of model {id:?} is missing at {}; fetch it, or put it there", path.display())]
+    Absent {
+        /// Catalog id.
+        id: String,
+        /// Where the file is expected.
+        path: PathBuf,
+    },
+    /// No such model.
+    #[error("no model {id:?} here; known: {known}. Give one of these, or the path of a GGUF file")]
+    Unknown {
+        /// What was asked for.
+        id: String,
+        /// Ids of the catalog, comma separated.
+        known: String,
+    },
+}
 
 /// What is known about one model without looking at its file.
 ///
@@ -53,14 +78,26 @@ pub struct Entry {
     /// SPDX identifier or a name.
     #[serde(default)]
     pub license: String,
-    /// Of the file, hexadecimal.
+    /// Of the file, hexadecimal; empty when it is not known.
     #[serde(default)]
     pub sha256: String,
-    /// Of the file.
+    /// Of the file; 0 when it is not known.
     #[serde(default)]
     pub size_bytes: u64,
     /// Name of the file in the models directory.
     pub file: String,
+    /// Where the file can be had, best first.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+    /// Memory below which a machine should not try; 0 when it is not known.
+    #[serde(default)]
+    pub memory_min_bytes: u64,
+    /// The same model in other quantizations.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// Id of the entry that this is a variant of.
+    #[serde(skip)]
+    pub variant_of: Option<String>,
     /// Languages it answers in, as ISO 639-1 codes.
     #[serde(default)]
     pub languages: Vec<String>,
@@ -109,13 +146,16 @@ impl Entry {
     }
 
     /// A file name that leads out of the models directory would be a way around its limits.
-    fn check(&self) -> std::result::Result<(), String> {
-        let plain = |name: &str| Path::new(name).file_name().is_some_and(|file| file == name);
+    fn check(&self) -> Result<(), String> {
         if self.id.is_empty() || self.id.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(format!("{:?} is not an id; leave out blanks", self.id));
         }
-        if !plain(&self.file) {
+        if !is_file_name(&self.file) {
             return Err(format!("file {:?} of {} must be a plain file name", self.file, self.id));
+        }
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if !matches!(self.sha256.len(), 0 | 64) || !self.sha256.bytes().all(is_digit) {
+            return Err(format!("sha256 of {} must have 64 hexadecimal digits", self.id));
         }
         if self.engines.is_some_and(|engines| !(1..=ENGINES_MAX).contains(&engines)) {
             return Err(format!("engines of {} must be 1 to {ENGINES_MAX}", self.id));
@@ -134,10 +174,12 @@ struct Document {
 }
 
 impl Document {
-    fn parse(text: &str) -> std::result::Result<Vec<Entry>, String> {
+    /// The entries, each with its variants behind it.
+    fn parse(text: &str) -> Result<Vec<Entry>, String> {
         let Self { models } = toml::from_str(text).map_err(|error| error.to_string())?;
-        models.iter().try_for_each(Entry::check)?;
-        Ok(models)
+        let entries: Vec<_> = models.into_iter().flat_map(Entry::with_variants).collect();
+        entries.iter().try_for_each(Entry::check)?;
+        Ok(entries)
     }
 }
 
@@ -191,16 +233,14 @@ impl Catalog {
     /// The file that `id` means: a catalog id, the name of a file in the models directory with or
     /// without `.gguf`, or an absolute path.
     ///
-    /// Fails with [`Error::ModelAbsent`] when only the file is missing, else with
-    /// [`Error::ModelNotFound`].
-    pub fn resolve(&self, id: &str, models_dir: &Path) -> Result<Located> {
-        if let Some(entry) = self.entries.iter().find(|entry| entry.is(id)) {
+    /// Fails with [`Unresolved::Absent`] when only the file is missing.
+    pub fn resolve(&self, id: &str, models_dir: &Path) -> Result<Located, Unresolved> {
+        if let Some(entry) = self.entry(id) {
             let located = entry.locate(models_dir);
             if located.path.is_file() {
                 return Ok(located);
             }
-            let path = located.path.display().to_string();
-            return Err(Error::ModelAbsent { id: located.id, path });
+            return Err(Unresolved::Absent { id: located.id, path: located.path });
         }
         let path = Path::new(id);
         let candidates = if path.is_absolute() {
@@ -216,16 +256,33 @@ impl Catalog {
         }
     }
 
-    /// Whether `id` means a model already, be its file there or not.
+    /// The entry whose file has this name.
     #[must_use]
-    pub fn knows(&self, id: &str, models_dir: &Path) -> bool {
-        !matches!(self.resolve(id, models_dir), Err(Error::ModelNotFound { .. }))
+    pub fn entry_of_file(&self, file: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.file == file)
     }
 
-    /// All models: those of the catalog, then other GGUF files in the models directory by name.
+    /// Where the file of a catalog entry is, or is expected.
+    #[must_use]
+    pub fn expected(&self, id: &str, models_dir: &Path) -> Option<Located> {
+        self.entry(id).map(|entry| entry.locate(models_dir))
+    }
+
+    /// What the catalog says of the model `id`.
+    #[must_use]
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.is(id))
+    }
+
+    /// All models: those of the catalog, then other GGUF files in the models directory by name. A
+    /// variant is among them only when its file is there.
     #[must_use]
     pub fn list(&self, models_dir: &Path) -> Vec<Located> {
-        let mut all: Vec<_> = self.entries.iter().map(|entry| entry.locate(models_dir)).collect();
+        let located = self.entries.iter().map(|entry| (entry, entry.locate(models_dir)));
+        let mut all: Vec<_> = located
+            .filter(|(entry, located)| entry.variant_of.is_none() || located.path.is_file())
+            .map(|(_, located)| located)
+            .collect();
         let mut files: Vec<_> = fs::read_dir(models_dir)
             .into_iter()
             .flatten()
@@ -257,15 +314,24 @@ impl Catalog {
         }
     }
 
-    fn not_found(&self, id: &str, models_dir: &Path) -> Error {
-        let mut known: Vec<String> = self.list(models_dir).into_iter().map(|l| l.id).collect();
-        known.sort_by_cached_key(|known| distance(known, id));
-        known.truncate(KNOWN_MAX);
-        Error::ModelNotFound { id: id.chars().take(200).collect(), known: known.join(", ") }
+    fn not_found(&self, id: &str, models_dir: &Path) -> Unresolved {
+        let mut known = self.list(models_dir);
+        // What was probably meant, then what is here, then what could be.
+        known.sort_by_cached_key(|known| {
+            let distance = distance(&known.id, id);
+            (distance > MEANT_MAX, !known.path.is_file(), distance)
+        });
+        let known: Vec<_> = known.into_iter().take(KNOWN_MAX).map(|known| known.id).collect();
+        Unresolved::Unknown { id: id.chars().take(200).collect(), known: known.join(", ") }
     }
 }
 
-fn read_user_file(path: &Path) -> std::result::Result<Vec<Entry>, String> {
+/// Whether this is the name of a file in a folder, whatever the folder.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|file| file == name)
+}
+
+fn read_user_file(path: &Path) -> Result<Vec<Entry>, String> {
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error.to_string()),
