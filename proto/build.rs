@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "tandem/v1/sampling.proto",
     "tandem/v1/assistant.proto",
     "tandem/v1/inference.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 13] = [
     "tandem/v1/audit.proto",
     "tandem/v1/storage.proto",
     "tandem/v1/cache.proto",
+    "tandem/v1/memories.proto",
     "tandem/engine/v1/engine.proto",
 ];
 

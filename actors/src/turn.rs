@@ -19,13 +19,16 @@ use crate::memory_store::MemoryStore;
 use crate::router::{self, Counts, Job, Plan, Services};
 use crate::{Error, TrackEvent};
 
+mod aside;
 mod citations;
 mod context;
 mod documents;
+mod facts;
 mod history;
 mod hold_back;
 mod machine;
 mod masking;
+mod memories;
 mod outcome;
 mod outlet;
 mod reading;
@@ -33,9 +36,12 @@ mod recall;
 mod reply;
 mod run;
 mod summary;
+mod words;
 
 pub use context::{Memory, Passage};
+pub(crate) use facts::look_for_facts;
 use machine::{Effect, Facts, Machine, Run};
+pub(crate) use memories::find_memories;
 use outcome::Record;
 use outlet::Outlet;
 use run::run;
@@ -278,6 +284,9 @@ impl State {
         if let Event::Done(done) = &mut event {
             done.citations = self.citations(done.track(), &done.citations);
             done.context = self.contexts.remove(&done.track()).map(|(_, ledger)| ledger);
+            self.services
+                .store
+                .note_told(done.context.as_ref().map(memories_read).unwrap_or_default());
         }
         // There are many of these, and nothing but the caller looks at them.
         let seen = (!matches!(event, Event::Delta(_))).then(|| event.clone());
@@ -302,7 +311,7 @@ impl State {
                 }
                 let lost = done.context.as_ref().and_then(last_turn_left_out);
                 if let Some(covers) =
-                    lost.filter(|_| self.services.memory.context_strategy.summarises())
+                    lost.filter(|_| self.services.settings.memory.context_strategy.summarises())
                 {
                     let question = Arc::clone(&self.question);
                     let _ =
@@ -354,6 +363,13 @@ impl State {
         self.tasks.abort_all();
         myself.stop(None);
     }
+}
+
+/// The memories that were read.
+fn memories_read(ledger: &ContextLedger) -> Vec<String> {
+    let read = (ContextPart::Memory, ContextOutcome::Kept);
+    let read = ledger.entries.iter().filter(|entry| (entry.part(), entry.outcome()) == read);
+    read.map(|entry| entry.name.clone()).collect()
 }
 
 /// The last turn that was not read, neither as it was nor in a summary.

@@ -1,24 +1,21 @@
-//! The store's care: backups, restoring, compaction, checks and numbers. The work goes in parts, so
+//! The store's care: copies, restoring, compaction, checks and numbers. The work goes in parts, so
 //! that turns are stored meanwhile.
 
 use std::path::{Path, PathBuf};
 
 use sled::IVec;
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::check::{Checked, Finding};
-use super::copying::Page;
+use super::copying::{Page, Record};
 use super::database::{Counts, Database};
 use super::fresh::Fresh;
 use super::replacing::{Replace, Replaced};
 use super::thread::{Acknowledge, change, read};
-use super::{MemoryStore, Reply, Request as StoreRequest, backup, key};
+use super::{MemoryStore, Reply, Request as StoreRequest, key};
 use crate::{Error, Result};
 
-/// Parts of a backup that wait for who writes them down.
-const PARTS_MAX: usize = 4;
 /// How often what changed during a copy is fetched at most, before the last part.
 const ROUNDS_MAX: usize = 1000;
 
@@ -45,7 +42,7 @@ pub struct CheckReport {
 }
 
 /// Most findings that a report has.
-const FINDINGS_MAX: usize = 1000;
+pub(crate) const FINDINGS_MAX: usize = 1000;
 
 /// How large the store is, and what it did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,81 +61,80 @@ pub struct Stats {
     pub turns: u64,
     /// Sums of usage, by day and by conversation.
     pub usage_rows: u64,
+    /// What is remembered of the user beyond conversations.
+    pub memories: u64,
     /// Turns that were added since it was opened.
     pub committed: u64,
     /// Flushes to disk since then; each is for all changes that waited.
     pub flushes: u64,
 }
 
+/// A copy under way.
+#[derive(Debug)]
+pub(crate) struct StoreCopy {
+    store: MemoryStore,
+    id: Uuid,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The records behind this one.
+    Pages(Option<IVec>),
+    /// What changed meanwhile, which was fetched so often.
+    Rest(usize),
+    Done,
+}
+
+impl StoreCopy {
+    /// The next records, in the place of those with the same keys that came before; `None` behind the
+    /// last. Together they are the store as it is when the last ones come.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Record>>> {
+        let copy = self.id;
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Pages(after) => {
+                let page =
+                    self.store.care(|reply| Request::CopyPage { copy, after, reply }).await?;
+                let next = page.next.map(|next| Stage::Pages(Some(next)));
+                self.stage = next.unwrap_or(Stage::Rest(0));
+                Ok(Some(page.records))
+            }
+            Stage::Rest(ROUNDS_MAX) => Err(too_busy()),
+            Stage::Rest(round) => {
+                let page = self.store.care(|reply| Request::CopyRest { copy, reply }).await?;
+                if page.next.is_some() {
+                    self.stage = Stage::Rest(round + 1);
+                }
+                Ok(Some(page.records))
+            }
+            Stage::Done => Ok(None),
+        }
+    }
+}
+
 impl MemoryStore {
-    /// The bytes of a backup, in parts: the store as it is when the last part comes. An error ends
-    /// them.
-    #[must_use]
-    pub fn backup(&self) -> mpsc::Receiver<Result<Vec<u8>>> {
-        let (sender, parts) = mpsc::channel(PARTS_MAX);
-        let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.write_backup(&sender).await {
-                drop(sender.send(Err(error)).await);
-            }
-        });
-        parts
+    /// Begins to copy the store, which goes on meanwhile.
+    pub(crate) async fn copy(&self) -> Result<StoreCopy> {
+        let id = self.care(|reply| Request::BeginCopy { reply }).await?;
+        Ok(StoreCopy { store: self.clone(), id, stage: Stage::Pages(None) })
     }
 
-    async fn write_backup(&self, sender: &mpsc::Sender<Result<Vec<u8>>>) -> Result<()> {
-        let mut writer = backup::Writer::default();
-        let gone = |_| Error::Cancelled { reason: "nobody reads the backup".to_owned() };
-        let copy = self.care(|reply| Request::BeginCopy { reply }).await?;
-        let mut after = None;
-        loop {
-            let page = self.care(|reply| Request::CopyPage { copy, after, reply }).await?;
-            sender.send(Ok(writer.records(&page.records))).await.map_err(gone)?;
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        for _ in 0..ROUNDS_MAX {
-            let page = self.care(|reply| Request::CopyRest { copy, reply }).await?;
-            sender.send(Ok(writer.records(&page.records))).await.map_err(gone)?;
-            if page.next.is_none() {
-                return sender.send(Ok(writer.end())).await.map_err(gone);
-            }
-        }
-        Err(too_busy())
+    /// Begins a store to take the place of this one. One with anything in it is replaced only with
+    /// `overwrite`.
+    pub(crate) async fn begin_restore(&self, overwrite: bool) -> Result<Fresh> {
+        self.care(|reply| Request::BeginFresh { overwrite, reply }).await
     }
 
-    /// Takes a backup, which comes in parts, in the place of the store. One with anything in it is
-    /// replaced only with `overwrite`, and kept beside the new one.
-    ///
-    /// Nothing changes unless the whole backup was read and is right.
-    pub async fn restore(
-        &self,
-        mut parts: mpsc::Receiver<Vec<u8>>,
-        overwrite: bool,
-    ) -> Result<Renewed> {
-        let mut fresh = self.care(|reply| Request::BeginFresh { overwrite, reply }).await?;
-        let mut reader = backup::Reader::default();
-        let read = loop {
-            let Some(part) = parts.recv().await else { break reader.finish() };
-            match reader.push(&part) {
-                Ok(records) => fresh = put(fresh, records).await?,
-                Err(damage) => break Err(damage),
-            }
-        };
-        if let Err(damage) = read {
-            // Removing what was made of it blocks.
-            drop(spawn_blocking(move || drop(fresh)).await);
-            return Err(Error::invalid("data", format!("the backup {damage}")));
-        }
+    /// Takes a store that is whole in the place of this one, which is kept beside it. Whether it is done
+    /// is decided at one moment, and a crash after that is made good when the store is opened.
+    pub(crate) async fn finish_restore(&self, fresh: Fresh, overwrite: bool) -> Result<Renewed> {
         let fresh = Box::new(fresh);
         self.replace(|reply| Replace { fresh, copy: None, keep: true, overwrite, reply }).await
     }
 
     /// Writes the store anew without what was removed, and goes on with that.
     pub async fn compact(&self) -> Result<Renewed> {
-        let fresh = self.care(|reply| Request::BeginFresh { overwrite: true, reply });
-        let mut fresh = fresh.await?;
+        let mut fresh = self.begin_restore(true).await?;
         let copy = self.care(|reply| Request::BeginCopy { reply }).await?;
         let mut after = None;
         loop {
@@ -196,6 +192,10 @@ impl MemoryStore {
                         stats.usage_rows += 1;
                         of_a_conversation = false;
                     }
+                    Some(b'k') => {
+                        stats.memories += 1;
+                        of_a_conversation = false;
+                    }
                     _ => of_a_conversation = false,
                 }
                 if of_a_conversation {
@@ -226,7 +226,7 @@ impl MemoryStore {
     }
 }
 
-async fn put(mut fresh: Fresh, records: Vec<super::copying::Record>) -> Result<Fresh> {
+async fn put(mut fresh: Fresh, records: Vec<Record>) -> Result<Fresh> {
     let put = spawn_blocking(move || fresh.put(records).map(|()| fresh));
     put.await.map_err(|error| Error::Internal { problem: error.to_string() })?
 }

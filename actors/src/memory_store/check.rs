@@ -1,17 +1,19 @@
 //! Reads every record and says what is broken, and what to do about it. What belongs together is
 //! written together, so it fits together whenever the thread looks.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use prost::Message;
 use sled::IVec;
-use tandem_proto::v1::{Feedback, Outcomes, UsageTally};
+use tandem_proto::v1::{Feedback, Memory, Outcomes, UsageTally};
 use uuid::Uuid;
 
 use super::books::{Attempt, Scores};
 use super::changes::Changes;
 use super::database::{Database, unreadable};
 use super::journal::Entry;
+use super::memories::without_origin;
 use super::record::{insert_conversation, update_key};
 use super::summaries::Summary;
 use super::{codec, key};
@@ -26,7 +28,7 @@ pub struct Finding {
     /// What, and how.
     pub what: String,
     /// What to do.
-    pub advice: &'static str,
+    pub advice: Cow<'static, str>,
     /// Nothing to do any more.
     pub repaired: bool,
 }
@@ -43,6 +45,8 @@ pub(crate) struct Checked {
 const RESTORE: &str = "restore a backup with `tandem memory restore`, or go on without it";
 const DELETE: &str = "the others are not touched; restore a backup, or delete the conversation with \
                       `tandem conversation delete`";
+const FORGET: &str = "the others are not touched; restore a backup, or forget it with `tandem memory \
+                      forget`";
 const REPAIR: &str = "`tandem memory check --repair` mends it without a loss";
 
 impl Database {
@@ -115,6 +119,14 @@ impl Page<'_> {
                     self.fixes.remove(key);
                 }
             }
+            Some(b'k') => self.memory(key, value)?,
+            Some(b'l') => {
+                self.decode::<u64>("how far a conversation was looked through", value);
+                if !self.exists(key::read_heard(key))? {
+                    self.fix("how far a conversation was looked through that is gone".to_owned());
+                    self.fixes.remove(key);
+                }
+            }
             Some(b'd') => self.decode::<UsageTally>("usage of a day", value),
             Some(b'e') => self.decode::<String>("settings of an engine", value),
             Some(b'f') => self.decode::<Feedback>("a verdict", value),
@@ -164,6 +176,20 @@ impl Page<'_> {
         Ok(())
     }
 
+    fn memory(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let Ok(memory) = codec::decode::<Memory>(value) else {
+            let id = key::read_memory(key).unwrap_or_default();
+            self.tell(format!("memory {id} is damaged"), FORGET);
+            return Ok(());
+        };
+        let origin = Uuid::try_parse(&memory.conversation_id).ok();
+        if origin.is_some() && !self.exists(origin)? {
+            self.fix(format!("memory {} is from a conversation that does not exist", memory.id));
+            self.fixes.insert(key, codec::encode(&without_origin(memory)));
+        }
+        Ok(())
+    }
+
     fn turn(&mut self, id: Uuid, sequence: u64, first_of_conversation: bool) -> Result<()> {
         if let Err(error) = self.database.turn(id, sequence) {
             self.tell(error.to_string(), DELETE);
@@ -200,7 +226,7 @@ impl Page<'_> {
     }
 
     fn tell(&mut self, what: String, advice: &'static str) {
-        self.findings.push(Finding { what, advice, repaired: false });
+        self.findings.push(Finding { what, advice: advice.into(), repaired: false });
     }
 
     fn fix(&mut self, what: String) {

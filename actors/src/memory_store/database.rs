@@ -3,15 +3,17 @@
 //! Each change is one sled batch, so a crash leaves all of it or nothing. A change is on disk
 //! once [`Database::sync`] has returned.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 use prost_types::Timestamp;
 use sled::{Db, IVec};
-use tandem_proto::v1::{Conversation, Policy, Turn};
+use tandem_proto::v1::{Conversation, Memory, Policy, Turn};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -83,6 +85,8 @@ pub(super) struct Database {
     pub(super) copying: Option<Copying>,
     /// Whether changes are taken, or why not.
     pub(super) room: Result<()>,
+    /// All of them, since they were read and until one changes.
+    pub(super) memories: OnceCell<Arc<[Memory]>>,
     counts: Counts,
     dir: PathBuf,
     _lock: File,
@@ -110,6 +114,7 @@ impl Database {
             journal: 1..1,
             copying: None,
             room: Ok(()),
+            memories: OnceCell::new(),
             counts: Counts::default(),
             dir: dir.to_owned(),
             _lock: lock,
@@ -288,6 +293,9 @@ impl Database {
         }
         self.room.clone()?;
         self.write_journal(&mut changes);
+        if changes.keys().any(|key| key.starts_with(key::MEMORIES)) {
+            self.memories.take();
+        }
         if let Some(copying) = &mut self.copying {
             copying.note(changes.keys());
         }

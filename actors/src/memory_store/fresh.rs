@@ -12,6 +12,10 @@ use super::thread::open_patiently;
 use super::{key, switching};
 use crate::{Error, Result};
 
+/// The folder in that of a store with the collections that were restored with it, until these are in
+/// their place.
+pub(crate) const COLLECTIONS: &str = "collections";
+
 /// A store that nobody uses yet. Dropped before it is finished, it leaves nothing.
 pub(crate) struct Fresh {
     /// Dropped in this order: our lock must outlive sled. `None` once finished.
@@ -45,7 +49,7 @@ impl Fresh {
     }
 
     /// Takes records over, later ones in the place of earlier ones.
-    pub(super) fn put(&mut self, records: Vec<Record>) -> Result<()> {
+    pub(crate) fn put(&mut self, records: Vec<Record>) -> Result<()> {
         let mut batch = Batch::default();
         for (key, value) in records {
             self.records += 1;
@@ -56,6 +60,11 @@ impl Fresh {
         }
         let Some((sled, _)) = &self.open else { return Ok(()) };
         sled.apply_batch(batch).map_err(|problem| failed(&problem.into()))
+    }
+
+    /// Where collections are put that come with it: they get to their place together with it.
+    pub(crate) fn collections(&self) -> PathBuf {
+        self.dir.join(COLLECTIONS)
     }
 
     /// How many it took.

@@ -15,6 +15,8 @@
 //! | `h` day                              | how hard the questions of a day were         |
 //! | `n` number                           | what changed, for the search index to follow |
 //! | `s` conversation                     | `Summary` of its first turns                 |
+//! | `k` memory                           | `Memory`, something known of the user        |
+//! | `l` conversation                     | how many turns were looked through for those |
 
 use tandem_proto::v1::VariantName;
 use uuid::Uuid;
@@ -173,6 +175,27 @@ pub(super) fn read_summary(key: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(key.get(1..)?).ok()
 }
 
+/// What the keys of all memories begin with.
+pub(super) const MEMORIES: &[u8] = b"k";
+
+pub(super) fn memory(id: Uuid) -> [u8; 17] {
+    key(b'k', &[id.as_bytes()])
+}
+
+/// The memory from a key of [`memory`].
+pub(super) fn read_memory(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.get(1..)?).ok()
+}
+
+pub(super) fn heard(conversation: Uuid) -> [u8; 17] {
+    key(b'l', &[conversation.as_bytes()])
+}
+
+/// The conversation from a key of [`heard`].
+pub(super) fn read_heard(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.get(1..)?).ok()
+}
+
 pub(super) fn demand(day: u32) -> [u8; 5] {
     key(b'h', &[&day.to_be_bytes()])
 }
@@ -257,6 +280,7 @@ mod tests {
         assert_eq!(read_journal(&journal(300)), Some(300));
         assert_eq!(read_turn(&piece(B, 300, 70)), Some((B, 300)));
         assert_eq!(read_conversation(&conversation(A)), Some(A));
+        assert_eq!((read_memory(&memory(A)), read_heard(&heard(B))), (Some(A), Some(B)));
         assert_eq!((read_usage(b"d12"), read_demand(b"h"), read_attempt(b"o")), (None, None, None));
         assert_eq!(read_piece(&turns(A)), None);
         assert_eq!(read_update(b"u123"), None);
@@ -265,7 +289,7 @@ mod tests {
 
     #[test]
     fn kinds_do_not_mix() {
-        let keys: [&[u8]; 11] = [
+        let keys: [&[u8]; 13] = [
             SCHEMA,
             &conversation(A),
             &piece(A, 0, 0),
@@ -277,6 +301,8 @@ mod tests {
             &demand(1),
             &journal(1),
             &summary(A),
+            &memory(A),
+            &heard(A),
         ];
         let mut kinds: Vec<u8> = keys.iter().map(|key| key[0]).collect();
         kinds.sort_unstable();

@@ -105,7 +105,7 @@ fn snapshots(dir: &Path) -> io::Result<Vec<String>> {
 
 /// The error of a write that failed.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(super) fn unwritable(error: io::Error) -> Error {
+pub(crate) fn unwritable(error: io::Error) -> Error {
     let problem = error.to_string();
     if is_full(&error) { Error::DiskFull { problem } } else { Error::Store { problem } }
 }

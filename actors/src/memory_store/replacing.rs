@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::care::{Renewed, disk_bytes, too_busy};
 use super::conversations::Origin;
 use super::database::{Database, decode, unreadable};
-use super::fresh::{Fresh, failed};
+use super::fresh::{COLLECTIONS, Fresh, failed};
 use super::opening::Opened;
 use super::thread::open_patiently;
 use super::{Reply, key, switching};
@@ -41,7 +41,9 @@ impl Replace {
     /// Returns the store to go on with; an error when none can be opened.
     pub(super) fn run(self, mut database: Database) -> Opened<Database> {
         let Self { fresh, copy, keep, overwrite, reply } = self;
-        let records = match prepare(&mut database, *fresh, copy, overwrite) {
+        let prepared = check_removing(&database, keep)
+            .and_then(|()| prepare(&mut database, *fresh, copy, overwrite));
+        let records = match prepared {
             Ok(records) => records,
             Err(error) => {
                 drop(reply.send(Err(error)));
@@ -51,7 +53,7 @@ impl Replace {
         let dir = database.dir().to_owned();
         let bytes_before = disk_bytes(&dir);
         drop(database.close());
-        let previous = keep.then(|| previous_dir(&dir));
+        let previous = keep.then(|| before_restore(&dir));
         let old = previous.clone().unwrap_or_else(|| switching::old_dir(&dir));
         let decided = switching::decide(&dir, &old);
         // Whatever was decided: opening finishes it.
@@ -77,6 +79,20 @@ impl Replace {
             }
         }
     }
+}
+
+/// Refuses to remove a store in which there is more than the store.
+fn check_removing(database: &Database, keep: bool) -> Result<()> {
+    let collections = database.dir().join(COLLECTIONS);
+    if keep || !collections.exists() {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} has collections of a backup that are not in their place; restart tandem, which puts them \
+         there",
+        collections.display()
+    );
+    Err(Error::Store { problem })
 }
 
 /// Makes the new store whole. How many records it was made of.
@@ -105,14 +121,15 @@ fn prepare(
     fresh.finish().map(|()| records)
 }
 
-/// What a store is called that a restore has replaced: a name that nothing has.
-fn previous_dir(dir: &Path) -> PathBuf {
+/// What a folder is called that a restore has replaced: a name beside it that nothing has.
+pub(crate) fn before_restore(dir: &Path) -> PathBuf {
+    let of = dir.file_name().unwrap_or_default().to_string_lossy();
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut name = format!("store-before-restore-{seconds}");
+    let mut name = format!("{of}-before-restore-{seconds}");
     let mut number = 1;
     while dir.with_file_name(&name).exists() {
         number += 1;
-        name = format!("store-before-restore-{seconds}-{number}");
+        name = format!("{of}-before-restore-{seconds}-{number}");
     }
     dir.with_file_name(name)
 }
@@ -120,7 +137,7 @@ fn previous_dir(dir: &Path) -> PathBuf {
 impl Database {
     /// Refuses to overwrite a store in which there is anything that somebody may miss.
     pub(super) fn check_overwriting(&self, overwrite: bool) -> Result<()> {
-        let holds = [b"c", b"t", b"f", b"x", b"d", b"v"];
+        let holds = [b"c", b"t", b"f", b"x", b"d", b"v", b"k"];
         let kept = holds.iter().any(|kind| self.sled.scan_prefix(kind).next().is_some());
         if kept && !overwrite {
             let problem = "the store is not empty; back it up, and then restore with --overwrite";

@@ -1,5 +1,5 @@
 //! Tests of the actor: it answers, ends, restarts and lets go of its directory.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -123,94 +123,6 @@ async fn engine_choices_are_remembered() {
     life.store.remember_engine_choice("a", "2").await.unwrap();
     assert_eq!(life.store.engine_choice("a").await.unwrap().as_deref(), Some("2"));
     life.store.delete_conversation("none").await.unwrap_err();
-}
-
-/// The bytes of a backup.
-async fn backup(store: &MemoryStore) -> Vec<Vec<u8>> {
-    let mut parts = store.backup();
-    let mut bytes = Vec::new();
-    while let Some(part) = parts.recv().await {
-        bytes.push(part.unwrap());
-    }
-    bytes
-}
-
-async fn restore(store: &MemoryStore, parts: Vec<Vec<u8>>, overwrite: bool) -> Result<Renewed> {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let feed = async move {
-        for part in parts {
-            if sender.send(part).await.is_err() {
-                break;
-            }
-        }
-    };
-    tokio::join!(feed, store.restore(receiver, overwrite)).1
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_restored_is_what_was_there_and_the_store_before_is_kept() {
-    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let life = start(&dir, MemoryStore::new()).await;
-    let id = life.store.create_conversation("", Policy::Auto).await.unwrap().id;
-    for number in 0..30 {
-        life.store.commit_turn(&id, turn(&format!("{number} ").repeat(50_000))).await.unwrap();
-    }
-    let parts = backup(&life.store).await;
-    assert!(parts.len() > 2);
-
-    let second = start(&other, MemoryStore::new()).await;
-    let restored = restore(&second.store, parts.clone(), false).await.unwrap();
-    assert!(restored.records > 30);
-    assert_eq!(second.store.turns(&id).await.unwrap(), life.store.turns(&id).await.unwrap());
-    let refused = restore(&second.store, parts.clone(), false).await.unwrap_err();
-    assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
-    second.store.commit_turn(&id, turn("lost by the restore")).await.unwrap();
-    let restored = restore(&second.store, parts, true).await.unwrap();
-    assert_eq!(second.store.turns(&id).await.unwrap().len(), 30);
-    let kept =
-        database::Database::open(&restored.previous.unwrap(), Box::new(database::SystemSource));
-    let kept = kept.unwrap_or_else(|problem| panic!("{problem}"));
-    assert_eq!(kept.recent_turns(&id, 1).unwrap()[0].prompt, "lost by the restore");
-    assert_eq!(second.store.check(false).await.unwrap().findings, []);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_that_is_not_whole_changes_nothing_and_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let life = start(&dir, MemoryStore::new()).await;
-    let id = life.store.create_conversation("here", Policy::Auto).await.unwrap().id;
-    let mut parts = backup(&life.store).await;
-    parts.pop();
-    for _ in 0..2 {
-        let refused = restore(&life.store, parts.clone(), true).await.unwrap_err();
-        assert!(refused.to_string().contains("not whole"), "{refused}");
-        assert_eq!(life.store.conversation(&id).await.unwrap().title, "here");
-    }
-    // Another one begins where the broken ones ended.
-    life.store.compact().await.unwrap();
-    assert!(!switching::new_dir(&dir.path().join("store")).exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_restore_or_compaction_goes_on_at_a_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let life = start(&dir, MemoryStore::new()).await;
-    life.store.create_conversation("here", Policy::Auto).await.unwrap();
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let parts = backup(&life.store).await;
-    sender.send(parts[0].clone()).await.unwrap();
-    let restoring = tokio::spawn({
-        let store = life.store.clone();
-        async move { store.restore(receiver, true).await }
-    });
-    // It has begun once it took the first part.
-    let permit = sender.reserve().await.unwrap();
-    let refused = life.store.compact().await.unwrap_err();
-    assert!(refused.to_string().contains("under way"), "{refused}");
-    permit.send(parts[1..].concat());
-    drop(sender);
-    restoring.await.unwrap().unwrap();
-    life.store.compact().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,6 +174,7 @@ impl Request {
             // The thread itself does it, as it has the database.
             Self::Replace(_) => None,
             Self::Summaries(request) => request.serve(database),
+            Self::Memories(request) => request.serve(database),
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) use account::Account;
 pub(super) use choice::{Choice, Rules, choose};
 pub(super) use material::{Dialogue, Material, Numbered, tokens_max};
 pub use material::{Memory, Passage};
-pub(super) use relevance::scores;
+pub(super) use relevance::{scores, words};
 pub(super) use sizes::{Sizes, in_reach, texts};
 
 /// Tokens that a chat template puts around one message, at most, in common templates.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
+use tandem_config::Redact;
 use tandem_knowledge::template::{self, Templates};
 use tandem_proto::v1::{
-    Citation, ContextLedger, ContextOutcome, ContextPart, Hit, Label, SearchRequest,
+    Citation, ContextLedger, ContextOutcome, ContextPart, Hit, Label, Policy, SearchRequest,
 };
 
 use super::context::Passage;
@@ -27,7 +28,7 @@ impl Documents {
     /// Looks into the collections that the caller named. When they have nothing to do with the question,
     /// that is an error: a model would invent an answer.
     pub(super) async fn find(question: &Question, services: &Services) -> Result<Self> {
-        let settings = &services.knowledge_settings;
+        let settings = &services.settings.knowledge;
         let searches = question.collections.iter().map(|collection| {
             let request = SearchRequest {
                 collection: collection.clone(),
@@ -35,6 +36,7 @@ impl Documents {
                 count: settings.passages,
                 #[allow(clippy::cast_possible_truncation, reason = "a fraction")]
                 diversity: Some(settings.diversity as f32),
+                private: stays_here(question, services),
                 ..SearchRequest::default()
             };
             services.knowledge.search(request)
@@ -86,6 +88,13 @@ impl Documents {
         let said = |it: &Citation| Citation { cited: cited.contains(&it.number), ..it.clone() };
         read.map(said).collect()
     }
+}
+
+/// Whether nothing of the question may leave this machine, not even its vector, which cannot be masked.
+fn stays_here(question: &Question, services: &Services) -> bool {
+    let has_personal_data = || !services.settings.redaction.find(&question.prompt).is_empty();
+    matches!(question.policy, Policy::Private | Policy::Fast)
+        || (services.settings.redact != Redact::Off && has_personal_data())
 }
 
 fn passage(number: u32, hit: &Hit) -> Passage {

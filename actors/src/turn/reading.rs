@@ -99,7 +99,7 @@ impl Reading {
 pub(super) async fn gather(question: &Question, services: &Services) -> Result<Material> {
     let mut material = Material {
         system: question.system.clone(),
-        memories: question.memories.clone(),
+        memories: question.memories(services).await.to_vec(),
         passages: question.documents(services).await?.passages.clone(),
         quoting: question.quoting.clone(),
         prompt: question.prompt.clone(),
@@ -108,12 +108,13 @@ pub(super) async fn gather(question: &Question, services: &Services) -> Result<M
     if question.conversation_id.is_empty() {
         return Ok(material);
     }
-    let turns_max = (services.memory.turns_max as usize).max(SEARCHED_TURNS_MAX);
+    let turns_max = (services.settings.memory.turns_max as usize).max(SEARCHED_TURNS_MAX);
     let said = question.prompt.len() + question.system.len();
     let bytes_max = CHAT_BYTES_MAX.saturating_sub(said);
     let history = services.store.history(&question.conversation_id, turns_max, bytes_max).await?;
     material.unread = history.unread;
-    material.summary = history.summary.filter(|_| services.memory.context_strategy.summarises());
+    material.summary =
+        history.summary.filter(|_| services.settings.memory.context_strategy.summarises());
     // What tandem said in place of a model is no part of the conversation.
     material.turns = (history.unread + 1..)
         .zip(history.turns)

@@ -41,6 +41,7 @@ fn any(numbers: &mut Numbers) -> Material {
             .map(|(id, private)| Memory {
                 id: format!("m{id}"),
                 text: numbers.text(private),
+                standing: id % 2 == 0,
                 private,
             })
             .collect(),
@@ -139,11 +140,14 @@ async fn what_changes_with_the_question_is_told_last() {
     turns.insert(0, turn(1, "The zebra is called Emma."));
     let material = Material {
         system: "Be brief.".to_owned(),
-        memories: vec![Memory {
-            id: "m".to_owned(),
-            text: "Likes tea.".to_owned(),
-            private: false,
-        }],
+        memories: [("Likes tea.", true), ("Has seen zebras.", false)]
+            .map(|(text, standing)| Memory {
+                id: text.to_owned(),
+                text: text.to_owned(),
+                standing,
+                private: false,
+            })
+            .into(),
         passages: vec![Passage {
             number: 1,
             text: "Zebras sleep.".to_owned(),
@@ -165,7 +169,7 @@ async fn what_changes_with_the_question_is_told_last() {
         (system.role(), system.content.as_str()),
         (
             Role::System,
-            "Be brief.\n\nWhat is known:\n- Likes tea.\n\n\
+            "Be brief.\n\nWhat the user told you before:\n- Likes tea.\n\n\
              What was said before, in short:\nAnimals."
         )
     );
@@ -175,7 +179,8 @@ async fn what_changes_with_the_question_is_told_last() {
         (
             Role::User,
             format!(
-                "Passages that may help:\n\n[1] zoo.md\nZebras sleep.\n\n\
+                "What the user told you before:\n- Has seen zebras.\n\n\
+                 Passages that may help:\n\n[1] zoo.md\nZebras sleep.\n\n\
                  From earlier in this conversation:\n\n\
                  User: The zebra is called Emma.\nAssistant: {recalled}\n\n\
                  The question:\nWhat is the zebra called?"

@@ -77,12 +77,12 @@ impl Recall {
             let limits = [provider.context_tokens(), provider.max_tokens()];
             all = all.with("slow").with(provider.name()).with(provider.status().base_url);
             model = provider.model().to_owned();
-            all = all.with(&model).with(format!("{:?}", services.redact));
+            all = all.with(&model).with(format!("{:?}", services.settings.redact));
             all = limits.iter().fold(all, |all, limit| all.with(limit.to_le_bytes()));
         } else {
             let place = services.loader.locate(&question.model).await.ok()?;
             temperature = temperature.or(place.sampling.temperature);
-            let limits = [services.fast_context_tokens, services.max_tokens];
+            let limits = [services.settings.fast_context_tokens, services.settings.max_tokens];
             all = all.with("fast").with(place.identity).with(place.sampling.encode_to_vec());
             all = limits.iter().fold(all, |all, limit| all.with(limit.to_le_bytes()));
             model = place.id;
@@ -100,7 +100,7 @@ impl Recall {
         let private = reads_private || question.policy == Policy::Private;
         let in_conversation = !question.conversation_id.is_empty();
         all = all.with([u8::from(private), u8::from(in_conversation)]);
-        all = all.with(format!("{:?}", services.memory));
+        all = all.with(format!("{:?}", services.settings.memory));
         all = all.with(question.sampling.encode_to_vec());
         // Everything that could be read, of which the same is chosen each time.
         material.prompt.clear();

@@ -19,6 +19,7 @@ use super::documents::{Documents, Quoting};
 use super::history::Luggage;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
+use super::memories::for_question;
 use super::reading::{Context, everything, for_engine, for_provider, gather};
 use super::recall::{Hit, Recall};
 use super::reply;
@@ -40,8 +41,10 @@ pub(crate) struct Question {
     pub(super) conversation_id: String,
     pub(super) prompt: String,
     pub(super) luggage: Luggage,
-    /// Facts that were found for it, the best first.
-    pub(super) memories: Vec<Memory>,
+    /// Whether what is remembered of the user is told.
+    pub(super) tells_memories: bool,
+    /// Of that, what is told; looked for when a track needs it first.
+    memories: OnceCell<Vec<Memory>>,
     /// Collections of documents that it is answered from.
     pub(super) collections: Vec<String>,
     /// How passages of them are told.
@@ -92,20 +95,24 @@ impl Question {
             turn_id: turn_id.to_owned(),
             provider_named: !request.provider.is_empty(),
             reasons: plan.reasons.clone(),
-            hedge: services.experiments.gets(Feature::Hedge, lasting_id(&request, turn_id)),
+            hedge: services
+                .settings
+                .experiments
+                .gets(Feature::Hedge, lasting_id(&request, turn_id)),
             policy,
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
-            patience: Some(services.cold_start_patience)
+            patience: Some(services.settings.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
             luggage: Luggage {
                 tools: Tools::of(&request),
                 images: request.images,
                 results: request.tool_results,
             },
-            memories: Vec::new(),
+            tells_memories: request.memories.unwrap_or(services.settings.memory.tell_facts),
+            memories: OnceCell::new(),
             quoting: Quoting {
-                templates: Some(Arc::clone(&services.templates)),
-                name: default(request.template, &services.knowledge_settings.template),
+                templates: Some(Arc::clone(&services.settings.templates)),
+                name: default(request.template, &services.settings.knowledge.template),
                 language: reply::language(&request.prompt),
             },
             collections: request.collections,
@@ -115,13 +122,20 @@ impl Question {
             cache_sampled: request.cache_sampled,
             conversation_id: request.conversation_id,
             prompt: request.prompt,
-            system: request.system.unwrap_or_else(|| services.memory.system_prompt.clone()),
-            model: default(request.model, &services.default_model),
+            system: request
+                .system
+                .unwrap_or_else(|| services.settings.memory.system_prompt.clone()),
+            model: default(request.model, &services.settings.default_model),
             provider: plan.provider.clone().unwrap_or_default(),
             sampling: request.sampling.unwrap_or_default(),
             seed,
             deadline,
         }
+    }
+
+    /// What is remembered of the user that it is asked with, the most important first.
+    pub(super) async fn memories(&self, services: &Services) -> &[Memory] {
+        self.memories.get_or_init(|| for_question(self, services)).await
     }
 
     /// What was found for it in the user's documents.
@@ -137,7 +151,7 @@ impl Question {
 
     /// How long the prompt may be. Only a conversation is held to `memory.context_tokens`.
     fn budget(&self, context: u32, answer: u32, services: &Services) -> Budget {
-        let memory = services.memory.context_tokens;
+        let memory = services.settings.memory.context_tokens;
         let limit = (!self.conversation_id.is_empty()).then_some(memory);
         Budget::new(context, limit, answer)
     }
@@ -259,7 +273,7 @@ async fn start_fast(
     let mut sampling = sampling::complete(
         &question.sampling,
         worker.recommended_sampling(),
-        services.max_tokens,
+        services.settings.max_tokens,
         question.seed,
     );
     if question.watched {
@@ -268,7 +282,7 @@ async fn start_fast(
     let answer = sampling.max_tokens();
     let budget = question.budget(context, answer, services);
 
-    let rules = Rules::of(&services.memory);
+    let rules = Rules::of(&services.settings.memory);
     let material = gather(question, services).await?;
     let room = budget.tokens.min(context.saturating_sub(answer));
     let reading = match everything(material, rules, room) {
@@ -304,7 +318,7 @@ pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()>
     let mut material = gather(question, services).await?;
     material.prompt.clear();
     let room = question.budget(context, 1, services).tokens;
-    let Ok(mut reading) = everything(material, Rules::of(&services.memory), room) else {
+    let Ok(mut reading) = everything(material, Rules::of(&services.settings.memory), room) else {
         // What the next question leaves out is not known yet.
         return Ok(());
     };
@@ -357,13 +371,13 @@ async fn start_slow(
     }
     let luggage = &question.luggage;
     let material = gather(question, services).await?;
-    let rules = Rules::of(&services.memory);
+    let rules = Rules::of(&services.settings.memory);
     let reading = for_provider(material, rules, budget, luggage).await?;
     let withheld = reading.context.turns_withheld();
     let withheld = (withheld > 0).then(|| format!("{withheld} private turns stay on this machine"));
     tell(turn, withheld);
     tell(turn, reading.context.notice(budget));
-    let (redaction, how) = (services.redaction.clone(), services.redact);
+    let (redaction, how) = (services.settings.redaction.clone(), services.settings.redact);
     // A long conversation takes some milliseconds.
     let (messages, tools) = (reading.messages, luggage.tools.clone());
     let masked = spawn_blocking(move || mask(&redaction, how, messages, sampling, tools)).await;

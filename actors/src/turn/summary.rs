@@ -2,19 +2,16 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use tandem_proto::v1::{ChatMessage, Role, Sampling, Track, Turn};
+use tandem_proto::v1::{Sampling, Track, Turn};
 
+use super::aside::{ask, free_worker};
 use super::history::{answered, asked};
 use super::run::{Question, context_tokens};
-use crate::inference_worker::{Phase, Worker};
 use crate::memory_store::Summary;
 use crate::router::Services;
-use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackRequest};
+use crate::{Error, Result};
 
-/// Longest time that one piece of a summary may take.
-const TIME_MAX: Duration = Duration::from_mins(2);
 /// Longest summary.
 const TOKENS_MAX: u32 = 256;
 /// Bytes of a token in ordinary text, at least on average.
@@ -45,8 +42,9 @@ impl Overdue {
 pub(crate) async fn summarise(overdue: &Overdue, services: &Services) -> Result<()> {
     let (id, store) = (overdue.conversation(), &services.store);
     let Some(worker) = free_worker(services) else { return Ok(()) };
-    let context = context_tokens(&worker.loaded().await?).min(services.memory.context_tokens);
-    let share = context.saturating_mul(services.memory.summary_percent) / 100;
+    let context =
+        context_tokens(&worker.loaded().await?).min(services.settings.memory.context_tokens);
+    let share = context.saturating_mul(services.settings.memory.summary_percent) / 100;
     // A summary that has no room is not made.
     let tokens = share.min(TOKENS_MAX);
     if tokens == 0 {
@@ -62,8 +60,13 @@ pub(crate) async fn summarise(overdue: &Overdue, services: &Services) -> Result<
         if turns.is_empty() {
             break;
         }
-        let text =
-            ask(&worker, overdue, messages(&summary.text, &turns, bytes_max), tokens).await?;
+        let sampling = Sampling { max_tokens: Some(tokens), ..Sampling::default() };
+        let said = messages(&summary.text, &turns, bytes_max);
+        let text = ask(&worker, &overdue.question.turn_id, said, sampling).await?;
+        if text.is_empty() {
+            let problem = "the model had nothing to say about the conversation".to_owned();
+            return Err(Error::Internal { problem });
+        }
         summary = Summary {
             text,
             covers: summary.covers + turns.len() as u64,
@@ -74,51 +77,8 @@ pub(crate) async fn summarise(overdue: &Overdue, services: &Services) -> Result<
     Ok(())
 }
 
-/// A worker that could answer at once.
-fn free_worker(services: &Services) -> Option<Worker> {
-    let ready = |worker: &Worker| {
-        worker.facts().embedding_dimensions == 0 && worker.watch().borrow().phase == Phase::Ready
-    };
-    services.loader.workers().into_iter().find(ready)
-}
-
-async fn ask(
-    worker: &Worker,
-    overdue: &Overdue,
-    messages: Vec<ChatMessage>,
-    tokens: u32,
-) -> Result<String> {
-    let sampling = Sampling {
-        temperature: Some(0.0),
-        max_tokens: Some(tokens),
-        seed: Some(overdue.question.seed),
-        ..Sampling::default()
-    };
-    let mut events = worker.start(TrackRequest {
-        turn_id: overdue.question.turn_id.clone(),
-        prompt: Prompt::Chat(messages),
-        sampling,
-        tools: Tools::default(),
-        deadline: Instant::now() + TIME_MAX,
-    })?;
-    let mut summary = String::new();
-    while let Some(event) = events.recv().await {
-        match event {
-            TrackEvent::Delta { text, .. } => summary.push_str(&text),
-            TrackEvent::Done(_) if summary.trim().is_empty() => {
-                let problem = "the model had nothing to say about the conversation".to_owned();
-                return Err(Error::Internal { problem });
-            }
-            TrackEvent::Done(_) => return Ok(summary.trim().to_owned()),
-            TrackEvent::Failed(error) => return Err(error),
-            _ => (),
-        }
-    }
-    Err(Error::Restarting { part: "the inference worker".to_owned() })
-}
-
 /// What the model reads: the notes so far, and the turns that follow, cut off at `bytes_max`.
-fn messages(notes: &str, turns: &[Turn], bytes_max: usize) -> Vec<ChatMessage> {
+fn messages(notes: &str, turns: &[Turn], bytes_max: usize) -> [String; 2] {
     let mut said = String::new();
     // What tandem said in place of a model is no part of the conversation.
     for turn in turns.iter().filter(|turn| turn.track() != Track::BuiltIn) {
@@ -127,12 +87,7 @@ fn messages(notes: &str, turns: &[Turn], bytes_max: usize) -> Vec<ChatMessage> {
     said.truncate(said.floor_char_boundary(bytes_max));
     let notes = if notes.is_empty() { "(none)" } else { notes };
     let task = format!("Notes so far:\n{notes}\n\nWhat was said next:\n{said}\n\n{TASK}");
-    let message = |role: Role, content: String| ChatMessage {
-        role: role.into(),
-        content,
-        ..ChatMessage::default()
-    };
-    vec![message(Role::System, SYSTEM.to_owned()), message(Role::User, task)]
+    [SYSTEM.to_owned(), task]
 }
 
 #[cfg(test)]
@@ -148,11 +103,11 @@ mod tests {
         };
         let built_in = Turn { track: Track::BuiltIn.into(), ..turn("Hello") };
         let told = messages("Ada likes tea.", &[built_in, turn("Is it late?")], 1000);
-        let text = &told[1].content;
+        let [_, text] = &told;
         assert!(text.contains("Ada likes tea.") && text.contains("User: Is it late?"), "{text}");
         assert!(!text.contains("Hello"), "{text}");
         let long = messages("", &[turn(&"\u{e9}".repeat(5000))], 1001);
-        assert!(long[1].content.len() < 1001 + 500);
-        assert!(long[1].content.ends_with(TASK));
+        assert!(long[1].len() < 1001 + 500);
+        assert!(long[1].ends_with(TASK));
     }
 }

@@ -157,6 +157,7 @@ impl Database {
         for record in self.records_of(id) {
             changes.remove(record.map_err(unreadable)?.0);
         }
+        self.detach_memories(id, &mut changes)?;
         changes.remove(key::conversation(id));
         Ok(changes)
     }
@@ -168,9 +169,9 @@ impl Database {
         })
     }
 
-    /// Turns, summary and usage of a conversation.
+    /// Turns, summary and usage of a conversation, and how far it was looked through.
     fn records_of(&self, id: Uuid) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
-        let prefixes = [key::turns(id), key::summary(id), key::usage_of(id)];
+        let prefixes = [key::turns(id), key::summary(id), key::usage_of(id), key::heard(id)];
         prefixes.into_iter().flat_map(|prefix| self.sled.scan_prefix(prefix))
     }
 }

@@ -27,10 +27,12 @@ impl Account<'_> {
             entries.push(entry(ContextPart::System, kept, sizes.system));
         }
         let (mut lost, mut recent, mut recalled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = Vec::new();
         for (at, (memory, length)) in material.memories.iter().zip(&sizes.memories).enumerate() {
             let name = memory.id.clone();
             if choice.memories.contains(&at) {
-                entries.push(ContextEntry { name, ..entry(ContextPart::Memory, kept, *length) });
+                let told = if memory.standing { &mut entries } else { &mut found };
+                told.push(ContextEntry { name, ..entry(ContextPart::Memory, kept, *length) });
             } else {
                 let dropped = entry(ContextPart::Memory, ContextOutcome::Dropped, 0);
                 lost.push(ContextEntry { name, ..dropped });
@@ -72,6 +74,7 @@ impl Account<'_> {
             }
         }
         entries.append(&mut recent);
+        entries.append(&mut found);
         entries.append(&mut passages);
         entries.append(&mut recalled);
         let question = sizes.prompt.saturating_add(beside);

@@ -11,7 +11,7 @@ use crate::memory_store::Summary;
 use crate::turn::documents::Quoting;
 use crate::turn::history::{answered, asked};
 
-const MEMORIES: &str = "What is known:";
+const MEMORIES: &str = "What the user told you before:";
 const SUMMARY: &str = "What was said before, in short:";
 const PASSAGES: &str = "Passages that may help:";
 const RECALLED: &str = "From earlier in this conversation:";
@@ -41,6 +41,8 @@ pub struct Memory {
     pub id: String,
     /// The fact.
     pub text: String,
+    /// Told with each question, and so in the system message. Else it was found for this one.
+    pub standing: bool,
     /// Never to be read by a remote provider.
     pub private: bool,
 }
@@ -147,13 +149,13 @@ impl Material {
     pub(in crate::turn) fn told(&self, choice: &Choice) -> Dialogue<'_> {
         let mut system = vec![self.system.clone()];
         let memories = choice.memories.iter().filter_map(|at| self.memories.get(*at));
-        let memories: Vec<_> = memories.map(|memory| format!("\n- {}", memory.text)).collect();
-        system.extend((!memories.is_empty()).then(|| format!("{MEMORIES}{}", memories.concat())));
+        let (standing, found): (Vec<_>, Vec<_>) = memories.partition(|memory| memory.standing);
+        system.extend(listed(&standing));
         if let Some(summary) = self.summary.as_ref().filter(|_| choice.summary) {
             system.push(format!("{SUMMARY}\n{}", summary.text));
         }
 
-        let mut prompt = Vec::new();
+        let mut prompt: Vec<String> = listed(&found).into_iter().collect();
         let passages: Vec<_> =
             choice.passages.iter().filter_map(|at| self.passages.get(*at)).collect();
         if !passages.is_empty() {
@@ -249,6 +251,12 @@ pub(super) fn of_passage(passage: &Passage, outcome: ContextOutcome, tokens: u32
 
 pub(super) fn of_summary(summary: &Summary, outcome: ContextOutcome, tokens: u32) -> ContextEntry {
     ContextEntry { first: 1, last: summary.covers, ..entry(ContextPart::Summary, outcome, tokens) }
+}
+
+/// Memories below their heading; nothing without any.
+fn listed(memories: &[&Memory]) -> Option<String> {
+    let lines: Vec<_> = memories.iter().map(|memory| format!("\n- {}", memory.text)).collect();
+    (!lines.is_empty()).then(|| format!("{MEMORIES}{}", lines.concat()))
 }
 
 fn paragraphs(mut parts: Vec<String>) -> String {

@@ -58,7 +58,7 @@ impl Counted {
 }
 
 /// Words in lower case, without punctuation.
-fn words(text: &str) -> impl Iterator<Item = String> {
+pub(in crate::turn) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric())
         .flat_map(|run| {
             let unspaced = |c: char| c >= UNSPACED_FROM;
