@@ -7,14 +7,19 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement for people")]
 #![allow(clippy::cast_precision_loss, reason = "numbers are shown")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use ractor::Actor;
 use tandem_actors::Tree;
+use tandem_actors::cache::Caches;
+use tandem_actors::knowledge_base::KnowledgeBase;
 use tandem_actors::memory_search::{self, MemorySearch, MemorySearchActor};
 use tandem_actors::memory_store::{self, MemoryStore, MemoryStoreActor};
+use tandem_actors::model_loader::ModelLoader;
+use tandem_actors::storage::Storage;
+use tandem_config::Config;
 use tandem_proto::v1::{Policy, Turn};
 
 /// Callers at once.
@@ -65,7 +70,7 @@ async fn main() {
     let found = search.find("\"green tea\" never", 20).await.unwrap().len();
     println!("search: {:?}, {found} found", begin.elapsed());
     let begin = Instant::now();
-    let (mut parts, mut bytes) = (store.backup(), 0);
+    let (mut parts, mut bytes) = (storage(&store, &search, &dir).backup(), 0);
     while let Some(part) = parts.recv().await {
         bytes += part.unwrap().len();
     }
@@ -84,6 +89,17 @@ async fn main() {
     println!("compaction: {:?}, {before} KiB before, {after} KiB after", begin.elapsed());
     search_actor.stop_and_wait(None, None).await.unwrap();
     store_actor.stop_and_wait(None, None).await.unwrap();
+}
+
+/// All that is stored: there are no documents.
+fn storage(store: &MemoryStore, search: &MemorySearch, dir: &Path) -> Storage {
+    let config = Config::defaults(dir.to_owned(), dir.join("socket"));
+    let caches = Caches::new(&config.memory);
+    let folders = (dir.join("knowledge"), dir.join("restored"));
+    let loader = ModelLoader::new();
+    let knowledge =
+        KnowledgeBase::new(folders.0, folders.1, &loader, &caches, config.knowledge.clone());
+    Storage::new(store, search, &knowledge)
 }
 
 async fn commit(store: &MemoryStore, caller: usize, turns: usize) {

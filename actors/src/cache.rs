@@ -24,7 +24,7 @@ mod key;
 mod log;
 mod near;
 mod seal;
-mod shelf;
+mod stock;
 mod thread;
 
 pub(crate) use answer::Kept;
@@ -33,7 +33,7 @@ pub(crate) use guard::is_comparable;
 use keeper::New;
 use near::Vectors;
 pub(crate) use seal::{Digest, Fingerprint};
-use shelf::{Limits, Shelf};
+use stock::{Limits, Stock};
 use thread::{Job, Work};
 
 /// Most that waits to be written, in KiB. What comes on top is not kept.
@@ -70,8 +70,8 @@ pub struct Caches {
     address: Address<Message>,
     /// Bounds what waits to be written.
     room: Arc<Semaphore>,
-    embeddings: Arc<Shelf>,
-    answers: Arc<Shelf>,
+    embeddings: Arc<Stock>,
+    answers: Arc<Stock>,
     vectors: Arc<Mutex<Vectors>>,
     /// Cosine from which two questions may be the same; `None` compares no questions.
     similarity: Option<f64>,
@@ -91,8 +91,8 @@ impl Caches {
         Self {
             address: Address::new("the caches"),
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX as usize)),
-            embeddings: Arc::new(Shelf::new(Which::Embeddings.name(), embeddings)),
-            answers: Arc::new(Shelf::new(Which::Answers.name(), answers)),
+            embeddings: Arc::new(Stock::new(Which::Embeddings.name(), embeddings)),
+            answers: Arc::new(Stock::new(Which::Answers.name(), answers)),
             vectors: Arc::default(),
             similarity,
         }
@@ -111,7 +111,7 @@ impl Caches {
     /// How the caches are, without waiting for what is about to be written.
     #[must_use]
     pub fn status(&self) -> Vec<CacheStats> {
-        [&self.embeddings, &self.answers].map(|shelf| shelf.stats()).into()
+        [&self.embeddings, &self.answers].map(|stock| stock.stats()).into()
     }
 
     /// How the caches are once all that was handed in by now is written.
@@ -135,11 +135,11 @@ impl Caches {
             self.address.cast(Message((Work::Keep(which, entries), permit))).is_ok()
         });
         if !handed_in {
-            self.shelf(which).failed(count);
+            self.stock(which).failed(count);
         }
     }
 
-    fn shelf(&self, which: Which) -> &Arc<Shelf> {
+    fn stock(&self, which: Which) -> &Arc<Stock> {
         match which {
             Which::Embeddings => &self.embeddings,
             Which::Answers => &self.answers,

@@ -6,8 +6,10 @@
 
 mod check;
 mod commit;
+mod files;
 mod schema;
 mod snapshot;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,14 +18,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
-use tantivy::index::{SegmentId, SegmentMeta};
-use tantivy::indexer::{
-    IndexWriterOptions, LogMergePolicy, MergePolicy as _, NoMergePolicy, UserOperation,
-};
+use tantivy::indexer::{IndexWriterOptions, NoMergePolicy, UserOperation};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
 
 pub use self::check::{Fault, Stats};
 use self::commit::Commit;
+pub use self::files::{CopiedFile, is_file_name};
 pub(crate) use self::schema::{Fields, WORDS, analyzer, label_term, tag_term};
 pub(crate) use self::snapshot::Snapshot;
 use crate::error::at;
@@ -35,8 +35,6 @@ use crate::{Chunk, Document, Error, Result};
 const INDEX: &str = "words";
 /// Memory for words that are not on disk yet, in bytes.
 const WRITER_BYTES: usize = 20 << 20;
-/// Share of deleted texts in a segment of the index from which on it is written anew.
-const DELETED_MOST: f32 = 0.3;
 /// Longest source and longest `key=value`, in bytes, that can be found.
 const TERM_MOST: usize = 32 << 10;
 
@@ -231,14 +229,6 @@ impl Collection {
         Ok(())
     }
 
-    /// Writes anew what deleted documents have left behind: texts, words and vectors are gone from disk
-    /// when this returns. What was not committed is committed first.
-    pub fn compact(&mut self) -> Result<()> {
-        self.commit()?;
-        let done = self.rewrite();
-        self.or_undo(done)
-    }
-
     /// Searches what was last committed, also while this collection is written to.
     pub fn reader(&self) -> Searcher {
         Searcher::new(self.directory.clone(), Arc::clone(&self.shared))
@@ -342,49 +332,6 @@ impl Collection {
         let snapshot = Snapshot::new(self.fields, self.reader.searcher(), view);
         let snapshot = Arc::new(snapshot.map_err(words(&self.directory))?);
         *self.shared.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
-        Ok(())
-    }
-
-    /// Merges segments of the index when there are many alike. This is done here and not by the index,
-    /// which would do it at a time of its own and keep a thread for it.
-    fn tidy(&mut self) -> Result<()> {
-        let mut policy = LogMergePolicy::default();
-        policy.set_del_docs_ratio_before_merge(DELETED_MOST);
-        let segments = self.index.searchable_segment_metas().map_err(words(&self.directory))?;
-        for candidate in policy.compute_merge_candidates(&segments) {
-            self.merge(&candidate.0)?;
-        }
-        Ok(())
-    }
-
-    fn merge(&mut self, segments: &[SegmentId]) -> Result<()> {
-        self.writer.merge(segments).wait().map_err(words(&self.directory))?;
-        self.publish()
-    }
-
-    fn rewrite(&mut self) -> Result<()> {
-        let segments = self.index.searchable_segment_metas().map_err(words(&self.directory))?;
-        if segments.len() > 1 || segments.iter().any(SegmentMeta::has_deletes) {
-            self.merge(&segments.iter().map(SegmentMeta::id).collect::<Vec<_>>())?;
-        }
-        let snapshot = self.snapshot();
-        if let Some(vectors) = &self.vectors
-            && snapshot.alive.count() < vectors.rows()
-        {
-            let generation = self.committed.generation + 1;
-            let rewritten = vectors.rewrite(generation, &snapshot.alive)?;
-            let commit = Commit { generation, rows: rewritten.rows(), ..self.committed.clone() };
-            let before = self.vectors.replace(rewritten);
-            let done = self.write(commit);
-            if done.is_err() {
-                self.vectors = before;
-            }
-            done?;
-            if let Some(vectors) = &self.vectors {
-                vectors.remove_others(generation)?;
-            }
-        }
-        self.writer.garbage_collect_files().wait().map_err(words(&self.directory))?;
         Ok(())
     }
 }

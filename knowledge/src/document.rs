@@ -33,6 +33,18 @@ pub struct Document {
     pub metadata: BTreeMap<String, String>,
     /// Whether a provider may read it.
     pub label: Label,
+    /// How it was cut into chunks; `None` when that was not written down.
+    #[serde(default)]
+    pub cut: Option<Cut>,
+}
+
+/// The settings by which a document is cut into chunks. Other settings make other chunks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Longest chunk, in tokens, unless the embedding model reads less.
+    pub tokens_max: u32,
+    /// Tokens at the end of a chunk that the next one begins with, at most.
+    pub overlap: u32,
 }
 
 /// Where in a document something stands.
@@ -114,4 +126,18 @@ pub struct Chunk {
     pub text: String,
     /// Where it begins.
     pub place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_document_that_was_kept_before_settings_were_written_down_is_read() {
+        let kept = r#"{"source": "/a", "title": "A", "sha256": "", "bytes": 1, "modified": 2,
+                       "metadata": {}, "label": "may-leave"}"#;
+        let document: Document = serde_json::from_str(kept).unwrap();
+        assert_eq!((document.label, document.cut), (Label::MayLeave, None));
+    }
 }

@@ -11,7 +11,7 @@ use super::Caches;
 use super::guard;
 use super::near::Vectors;
 use super::seal::Digest;
-use super::shelf::{Located, Shelf};
+use super::stock::{Located, Stock};
 
 /// Close questions that are looked at before it is given up.
 const CANDIDATES_MAX: usize = 4;
@@ -53,8 +53,8 @@ impl Caches {
             return None;
         };
         let age = located.age;
-        let shelf = Arc::clone(&self.answers);
-        let kept = spawn_blocking(move || read(&shelf, &located)).await.ok().flatten()?;
+        let stock = Arc::clone(&self.answers);
+        let kept = spawn_blocking(move || read(&stock, &located)).await.ok().flatten()?;
         self.answers.hit(1);
         Some((kept, cached(CacheMatch::Exact, None, age)))
     }
@@ -67,9 +67,9 @@ impl Caches {
         vector: Vec<f32>,
     ) -> Option<(Kept, Cached)> {
         let least = self.similarity?;
-        let (shelf, vectors) = (Arc::clone(&self.answers), Arc::clone(&self.vectors));
+        let (stock, vectors) = (Arc::clone(&self.answers), Arc::clone(&self.vectors));
         let now = SystemTime::now();
-        let search = move || search(&shelf, &vectors, &scope, &question, &vector, least, now);
+        let search = move || search(&stock, &vectors, &scope, &question, &vector, least, now);
         let (kept, similarity, age) = spawn_blocking(search).await.ok().flatten()?;
         self.answers.semantic_hit();
         Some((kept, cached(CacheMatch::Semantic, Some(similarity), age)))
@@ -82,7 +82,7 @@ impl Caches {
 }
 
 fn search(
-    shelf: &Shelf,
+    stock: &Stock,
     vectors: &Mutex<Vectors>,
     scope: &Digest,
     question: &str,
@@ -96,16 +96,16 @@ fn search(
         least,
         CANDIDATES_MAX,
     );
-    let seal = shelf.seal()?;
+    let seal = stock.seal()?;
     near.into_iter().find_map(|(id, similarity)| {
-        let located = shelf.find_id(id, Arc::clone(&seal), now)?;
-        let kept = read(shelf, &located)?;
+        let located = stock.find_id(id, Arc::clone(&seal), now)?;
+        let kept = read(stock, &located)?;
         guard::mean_the_same(question, &kept.question).then_some((kept, similarity, located.age))
     })
 }
 
-fn read(shelf: &Shelf, located: &Located) -> Option<Kept> {
-    Kept::decode(shelf.read(located)?.as_slice()).ok()
+fn read(stock: &Stock, located: &Located) -> Option<Kept> {
+    Kept::decode(stock.read(located)?.as_slice()).ok()
 }
 
 fn cached(how: CacheMatch, similarity: Option<f64>, age: Duration) -> Cached {

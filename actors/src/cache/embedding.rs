@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::seal::{Digest, Fingerprint};
-use super::shelf::Shelf;
+use super::stock::Stock;
 use super::{Caches, Which};
 use crate::model_loader::ModelLoader;
 use crate::{Error, Result};
@@ -43,9 +43,9 @@ impl Caches {
             return Ok(Embedded::new(worker.model().to_owned(), made.embeddings));
         }
         let place = loader.locate_embedding(model).await?;
-        let (shelf, identity) = (Arc::clone(&self.embeddings), place.identity);
+        let (stock, identity) = (Arc::clone(&self.embeddings), place.identity);
         let look_up = move || {
-            let known = look_up(&shelf, &identity, &texts, normalize, SystemTime::now());
+            let known = look_up(&stock, &identity, &texts, normalize, SystemTime::now());
             (known, texts)
         };
         let (looked_up, texts) = spawn_blocking(look_up).await.map_err(internal)?;
@@ -94,15 +94,15 @@ impl Embedded {
 
 /// What each text is found by, and what is kept of it. Blocking.
 fn look_up(
-    shelf: &Shelf,
+    stock: &Stock,
     model: &Digest,
     texts: &[String],
     normalize: bool,
     now: SystemTime,
 ) -> Vec<(Digest, Option<Embedding>)> {
     let read = |digest: &Digest| {
-        let located = shelf.find(digest, now)?;
-        let embedding = Embedding::decode(shelf.read(&located)?.as_slice()).ok()?;
+        let located = stock.find(digest, now)?;
+        let embedding = Embedding::decode(stock.read(&located)?.as_slice()).ok()?;
         Some(Embedding { cached: true, ..embedding })
     };
     let of = |text: &String| {

@@ -15,7 +15,7 @@ use super::key::StoreKey;
 use super::log::{self, Appended, Found, Log};
 use super::near::Vectors;
 use super::seal::{Digest, SEAL_BYTES, Seal};
-use super::shelf::{Shelf, milliseconds};
+use super::stock::{Stock, milliseconds};
 
 /// Segments of a full cache: what goes at a time is a part of it like this.
 const SEGMENTS: u64 = 8;
@@ -31,7 +31,7 @@ pub(super) struct New {
 /// Opens, writes and clears one cache.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    shelf: Arc<Shelf>,
+    stock: Arc<Stock>,
     /// Folder of the cache's files.
     folder: PathBuf,
     key: KeyPlace,
@@ -54,26 +54,26 @@ pub(super) struct KeyPlace {
 impl Keeper {
     /// Opens what is there. What was kept before the cache was turned off is removed.
     pub(super) fn start(
-        shelf: Arc<Shelf>,
+        stock: Arc<Stock>,
         folder: PathBuf,
         key: KeyPlace,
         vectors: Option<Arc<Mutex<Vectors>>>,
         now: SystemTime,
     ) -> Self {
-        let mut keeper = Self { shelf, folder, key, vectors, log: None, failed: false };
+        let mut keeper = Self { stock, folder, key, vectors, log: None, failed: false };
         let there = keeper.folder.exists();
-        if there && keeper.shelf.is_on() {
+        if there && keeper.stock.is_on() {
             keeper.open(now);
         } else if there && let Err(error) = fs::remove_dir_all(&keeper.folder) {
             let folder = keeper.folder.display();
-            keeper.shelf.report(format!("is off, and {folder} cannot be removed: {error}"));
+            keeper.stock.report(format!("is off, and {folder} cannot be removed: {error}"));
         }
         keeper
     }
 
     /// Keeps entries, except those that are there and too large ones. What fails is counted.
     pub(super) fn keep(&mut self, entries: Vec<New>, now: SystemTime) {
-        if !self.shelf.is_on() || self.failed {
+        if !self.stock.is_on() || self.failed {
             return;
         }
         if self.log.is_none() {
@@ -83,8 +83,8 @@ impl Keeper {
         let count = entries.len();
         for (done, entry) in entries.into_iter().enumerate() {
             if let Err(error) = self.keep_one(&entry, now) {
-                self.shelf.failed(count - done);
-                self.shelf.report(format!("cannot be written: {error}"));
+                self.stock.failed(count - done);
+                self.stock.report(format!("cannot be written: {error}"));
                 return;
             }
         }
@@ -92,8 +92,8 @@ impl Keeper {
 
     /// Removes everything. The bytes that are free again.
     pub(super) fn clear(&mut self, now: SystemTime) -> u64 {
-        let bytes = self.shelf.index().bytes();
-        self.shelf.publish(None, Index::new(self.shelf.limits.ttl));
+        let bytes = self.stock.index().bytes();
+        self.stock.publish(None, Index::new(self.stock.limits.ttl));
         if let Some(vectors) = &self.vectors {
             lock(vectors).clear();
         }
@@ -102,30 +102,30 @@ impl Keeper {
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 self.failed = true;
-                self.shelf.report(format!("cannot be cleared: {error}"));
+                self.stock.report(format!("cannot be cleared: {error}"));
             }
-            _ if self.shelf.is_on() => self.open(now),
-            _ => self.shelf.report(String::new()),
+            _ if self.stock.is_on() => self.open(now),
+            _ => self.stock.report(String::new()),
         }
         bytes
     }
 
     /// Removes the segments in which all is too old.
     pub(super) fn remove_expired(&mut self, now: SystemTime) {
-        let expired = self.shelf.index().expired(milliseconds(now));
+        let expired = self.stock.index().expired(milliseconds(now));
         for number in expired {
             if let Err(error) = self.remove(number) {
-                self.shelf.report(format!("cannot be made smaller: {error}"));
+                self.stock.report(format!("cannot be made smaller: {error}"));
             }
         }
     }
 
     fn open(&mut self, now: SystemTime) {
         match self.try_open(now) {
-            Ok(problem) => self.shelf.report(problem),
+            Ok(problem) => self.stock.report(problem),
             Err(problem) => {
                 self.failed = true;
-                self.shelf.report(format!("is off: {problem}"));
+                self.stock.report(format!("is off: {problem}"));
             }
         }
     }
@@ -133,13 +133,13 @@ impl Keeper {
     /// Opens the files. Returns what is to be told about it.
     fn try_open(&mut self, now: SystemTime) -> Result<String, String> {
         let key = StoreKey::load(self.key.named.as_ref(), &self.key.data_dir);
-        let seal = Arc::new(Seal::new(self.shelf.name, &key.map_err(|error| error.to_string())?));
-        let segment_bytes_max = (self.shelf.limits.bytes_max / SEGMENTS).min(SEGMENT_BYTES_MAX);
+        let seal = Arc::new(Seal::new(self.stock.name, &key.map_err(|error| error.to_string())?));
+        let segment_bytes_max = (self.stock.limits.bytes_max / SEGMENTS).min(SEGMENT_BYTES_MAX);
         let found = Log::open(self.folder.clone(), seal.fingerprint, segment_bytes_max);
         let Found { log, segments, foreign } = found.map_err(|error| {
             format!("{}: {error}; check disk space and permissions", self.folder.display())
         })?;
-        let mut index = Index::new(self.shelf.limits.ttl);
+        let mut index = Index::new(self.stock.limits.ttl);
         for segment in segments {
             index.begin(segment.number, segment.file, log::HEAD_BYTES);
             for (id, place) in segment.entries {
@@ -147,7 +147,7 @@ impl Keeper {
             }
         }
         self.log = Some(log);
-        self.shelf.publish(Some(seal), index);
+        self.stock.publish(Some(seal), index);
         self.remove_expired(now);
         // The limit may be another one than when it was written.
         self.make_room(0).map_err(|error| error.to_string())?;
@@ -161,17 +161,17 @@ impl Keeper {
     }
 
     fn keep_one(&mut self, entry: &New, now: SystemTime) -> io::Result<()> {
-        let Some(seal) = self.shelf.seal() else { return Ok(()) };
+        let Some(seal) = self.stock.seal() else { return Ok(()) };
         let (id, written_ms) = (seal.id(&entry.digest), milliseconds(now));
         let bytes = log::record_bytes((entry.plain.len() + SEAL_BYTES) as u64);
-        if bytes > self.largest() || self.shelf.index().find(&id, written_ms).is_some() {
+        if bytes > self.largest() || self.stock.index().find(&id, written_ms).is_some() {
             return Ok(());
         }
         let Some(sealed) = seal.seal(&id, written_ms, &entry.plain) else { return Ok(()) };
         self.make_room(bytes + log::HEAD_BYTES)?;
         let Some(log) = &mut self.log else { return Ok(()) };
         let Appended { place, begun } = log.append(&id, written_ms, &sealed)?;
-        let mut index = self.shelf.index();
+        let mut index = self.stock.index();
         if let Some(file) = begun {
             index.begin(place.segment, file, log::HEAD_BYTES);
         }
@@ -186,15 +186,15 @@ impl Keeper {
 
     /// Largest entry: one must not push most of the others out.
     fn largest(&self) -> u64 {
-        (self.shelf.limits.bytes_max / SEGMENTS).min(SEGMENT_BYTES_MAX) - log::HEAD_BYTES
+        (self.stock.limits.bytes_max / SEGMENTS).min(SEGMENT_BYTES_MAX) - log::HEAD_BYTES
     }
 
     /// Removes the oldest segments until so many more bytes are allowed.
     fn make_room(&mut self, bytes: u64) -> io::Result<()> {
         loop {
-            let index = self.shelf.index();
+            let index = self.stock.index();
             let oldest = index.oldest();
-            let fits = index.bytes() + bytes <= self.shelf.limits.bytes_max;
+            let fits = index.bytes() + bytes <= self.stock.limits.bytes_max;
             drop(index);
             match oldest {
                 Some(oldest) if !fits => self.remove(oldest)?,
@@ -204,7 +204,7 @@ impl Keeper {
     }
 
     fn remove(&mut self, number: u32) -> io::Result<()> {
-        let gone = self.shelf.index().drop_segment(number);
+        let gone = self.stock.index().drop_segment(number);
         if let Some(vectors) = &self.vectors {
             lock(vectors).remove(&gone);
         }
@@ -212,11 +212,11 @@ impl Keeper {
     }
 
     fn load_vectors(&mut self, now: SystemTime) {
-        let (Some(vectors), Some(seal)) = (&self.vectors, self.shelf.seal()) else { return };
-        let ids = self.shelf.index().ids();
+        let (Some(vectors), Some(seal)) = (&self.vectors, self.stock.seal()) else { return };
+        let ids = self.stock.index().ids();
         for id in ids {
-            let located = self.shelf.find_id(id, Arc::clone(&seal), now);
-            let plain = located.and_then(|located| self.shelf.read(&located));
+            let located = self.stock.find_id(id, Arc::clone(&seal), now);
+            let plain = located.and_then(|located| self.stock.read(&located));
             if let Some((scope, vector)) = plain.as_deref().and_then(answer::near) {
                 lock(vectors).add(scope, id, vector);
             }

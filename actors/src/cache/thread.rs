@@ -53,8 +53,8 @@ fn serve(arguments: &Arguments, queue: &Receiver<Job>) {
         let vectors = handle.compares_questions().then(|| Arc::clone(&handle.vectors));
         let vectors = vectors.filter(|_| which == Which::Answers);
         let folder = arguments.data_dir.join(FOLDER).join(which.name());
-        let shelf = Arc::clone(handle.shelf(which));
-        (which, Keeper::start(shelf, folder, key, vectors, SystemTime::now()))
+        let stock = Arc::clone(handle.stock(which));
+        (which, Keeper::start(stock, folder, key, vectors, SystemTime::now()))
     });
     loop {
         let now = SystemTime::now;

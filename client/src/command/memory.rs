@@ -1,4 +1,4 @@
-//! `tandem memory`: the care of what is stored.
+//! `tandem memory`: what is remembered of the user, and the care of all that is stored.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,14 +14,20 @@ use crate::{
     context::Context,
     failure::Failure,
     file::{self, WholeFile},
-    report::memory::{Check, Stats},
+    report::memory::{Check, Restored, Stats},
     report::model::size,
 };
 
-/// What to do with all that is stored.
+mod facts;
+
+use facts::Facts;
+
+/// What to do with what is remembered, and with all that is stored.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Memory {
-    /// Write all that is stored to one file, while the daemon goes on
+    #[command(flatten)]
+    Facts(Facts),
+    /// Write all that is stored, documents included, to one file, while the daemon goes on
     #[command(
         after_help = "The file gets its name when it is whole and on disk. It has all that was \
                             said, readable by its owner only."
@@ -33,16 +39,17 @@ pub(crate) enum Memory {
     /// Take a backup in the place of what is stored
     #[command(
         after_help = "Nothing changes unless the whole file was read and is right. What was \
-                            stored before is kept in a folder, whose name is printed."
+                            stored before is kept in folders, whose names are printed. A file without \
+                            collections of documents leaves those that are here as they are."
     )]
     Restore {
         /// File from `tandem memory backup`
         file: PathBuf,
-        /// Replace a store that has anything in it
+        /// Replace a store that has anything in it, and collections
         #[arg(long)]
         overwrite: bool,
     },
-    /// Read everything and say what is broken
+    /// Read everything, collections included, and say what is broken
     #[command(after_help = "Exit code 1 when something is broken and was not mended.")]
     Check {
         /// Mend what can be mended without a loss
@@ -62,13 +69,6 @@ struct Backup {
 }
 
 #[derive(Serialize)]
-struct Restored {
-    records: u64,
-    /// Folder of what was stored before.
-    previous: String,
-}
-
-#[derive(Serialize)]
 struct Compacted {
     bytes_before: u64,
     bytes_after: u64,
@@ -79,6 +79,7 @@ impl Memory {
         let client = context.connect().await?;
         let terminal = context.terminal;
         match self {
+            Self::Facts(facts) => return facts.run(&client, context).await,
             Self::Backup { file } => {
                 let progress = terminal.spinner("writing the backup");
                 let backup = backup(&client, file, &progress).await;
@@ -91,12 +92,7 @@ impl Memory {
                 let progress = terminal.spinner("restoring");
                 let restored = restore(&client, &file, overwrite).await;
                 progress.finish_and_clear();
-                terminal.result(&restored?, |Restored { records, previous }| {
-                    format!(
-                        "restored {records} records\nwhat was stored before is in {previous}; \
-                         delete that when nothing is missing\n"
-                    )
-                })?;
+                terminal.result(&restored?, Restored::text)?;
             }
             Self::Check { repair } => {
                 let progress = terminal.spinner("reading everything");
@@ -158,6 +154,5 @@ async fn restore(client: &Client, path: &Path, overwrite: bool) -> Result<Restor
     let (fed, restored) = tokio::join!(feed, storage.restore(ReceiverStream::new(requests)));
     let fed: Result<(), Failure> = fed;
     fed?;
-    let v1::RestoreResponse { records, previous } = restored?.into_inner();
-    Ok(Restored { records, previous })
+    Ok(restored?.into_inner().into())
 }

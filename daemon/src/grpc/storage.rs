@@ -1,5 +1,6 @@
 //! `tandem.v1.Storage`.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _};
@@ -26,7 +27,7 @@ impl Storage for Daemon {
         &self,
         _: Request<BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        let parts = ReceiverStream::new(self.tandem.store.backup());
+        let parts = ReceiverStream::new(self.tandem.storage.backup());
         let parts = parts.map(|part| match part {
             Ok(data) => Ok(BackupResponse { data }),
             Err(error) => Err(status::of(error)),
@@ -53,10 +54,16 @@ impl Storage for Daemon {
                 next = requests.message().await.ok().flatten();
             }
         };
-        let ((), restored) = tokio::join!(feed, self.tandem.store.restore(parts, overwrite));
+        let ((), restored) = tokio::join!(feed, self.tandem.storage.restore(parts, overwrite));
         let restored = restored.map_err(status::of)?;
-        let previous = restored.previous.map(|dir| dir.display().to_string()).unwrap_or_default();
-        Ok(Response::new(RestoreResponse { records: restored.records, previous }))
+        let folder =
+            |dir: Option<PathBuf>| dir.map(|it| it.display().to_string()).unwrap_or_default();
+        Ok(Response::new(RestoreResponse {
+            records: restored.records,
+            previous: folder(restored.previous),
+            collections: restored.collections,
+            previous_collections: folder(restored.previous_collections),
+        }))
     }
 
     async fn check(
@@ -64,15 +71,16 @@ impl Storage for Daemon {
         request: Request<CheckStorageRequest>,
     ) -> Result<Response<CheckStorageResponse>, Status> {
         let CheckStorageRequest { repair } = request.into_inner();
-        let report = self.tandem.store.check(repair).await.map_err(status::of)?;
+        let report = self.tandem.storage.check(repair).await.map_err(status::of)?;
         let findings = report.findings.into_iter().map(|finding| StorageFinding {
             what: finding.what,
-            advice: finding.advice.to_owned(),
+            advice: finding.advice.into_owned(),
             repaired: finding.repaired,
         });
         Ok(Response::new(CheckStorageResponse {
             records: report.records,
             findings: findings.collect(),
+            collections: report.collections,
         }))
     }
 
@@ -80,10 +88,8 @@ impl Storage for Daemon {
         &self,
         _: Request<CompactStorageRequest>,
     ) -> Result<Response<CompactStorageResponse>, Status> {
-        let compacted = self.tandem.store.compact().await.map_err(status::of)?;
-        // It is of the store before; until it is made anew, it has words of what was deleted.
-        self.tandem.search.refresh().await.map_err(status::of)?;
-        let (bytes_before, bytes_after) = (compacted.bytes_before, compacted.bytes_after);
+        let compacted = self.tandem.storage.compact().await.map_err(status::of)?;
+        let (bytes_before, bytes_after) = compacted;
         Ok(Response::new(CompactStorageResponse { bytes_before, bytes_after }))
     }
 
@@ -91,7 +97,8 @@ impl Storage for Daemon {
         &self,
         _: Request<StorageStatsRequest>,
     ) -> Result<Response<StorageStatsResponse>, Status> {
-        let stats = self.tandem.store.stats().await.map_err(status::of)?;
+        let all = self.tandem.storage.stats().await.map_err(status::of)?;
+        let stats = all.store;
         Ok(Response::new(StorageStatsResponse {
             folder: stats.dir.display().to_string(),
             disk_bytes: stats.disk_bytes,
@@ -100,9 +107,12 @@ impl Storage for Daemon {
             conversations: stats.conversations,
             turns: stats.turns,
             usage_rows: stats.usage_rows,
-            index_bytes: self.tandem.search.disk_bytes().await,
+            index_bytes: all.index_bytes,
             committed_turns: stats.committed,
             flushes: stats.flushes,
+            collections: all.collections,
+            collection_bytes: all.collection_bytes,
+            memories: stats.memories,
         }))
     }
 }

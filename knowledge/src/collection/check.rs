@@ -9,18 +9,23 @@ use crate::Result;
 use crate::error::at;
 use crate::vectors::View;
 
+/// What to do when it is not known whose bytes are damaged.
+const ALL_AGAIN: &str = "restore the collection from a backup, or ingest its documents again";
+
 /// Something in a collection that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The file, or the directory when several disagree.
     pub path: PathBuf,
-    /// What is wrong, and what to do.
+    /// What is wrong.
     pub what: String,
+    /// What to do.
+    pub advice: String,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.path.display(), self.what)
+        write!(out, "{}: {}; {}", self.path.display(), self.what, self.advice)
     }
 }
 
@@ -67,11 +72,13 @@ impl Collection {
         match self.index.validate_checksum() {
             Ok(damaged) => faults.extend(damaged.into_iter().map(|path| Fault {
                 path: index.join(path),
-                what: "is not what was written; ingest the documents again".to_owned(),
+                what: "is not what was written".to_owned(),
+                advice: ALL_AGAIN.to_owned(),
             })),
             Err(error) => faults.push(Fault {
                 path: index,
-                what: format!("cannot be read: {error}; ingest the documents again"),
+                what: format!("cannot be read: {error}"),
+                advice: ALL_AGAIN.to_owned(),
             }),
         }
         if let Some(vectors) = &self.vectors {
@@ -80,11 +87,12 @@ impl Collection {
                 // Rows of removed chunks are read by nobody.
                 if snapshot.alive.has(row) {
                     let id = vectors.view().id(row);
-                    let what = format!(
-                        "row {row}, of chunk {id}, is not what was written; ingest {} again",
-                        snapshot.source(id).unwrap_or_else(|| "its document".to_owned())
-                    );
-                    faults.push(Fault { path: path.to_path_buf(), what });
+                    let source = snapshot.source(id).unwrap_or_else(|| "its document".to_owned());
+                    faults.push(Fault {
+                        path: path.to_path_buf(),
+                        what: format!("row {row}, of chunk {id}, is not what was written"),
+                        advice: format!("ingest {source} again"),
+                    });
                 }
             })?;
         }
@@ -97,14 +105,16 @@ impl Collection {
     /// Compares documents, chunks and vectors with each other.
     fn compare(&self, faults: &mut Vec<Fault>) -> Result<()> {
         let snapshot = self.snapshot();
-        let mut fault = |what| faults.push(Fault { path: self.directory.clone(), what });
+        let path = || self.directory.clone();
+        let mut fault = |what, advice| faults.push(Fault { path: path(), what, advice });
         let mut ordinals: HashMap<String, Vec<u32>> = HashMap::new();
         for id in snapshot.ids() {
             if let Some((record, _)) = snapshot.chunk(id).map_err(words(&self.directory))? {
                 ordinals.entry(record.source).or_default().push(record.ordinal);
             }
             if snapshot.view.as_ref().is_some_and(|view| view.row(id).is_none()) {
-                fault(format!("chunk {id} has no vector; ingest its document again"));
+                let what = format!("chunk {id} has no vector");
+                fault(what, "ingest its document again".to_owned());
             }
         }
         let mut after = None;
@@ -112,12 +122,14 @@ impl Collection {
             let found = ordinals.remove(&document.source).unwrap_or_default().len();
             if found != chunks as usize {
                 let source = &document.source;
-                fault(format!("{source} has {found} of {chunks} chunks; ingest it again"));
+                let what = format!("{source} has {found} of {chunks} chunks");
+                fault(what, "ingest it again".to_owned());
             }
             after = Some(document.source);
         }
         for source in ordinals.keys() {
-            fault(format!("{source} has chunks but is no document; remove it and ingest it again"));
+            let what = format!("{source} has chunks but is no document");
+            fault(what, "remove it and ingest it again".to_owned());
         }
         Ok(())
     }

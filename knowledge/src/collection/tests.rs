@@ -8,7 +8,7 @@ use proptest::test_runner::Config;
 use super::*;
 use crate::search::{Filter, Mode, Query};
 use crate::vectors::tests::vectors as random;
-use crate::{Label, Place};
+use crate::{Cut, Label, Place};
 
 const DIMENSIONS: usize = 8;
 const VOCABULARY: [&str; 6] = ["río", "Haus", "tree", "sungai", "stone", "of"];
@@ -28,6 +28,7 @@ fn document(source: usize, version: u64) -> (Document, Vec<Embedded>) {
         modified: 7,
         metadata: BTreeMap::from([("parity".into(), (version % 2).to_string())]),
         label,
+        cut: version.is_multiple_of(2).then_some(Cut { tokens_max: 200, overlap: 30 }),
     };
     let seed = source as u64 * 1000 + version;
     let chunk = |(ordinal, vector): (u32, Vec<f32>)| {
@@ -122,7 +123,8 @@ fn compare(collection: &Collection, model: &Model) {
     assert_eq!((stats.documents, stats.chunks), (model.len() as u64, all.len() as u64));
     assert!(stats.rows >= stats.chunks);
     assert_eq!(collection.check().unwrap(), []);
-    assert_eq!(collection.reader().since(0, 1000).len(), all.len());
+    let ids = collection.reader().ids(None).unwrap();
+    assert_eq!(collection.reader().points(&ids).unwrap().len(), all.len());
 
     let question = random(1, DIMENSIONS, 99).remove(0);
     let wanted = ["TREE", "rio"].map(str::to_owned);
@@ -277,20 +279,37 @@ fn without_vectors_a_collection_is_searched_by_words() {
 }
 
 #[test]
-fn a_searcher_sees_the_last_commit_and_a_mirror_catches_up() {
+fn a_searcher_sees_the_last_commit_and_a_copy_elsewhere_can_follow() {
     let folder = tempfile::tempdir().unwrap();
     let mut collection = filled(folder.path());
     let searcher = collection.reader();
-    let before = searcher.since(0, 100);
-    assert_eq!(before.len(), 15);
-    assert_eq!(searcher.since(before[9].0, 3), before[10..13]);
-    let (document, chunks) = document(2, 2);
-    collection.replace(document, chunks).unwrap();
-    assert_eq!(searcher.since(0, 100), before);
+    let before = searcher.ids(None).unwrap();
+    assert_eq!(before, (1..=15).collect::<Vec<_>>());
+    let (changed, chunks) = document(2, 2);
+    collection.replace(changed, chunks.clone()).unwrap();
+    assert_eq!(searcher.ids(None).unwrap(), before);
     collection.commit().unwrap();
-    let ids: Vec<u64> = before.iter().map(|(id, _)| *id).collect();
-    assert_eq!(searcher.gone(&ids), ids[6..9]);
-    assert_eq!(searcher.since(ids[14], 100).len(), 2);
+
+    let after = searcher.ids(None).unwrap();
+    assert_eq!(after, [1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17]);
+    assert_eq!(searcher.ids(Some(Label::LocalOnly)).unwrap(), [16, 17]);
+    let points = searcher.points(&[7, 17, 16]).unwrap();
+    let vector = |at: usize| crate::vectors::unit(&chunks[at].vector).unwrap();
+    assert_eq!(points.iter().map(|it| it.id).collect::<Vec<_>>(), [17, 16]);
+    assert_eq!([&points[0].vector, &points[1].vector], [&vector(1), &vector(0)]);
+    assert_eq!((points[0].label, &points[0].metadata["parity"][..]), (Label::LocalOnly, "0"));
+
+    let question = random(1, DIMENSIONS, 99).remove(0);
+    let found = |after| {
+        let found = searcher.by_vector(&question, &Filter::default(), 100, after).unwrap();
+        let mut ids: Vec<u64> = found.iter().map(|candidate| candidate.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(found(0), after);
+    assert_eq!(found(9), after[6..]);
+    assert_eq!(found(16), [17]);
+    assert!(found(17).is_empty() && found(u64::MAX).is_empty());
 }
 
 #[test]
@@ -326,6 +345,67 @@ fn compacting_removes_what_was_deleted_from_the_disk() {
 }
 
 #[test]
+fn a_copy_is_the_collection_as_of_one_commit_whatever_comes_then() {
+    for embedding in [Some(space()), None] {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut collection = Collection::open(folder.path(), embedding.as_ref()).unwrap();
+        let mut model = Model::new();
+        let put = |collection: &mut Collection, source, version| {
+            let (document, mut chunks) = document(source, version);
+            if embedding.is_none() {
+                for embedded in &mut chunks {
+                    embedded.vector.clear();
+                }
+            }
+            collection.replace(document.clone(), chunks.clone()).unwrap();
+            (document.source.clone(), (document, chunks))
+        };
+        for source in 0..4 {
+            model.extend([put(&mut collection, source, 3)]);
+            collection.commit().unwrap();
+        }
+        collection.remove("/folder/2").unwrap();
+        model.remove("/folder/2");
+        collection.commit().unwrap();
+        put(&mut collection, 7, 3);
+        let copy = collection.copy().unwrap();
+        collection.commit().unwrap();
+        collection.compact().unwrap();
+        drop(collection);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+
+        std::fs::create_dir(elsewhere.path().join(INDEX)).unwrap();
+        for mut file in copy {
+            assert!(is_file_name(&file.name), "{file:?}");
+            let mut to = std::fs::File::create_new(elsewhere.path().join(&file.name)).unwrap();
+            std::io::copy(&mut file.content, &mut to).unwrap();
+        }
+        let open = || Collection::open(elsewhere.path(), embedding.as_ref()).unwrap();
+        let collection = open();
+        assert_eq!(collection.check().unwrap(), []);
+        assert_eq!(collection.documents(None, 9).unwrap().len(), model.len());
+        for (source, (_, chunks)) in &model {
+            assert_eq!(collection.chunks(source).unwrap().as_ref(), Some(chunks));
+        }
+        drop(collection);
+        // Damage is noticed in a copy, too, and it can be gone on with.
+        let store = std::fs::read_dir(elsewhere.path().join(INDEX)).unwrap();
+        let mut store = store.map(|entry| entry.unwrap().path());
+        let store = store.find(|path| path.extension().is_some_and(|it| it == "store")).unwrap();
+        let whole = std::fs::read(&store).unwrap();
+        let mut bytes = whole.clone();
+        bytes[5] ^= 0xff;
+        std::fs::write(&store, bytes).unwrap();
+        assert_eq!(open().check().unwrap().len(), 1);
+        std::fs::write(&store, whole).unwrap();
+        let mut collection = open();
+        put(&mut collection, 1, 5);
+        collection.compact().unwrap();
+        assert_eq!(collection.check().unwrap(), []);
+    }
+}
+
+#[test]
 fn damage_is_named_and_no_search_panics() {
     let folder = tempfile::tempdir().unwrap();
     drop(filled(folder.path()));
@@ -340,7 +420,7 @@ fn damage_is_named_and_no_search_panics() {
             let faults = collection.check().unwrap();
             assert_eq!(faults.len(), 1, "{kind} {at}");
             assert_eq!(faults[0].path, path);
-            assert!(faults[0].what.contains("ingest /folder/"), "{}", faults[0]);
+            assert!(faults[0].advice.contains("ingest /folder/"), "{}", faults[0]);
             for mode in [Mode::Hybrid, Mode::Words, Mode::Vectors] {
                 let vector = Some(random(1, DIMENSIONS, 1).remove(0));
                 let query =

@@ -22,7 +22,7 @@ pub(super) struct Limits {
 
 /// One cache.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct Stock {
     pub(super) name: &'static str,
     pub(super) limits: Limits,
     index: Mutex<Index<Arc<File>>>,
@@ -47,7 +47,7 @@ pub(crate) struct Located {
     pub(super) age: Duration,
 }
 
-impl Shelf {
+impl Stock {
     pub(super) fn new(name: &'static str, limits: Limits) -> Self {
         Self {
             name,
