@@ -17,7 +17,7 @@ endif
 
 programs := -p tandem-engine -p tandem-daemon -p tandem-client
 
-.PHONY: help setup model embedding-model remote-model documents build demo test lint coverage llama-server bench-peer bench-retrieval model-synthetic router-protocols
+.PHONY: help setup model embedding-model remote-model documents build demo test lint docs coverage llama-server chroma bench-peer bench-retrieval model-synthetic router-protocols
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,12 +46,15 @@ demo: build model ## Ask a real model two questions
 llama-server: setup ## Build the remote API that tests talk to, once
 	@scripts/llama-server.sh >/dev/null
 
+chroma: setup ## Install the vector server that tests talk to, once
+	@scripts/chroma.sh >/dev/null
+
 # Arguments of the program follow as BENCH, such as `make bench-peer BENCH="--quick --workloads a,b"`.
 bench-peer: build model ## Measure against llama.cpp's own server, about an hour
 	cargo build --release --locked -p tandem-tests --bins
 	@scripts/bench-peer.sh "$(CARGO_TARGET_DIR)/release" $(BENCH)
 
-bench-retrieval: build embedding-model ## Measure searches against a server of Chroma, half an hour
+bench-retrieval: build embedding-model chroma ## Measure searches against a server of Chroma, half an hour
 	cargo build --release --locked -p tandem-tests --bin bench-retrieval
 	@scripts/bench-retrieval.sh "$(CARGO_TARGET_DIR)/release" $(BENCH)
 
@@ -65,12 +68,13 @@ router-protocols: ## Measure how well questions are routed; DATA=FOLDER of grade
 	cargo run --release --locked -p tandem-tests --bin router-protocols -- "$$DATA"
 
 # The programs are built first and with all targets: tests start them as processes.
-test: model embedding-model remote-model documents llama-server ## Run all tests, with a real model and a real remote API
+test: model embedding-model remote-model documents llama-server chroma ## Run all tests, with a real model and a real remote API
 	@export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
 	export TANDEM_TEST_EMBEDDING_SOURCE="$$(scripts/embedding-model.sh 2>/dev/null)"
 	export TANDEM_TEST_REMOTE_MODEL="$$(scripts/remote-model.sh 2>/dev/null)"
 	export TANDEM_TEST_DOCUMENTS="$$(scripts/documents.sh 2>/dev/null)"
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
+	export TANDEM_TEST_CHROMA="$$(scripts/chroma.sh)"
 	export TANDEM_BIN_DIR="$(CARGO_TARGET_DIR)/debug"
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --workspace --no-fail-fast
@@ -82,15 +86,20 @@ lint: setup ## Check format, code, shell scripts and dependencies
 	"$$tools/cargo-deny" --locked check bans licenses sources
 	[[ ! -x "$$tools/shellcheck" ]] || "$$tools/shellcheck" scripts/*.sh .ci/run
 
+docs: ## Write the page about all settings from the list that the program reads
+	cargo build --locked --workspace --bins
+	"$(CARGO_TARGET_DIR)/debug/tandem" config reference >docs/settings.md
+
 # In a folder of its own, as instrumented code shares nothing with other builds. Programs that tests
 # start are instrumented with them; what a killed one has reached is not counted.
-coverage: model embedding-model remote-model documents llama-server ## Measure which lines the tests reach
+coverage: model embedding-model remote-model documents llama-server chroma ## Measure which lines the tests reach
 	@command -v cargo-tarpaulin >/dev/null || cargo install cargo-tarpaulin --locked
 	export TANDEM_TEST_MODEL="$$(scripts/model.sh 2>/dev/null)"
 	export TANDEM_TEST_EMBEDDING_SOURCE="$$(scripts/embedding-model.sh 2>/dev/null)"
 	export TANDEM_TEST_REMOTE_MODEL="$$(scripts/remote-model.sh 2>/dev/null)"
 	export TANDEM_TEST_DOCUMENTS="$$(scripts/documents.sh 2>/dev/null)"
 	export TANDEM_TEST_LLAMA_SERVER="$$(scripts/llama-server.sh)"
+	export TANDEM_TEST_CHROMA="$$(scripts/chroma.sh)"
 	unset TANDEM_BIN_DIR
 	cargo tarpaulin --locked --workspace --engine llvm --follow-exec --skip-clean --timeout 900 \
 		--target-dir "$(CARGO_TARGET_DIR)/coverage" --exclude-files 'tests/*' '*/tests/*' '*/build.rs' \

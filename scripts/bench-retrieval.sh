@@ -10,7 +10,6 @@ programs="$(cd "$1" && pwd)"
 shift
 here="$(cd "$(dirname "$0")" && pwd)"
 cache="${TANDEM_CACHE:-$HOME/.cache/tandem}"
-chroma_version=1.5.9
 # 100,000 to search in, and the last 1,000 to ask for.
 count=101000
 batch=500
@@ -18,12 +17,7 @@ model=all-MiniLM-L6-v2
 
 say() { echo "bench-retrieval: $*" >&2; }
 
-venv="$cache/chroma/venv"
-if ! "$venv/bin/pip" show chromadb 2>/dev/null | grep -q "^Version: $chroma_version$"; then
-	say "installing Chroma $chroma_version"
-	python3 -m venv "$venv"
-	"$venv/bin/pip" install --quiet "chromadb==$chroma_version"
-fi
+chroma="$("$here/chroma.sh")"
 
 sample="$cache/retrieval"
 mkdir -p "$sample"
@@ -62,5 +56,5 @@ results="$cache/bench"
 mkdir -p "$results"
 json=(--json "$results/retrieval-$(date -u +%Y-%m-%dT%H-%M-%S).json")
 if [[ " $* " == *" --json"[=\ ]* ]]; then json=(); fi
-exec "$programs/bench-retrieval" --chroma "$venv/bin/chroma" --vectors "$sample/vectors.f32" \
+exec "$programs/bench-retrieval" --chroma "$chroma" --vectors "$sample/vectors.f32" \
 	--texts "$sample/texts.txt" --folder "$sample" "${json[@]}" "$@"

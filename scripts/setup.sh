@@ -20,6 +20,7 @@ need ccache ccache
 need clang clang
 need python3 python3
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 # llama.cpp's header is read with libclang.
 compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
     compgen -G '/usr/lib*/libclang*.so*' >/dev/null ||

@@ -1,44 +1,63 @@
 //! The user's documents: who has the collections open, and what may be asked of them.
 //!
 //! Each collection has a thread of its own ([`shelf`]); the actor only knows which are open. Reading and
-//! embedding documents is done by a task per ingestion ([`ingest`]), one at a time.
+//! embedding documents is done by a task per ingestion ([`ingest`]), one at a time. Where a server of
+//! Chroma is to search vectors, a task per collection keeps a copy of them there ([`mirror`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tandem_config::Knowledge;
-use tandem_knowledge::{EmbeddingSpace, collection::Stats};
+use tandem_config::{Knowledge, KnowledgeBackend};
+use tandem_knowledge::EmbeddingSpace;
 use tandem_proto::v1::{self, IngestEvent, IngestRequest, Label};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cache::Caches;
 use crate::model_loader::ModelLoader;
 use crate::{Address, Error, Node, Result};
 
 mod card;
+mod care;
+mod chroma;
 mod embedder;
 mod evaluation;
+mod index;
 mod ingest;
+mod maker;
+mod mirror;
+mod pool;
+mod record;
+mod restoring;
 mod search;
 mod shelf;
 mod watch;
 
 pub(crate) use card::check_name;
-use card::{Card, Watched};
+use card::{Card, Watched, cards};
+use care::{bytes, clear, removed};
+use chroma::Server;
 use embedder::Models;
-use shelf::Shelf;
+use maker::Whereabouts;
+use mirror::{Copies, Mirror, remains};
+use pool::Pool;
+pub(crate) use restoring::Restoring;
+use shelf::{Ending, Shelf};
 
 /// Most requests that are accepted and not answered.
 const REQUESTS_MAX: usize = 256;
 /// Longest wait for the actor, which never blocks.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Most collections that are open at a time.
-const OPEN_MAX: usize = 64;
+/// How often collections are looked for that nobody uses any more.
+const TICK: Duration = Duration::from_mins(1);
+/// Longest wait for collections to be closed at the end.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Most documents of a page, and how many there are when the caller does not say.
 const PAGE_SIZE_MAX: u32 = 1000;
 const PAGE_SIZE_DEFAULT: u32 = 100;
@@ -52,21 +71,39 @@ pub struct KnowledgeBase {
     address: Address<Message>,
     /// The folder of the collections.
     dir: Arc<Path>,
+    /// Where collections lie that a backup had, until they take the place of those.
+    restored: Arc<Path>,
     models: Models,
     settings: Arc<Knowledge>,
+    /// Where copies of the vectors are searched; nothing when none are.
+    copies: Option<Arc<Copies>>,
     permits: Arc<Semaphore>,
     /// Embedding takes all cores, so that two at once only delay each other.
     ingesting: Arc<Semaphore>,
 }
 
 impl KnowledgeBase {
-    /// Collections in `dir` that nobody has opened yet.
+    /// Collections in `dir` that nobody has opened yet. Those in `restored`, where a backup is restored to,
+    /// take their place when the actor starts.
     #[must_use]
-    pub fn new(dir: PathBuf, loader: &ModelLoader, caches: &Caches, settings: Knowledge) -> Self {
+    pub fn new(
+        dir: PathBuf,
+        restored: PathBuf,
+        loader: &ModelLoader,
+        caches: &Caches,
+        settings: Knowledge,
+    ) -> Self {
         Self {
             address: Address::new("the knowledge base"),
             dir: dir.into(),
-            models: Models { loader: loader.clone(), caches: caches.clone() },
+            restored: restored.into(),
+            models: Models {
+                loader: loader.clone(),
+                caches: caches.clone(),
+                whereabouts: Whereabouts::default(),
+            },
+            copies: (settings.backend == KnowledgeBackend::Chroma)
+                .then(|| Arc::new(Copies::new(Server::new(settings.chroma.clone())))),
             settings: Arc::new(settings),
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
             ingesting: Arc::new(Semaphore::new(1)),
@@ -146,64 +183,53 @@ impl KnowledgeBase {
             collection.commit()?;
             Ok(removed)
         };
-        shelf.with(remove).await
+        shelf.change(remove).await
     }
 
-    /// Removes a collection and its files.
+    /// Removes a collection and its files, and has its copy elsewhere removed.
     pub async fn delete(&self, collection: &str) -> Result<()> {
         let _permit = self.permit()?;
         self.card(collection).await?;
         // First out of sight, so that a crash leaves no half of it.
-        let gone = self.dir.join(format!("{REMOVED}{}", uuid::Uuid::now_v7()));
+        let gone = removed(&self.dir);
         let (from, to) = (self.dir.join(collection), gone.clone());
         let hidden = blocking(move || std::fs::rename(from, to)).await?;
         hidden.map_err(|error| self.failed(collection, &error))?;
         self.ask(|reply| Message::Close { name: collection.to_owned(), reply }).await?;
-        let removed = blocking(move || std::fs::remove_dir_all(gone)).await?;
+        let dir = Arc::clone(&self.dir);
+        let removed = blocking(move || {
+            remains::keep_mark(&gone, &dir);
+            std::fs::remove_dir_all(gone)
+        });
+        let removed = removed.await?;
+        if let Some(copies) = &self.copies {
+            copies.deleted.notify_one();
+        }
         removed.map_err(|error| self.failed(collection, &error))
-    }
-
-    /// Reads everything that is stored; returns what is damaged, in words.
-    pub async fn check(&self, collection: &str) -> Result<Vec<String>> {
-        let _permit = self.permit()?;
-        let (shelf, _) = self.shelf(collection).await?;
-        let faults = shelf.with(|collection| collection.check()).await?;
-        Ok(faults.into_iter().map(|fault| fault.to_string()).collect())
-    }
-
-    /// Gives back the space of removed documents; returns the bytes before and after.
-    pub async fn compact(&self, collection: &str) -> Result<(u64, u64)> {
-        let _permit = self.permit()?;
-        let (shelf, _) = self.shelf(collection).await?;
-        let compact = |collection: &mut tandem_knowledge::Collection| {
-            let before = bytes(&collection.stats()?);
-            collection.compact()?;
-            Ok((before, bytes(&collection.stats()?)))
-        };
-        shelf.with(compact).await
     }
 
     async fn describe(&self, name: &str, card: io::Result<Card>) -> Result<v1::Collection> {
         let card = card.map_err(|error| self.failed(name, &error))?;
-        let shelf = self.open(name, card.embedding.clone()).await?;
+        let shelf = self.open(name, card.space().cloned()).await?;
         let stats = shelf.with(|collection| collection.stats()).await?;
         Ok(v1::Collection {
             name: name.to_owned(),
             documents: stats.documents,
             chunks: stats.chunks,
             bytes: bytes(&stats),
-            dimensions: card.embedding.as_ref().map_or(0, dimensions),
-            embedding_model: card.embedding.map(|space| space.model).unwrap_or_default(),
+            dimensions: card.space().map_or(0, dimensions),
+            embedding_model: card.space().map(|space| space.model.clone()).unwrap_or_default(),
             label: label(card.label).into(),
             watched: card.watched.iter().map(|it| it.path.display().to_string()).collect(),
             problem: String::new(),
+            mirror: shelf.mirror().map(Mirror::describe),
         })
     }
 
     /// A collection that exists, and what is known of it.
     async fn shelf(&self, name: &str) -> Result<(Shelf, Card)> {
         let card = self.card(name).await?;
-        Ok((self.open(name, card.embedding.clone()).await?, card))
+        Ok((self.open(name, card.space().cloned()).await?, card))
     }
 
     async fn open(&self, name: &str, space: Option<EmbeddingSpace>) -> Result<Shelf> {
@@ -245,7 +271,8 @@ impl KnowledgeBase {
 
     fn permit(&self) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Error::Overloaded {
-            what: format!("{REQUESTS_MAX} requests wait for the knowledge base"),
+            what: "the knowledge base has all the requests that it takes, or is restored"
+                .to_owned(),
             retry_after: Duration::from_secs(1),
         })
     }
@@ -256,31 +283,6 @@ impl KnowledgeBase {
     ) -> Result<T> {
         self.address.ask(DEADLINE, message).await
     }
-}
-
-/// What the folder of a collection that was removed is called until its files are.
-const REMOVED: &str = "removed.";
-
-fn cards(dir: &Path) -> io::Result<BTreeMap<String, io::Result<Card>>> {
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries?,
-    };
-    let mut cards = BTreeMap::new();
-    for entry in entries {
-        let Ok(name) = entry?.file_name().into_string() else { continue };
-        if check_name(&name).is_err() {
-            continue;
-        }
-        if let Some(card) = Card::read(&dir.join(&name)).transpose() {
-            cards.insert(name, card);
-        }
-    }
-    Ok(cards)
-}
-
-fn bytes(stats: &Stats) -> u64 {
-    stats.words_bytes + stats.vectors_bytes
 }
 
 fn dimensions(space: &EmbeddingSpace) -> u32 {
@@ -320,6 +322,20 @@ pub enum Message {
         /// Who asks.
         reply: RpcReplyPort<()>,
     },
+    /// Whoever wants one after that opens it anew. Nothing is watched from now on.
+    #[allow(private_interfaces, reason = "only this module makes and reads it")]
+    CloseAll {
+        /// Who asks; hears when each is closed.
+        reply: RpcReplyPort<Vec<Ending>>,
+    },
+    /// Time to look for collections that nobody uses.
+    Tick,
+    /// What is to be watched for all collections from now on.
+    #[allow(private_interfaces, reason = "only this module makes and reads it")]
+    WatchAll {
+        /// By the names of the collections.
+        watched: BTreeMap<String, Vec<Watched>>,
+    },
     /// What is to be watched for a collection from now on.
     #[allow(private_interfaces, reason = "only this module makes and reads it")]
     Watch {
@@ -347,23 +363,32 @@ pub struct KnowledgeBaseActor;
 #[derive(Debug)]
 pub struct State {
     handle: KnowledgeBase,
-    open: HashMap<String, Shelf>,
+    pool: Pool,
     watches: watch::Watches,
+    /// Removes the copies of collections that were deleted.
+    _sweeper: Option<AbortOnDropHandle<()>>,
 }
 
 impl State {
-    fn shelf(&mut self, name: &str, dir: PathBuf, space: Option<EmbeddingSpace>) -> Result<Shelf> {
-        self.open.retain(|_, shelf| !shelf.has_ended());
-        if let Some(shelf) = self.open.get(name) {
-            return Ok(shelf.clone());
+    /// Opens what is to be copied: what changed while the server or this daemon was away is copied now.
+    fn copy_all(&mut self, cards: &BTreeMap<String, io::Result<Card>>) {
+        if self.handle.copies.is_none() {
+            return;
         }
-        if self.open.len() >= OPEN_MAX {
-            let problem = format!("{OPEN_MAX} collections are open, and not more are allowed");
-            return Err(Error::Collection { name: name.to_owned(), problem });
+        for (name, card) in cards {
+            // One that cannot be read or opened says so when it is used.
+            let Ok(card) = card else { continue };
+            if let Some(space) = card.space() {
+                let dir = self.handle.dir.join(name);
+                let _ = self.pool.get(name, dir, Some(space.clone()), Instant::now());
+            }
         }
-        let shelf = Shelf::open(name, dir, space)?;
-        self.open.insert(name.to_owned(), shelf.clone());
-        Ok(shelf)
+    }
+
+    fn watch_all(&mut self, watched: BTreeMap<String, Vec<Watched>>) {
+        for (name, watched) in watched {
+            self.watches.set(&self.handle, &name, watched);
+        }
     }
 }
 
@@ -377,49 +402,67 @@ impl Actor for KnowledgeBaseActor {
         myself: ActorRef<Message>,
         Arguments { handle, node: _ }: Arguments,
     ) -> std::result::Result<State, ActorProcessingErr> {
-        let dir = Arc::clone(&handle.dir);
+        let (dir, restored) = (Arc::clone(&handle.dir), Arc::clone(&handle.restored));
         let cards = spawn_blocking(move || {
+            if let Err(error) = restoring::adopt(&dir, &restored) {
+                tracing::error!(%error, from = %restored.display(), "restored collections stay where they are");
+            }
             clear(&dir);
             cards(&dir)
         });
-        let mut watches = watch::Watches::default();
-        for (name, card) in cards.await?? {
-            // One that cannot be read says so when it is used.
-            if let Ok(card) = card {
-                watches.set(&handle, &name, card.watched);
-            }
-        }
-        handle.address.publish(myself);
-        Ok(State { handle, open: HashMap::new(), watches })
+        let cards = cards.await??;
+        let sweeper = handle.copies.clone();
+        let mut state = State {
+            _sweeper: sweeper.map(|copies| remains::sweep(copies, Arc::clone(&handle.dir))),
+            pool: Pool::new(handle.copies.clone()),
+            watches: watch::Watches::default(),
+            handle,
+        };
+        state.handle.address.publish(myself.clone());
+        state.copy_all(&cards);
+        state.watch_all(restoring::watched(cards));
+        drop(myself.send_after(TICK, || Message::Tick));
+        Ok(state)
     }
 
     async fn handle(
         &self,
-        _: ActorRef<Message>,
+        myself: ActorRef<Message>,
         message: Message,
         state: &mut State,
     ) -> std::result::Result<(), ActorProcessingErr> {
         match message {
             Message::Open { name, dir, space, reply } => {
-                drop(reply.send(state.shelf(&name, dir, space)));
+                drop(reply.send(state.pool.get(&name, dir, space, Instant::now())));
             }
             Message::Close { name, reply } => {
-                state.open.remove(&name);
+                state.pool.close(&name);
                 state.watches.forget(&name);
                 drop(reply.send(()));
             }
+            Message::CloseAll { reply } => {
+                state.watches = watch::Watches::default();
+                drop(reply.send(state.pool.close_all()));
+            }
+            Message::Tick => {
+                state.pool.close_idle(Instant::now());
+                drop(myself.send_after(TICK, || Message::Tick));
+            }
+            Message::WatchAll { watched } => state.watch_all(watched),
             Message::Watch { name, watched } => state.watches.set(&state.handle, &name, watched),
         }
         Ok(())
     }
-}
 
-/// Removes what a crash left of removed collections.
-fn clear(dir: &Path) {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    for entry in entries.filter(|it| it.file_name().to_string_lossy().starts_with(REMOVED)) {
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-            tracing::warn!(path = %entry.path().display(), %error, "a removed collection stays");
-        }
+    async fn post_stop(
+        &self,
+        _: ActorRef<Message>,
+        state: &mut State,
+    ) -> std::result::Result<(), ActorProcessingErr> {
+        state.watches = watch::Watches::default();
+        let closed = pool::closed(state.pool.close_all());
+        // What is committed is on disk, whoever does not let go.
+        drop(timeout(STOP_PATIENCE, closed).await);
+        Ok(())
     }
 }

@@ -19,6 +19,6 @@ pub mod fusion;
 pub mod search;
 
 pub use collection::{Collection, Embedded, EmbeddingSpace};
-pub use document::{Block, Chunk, Document, Kind, Label, Place};
+pub use document::{Block, Chunk, Cut, Document, Kind, Label, Place};
 pub use error::{Error, Result};
-pub use search::{Filter, Hit, Mode, Query, Searcher};
+pub use search::{Candidate, Filter, Hit, Mode, Point, Query, Searcher};

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 use tantivy::Term;
 
-use crate::collection::{Embedded, Snapshot, words};
+use crate::collection::{Embedded, Snapshot, label_term, words};
 use crate::diversity::{Choice, diversify};
 use crate::fusion::fuse;
 use crate::vectors::{dot, unit};
@@ -62,6 +62,20 @@ pub struct Query {
     pub diversity: Option<f32>,
 }
 
+impl Query {
+    /// The vector whose neighbours are looked for; none when only words are.
+    pub fn meaning(&self) -> Option<&[f32]> {
+        self.vector.as_deref().filter(|_| self.mode != Mode::Words)
+    }
+
+    /// The candidates of each kind, by words and by meaning, that hits are chosen from, at most.
+    pub fn depth(&self) -> usize {
+        let depth = if self.mode == Mode::Hybrid { DEPTH } else { 0 };
+        let pool = if self.diversity.is_some() { POOL * self.count } else { self.count };
+        depth.max(pool)
+    }
+}
+
 /// A chunk that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
@@ -84,6 +98,19 @@ pub struct Hit {
     pub similarity: Option<f32>,
     /// BM25, when it is among the best by words.
     pub words: Option<f32>,
+}
+
+/// A chunk as another index of vectors needs to know it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The chunk's number in the collection. None is given twice, and a chunk that changes is another.
+    pub id: u64,
+    /// Its vector, of length 1.
+    pub vector: Vec<f32>,
+    /// Whether a provider may read it.
+    pub label: Label,
+    /// Metadata of its document.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// A chunk that could be a hit.
@@ -116,46 +143,28 @@ impl Searcher {
     /// Finds the best chunks, best first.
     pub fn search(&self, query: &Query) -> Result<Vec<Hit>> {
         let now = self.now();
-        let depth = if query.mode == Mode::Hybrid { DEPTH } else { 0 };
-        let pool = if query.diversity.is_some() { POOL * query.count } else { query.count };
-        let depth = depth.max(pool);
-        let words = match query.mode {
-            Mode::Hybrid | Mode::Words => now.by_words(&query.words, &query.filter, depth),
-            Mode::Vectors => Ok(Vec::new()),
+        let vectors = match query.meaning() {
+            Some(vector) => now.by_vector(vector, &query.filter, query.depth(), 0),
+            None => Ok(Vec::new()),
         };
-        let vectors = match (&query.vector, query.mode) {
-            (Some(vector), Mode::Hybrid | Mode::Vectors) => {
-                now.by_vector(vector, &query.filter, depth)
-            }
-            _ => Ok(Vec::new()),
-        };
-        self.rank(&now, query, &words.map_err(self.words())?, &vectors.map_err(self.words())?)
+        self.rank(&now, query, &vectors.map_err(self.words())?)
     }
 
-    /// The best chunks by words alone, best first.
-    pub fn by_words(&self, words: &str, filter: &Filter, count: usize) -> Result<Vec<Candidate>> {
-        self.now().by_words(words, filter, count).map_err(self.words())
-    }
-
-    /// The best chunks by meaning alone, best first.
+    /// The best chunks by meaning alone, best first, of those with numbers above `after`.
     pub fn by_vector(
         &self,
         vector: &[f32],
         filter: &Filter,
         count: usize,
+        after: u64,
     ) -> Result<Vec<Candidate>> {
-        self.now().by_vector(vector, filter, count).map_err(self.words())
+        self.now().by_vector(vector, filter, count, after).map_err(self.words())
     }
 
-    /// The hits among candidates that were found elsewhere, as by another server that has the vectors.
-    /// Those that are gone meanwhile are left out. Candidates must already fit the filter.
-    pub fn hits(
-        &self,
-        query: &Query,
-        words: &[Candidate],
-        vectors: &[Candidate],
-    ) -> Result<Vec<Hit>> {
-        self.rank(&self.now(), query, words, vectors)
+    /// Finds the best chunks by words, and by meaning among candidates that another index found. Those
+    /// that are gone meanwhile are left out. Candidates must already fit the filter.
+    pub fn hits(&self, query: &Query, vectors: &[Candidate]) -> Result<Vec<Hit>> {
+        self.rank(&self.now(), query, vectors)
     }
 
     /// The document of that source and the number of its chunks.
@@ -203,19 +212,35 @@ impl Searcher {
         Ok(Some(chunks))
     }
 
-    /// Numbers and vectors of at most `max` chunks with numbers above `after`, in their order: with these,
-    /// a copy of the vectors elsewhere catches up. No number is given twice, and a chunk that changes is
-    /// another chunk.
-    pub fn since(&self, after: u64, max: usize) -> Vec<(u64, Vec<f32>)> {
+    /// Numbers of all chunks, or of those with a label, ascending: what a copy of the vectors elsewhere
+    /// must have.
+    pub fn ids(&self, label: Option<Label>) -> Result<Vec<u64>> {
         let now = self.now();
-        let ids = now.ids().filter(|id| *id > after);
-        ids.filter_map(|id| Some((id, now.vector(id)?))).take(max).collect()
+        let Some(label) = label else { return Ok(now.ids().collect()) };
+        let found = now.addresses(&label_term(now.fields, label)).map_err(self.words())?;
+        let mut ids: Vec<u64> = found.into_iter().filter_map(|address| now.id(address)).collect();
+        ids.sort_unstable();
+        Ok(ids)
     }
 
-    /// Of these numbers of chunks, those that are gone.
-    pub fn gone(&self, ids: &[u64]) -> Vec<u64> {
+    /// The chunks of these numbers, in their order. Those that are gone, or whose vectors are damaged, are
+    /// left out.
+    pub fn points(&self, ids: &[u64]) -> Result<Vec<Point>> {
         let now = self.now();
-        ids.iter().copied().filter(|id| !now.has(*id)).collect()
+        let point = |id: &u64| -> Result<Option<Point>> {
+            let chunk = now.chunk(*id).map_err(self.words())?;
+            let (Some((record, _)), Some(vector)) = (chunk, now.vector(*id)) else {
+                return Ok(None);
+            };
+            Ok(Some(Point { id: *id, vector, label: record.label, metadata: record.metadata }))
+        };
+        ids.iter().filter_map(|id| point(id).transpose()).collect()
+    }
+
+    /// Whether all of these candidates are still there.
+    pub fn has_all(&self, candidates: &[Candidate]) -> bool {
+        let now = self.now();
+        candidates.iter().all(|candidate| now.has(candidate.id))
     }
 
     fn now(&self) -> Arc<Snapshot> {
@@ -227,15 +252,14 @@ impl Searcher {
         words(directory)
     }
 
-    fn rank(
-        &self,
-        now: &Snapshot,
-        query: &Query,
-        words: &[Candidate],
-        vectors: &[Candidate],
-    ) -> Result<Vec<Hit>> {
+    fn rank(&self, now: &Snapshot, query: &Query, vectors: &[Candidate]) -> Result<Vec<Hit>> {
+        let words = match query.mode {
+            Mode::Hybrid | Mode::Words => now.by_words(&query.words, &query.filter, query.depth()),
+            Mode::Vectors => Ok(Vec::new()),
+        };
+        let words = words.map_err(self.words())?;
         let ids = |list: &[Candidate]| list.iter().map(|candidate| candidate.id).collect();
-        let mut fused = fuse(&[ids(words), ids(vectors)]);
+        let mut fused = fuse(&[ids(&words), ids(vectors)]);
         if let Some(diversity) = query.diversity {
             fused.truncate(POOL * query.count);
             let choice = |&(id, score): &(u64, f32)| Choice { score, vector: now.vector(id) };

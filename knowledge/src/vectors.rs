@@ -1,24 +1,22 @@
 //! Vectors on disk and in memory, and the search for those that are nearest to a query.
 //!
 //! A row is written once and never changed. Two files have a record for each: one the vector itself, one
-//! its code (`code.rs`). Codes are kept in memory, vectors are read where a score has to be exact. A
-//! search compares the signs of all rows, then eight bits a coordinate of those that could be among the
-//! nearest as far as the error of signs is known, then the vectors of the best. There is no graph, so
-//! nothing is built or tuned, rows are searched as soon as they are there, and the same query always
-//! finds the same.
+//! its code (`code.rs`). Codes are kept in memory, vectors are read where a score has to be exact
+//! (`nearest.rs`). There is no graph, so nothing is built or tuned, rows are searched as soon as they are
+//! there, and the same query always finds the same.
 
 mod best;
 mod block;
 mod code;
 mod mask;
+mod nearest;
 mod records;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::best::Best;
-use self::block::{Block, LANES, ROWS};
-use self::code::{Code, Probe, Rotation};
+use self::block::{Block, ROWS};
+use self::code::{Code, Rotation};
 use self::records::Records;
 use crate::Result;
 use crate::error::at;
@@ -28,18 +26,6 @@ pub(crate) use self::mask::Mask;
 
 /// Bytes of a chunk's number in a record.
 const ID: usize = size_of::<u64>();
-/// Up to so many rows each is compared by eight bits a coordinate.
-const ALL: usize = 4096;
-/// Rows by which the product is estimated that the nearest have at least.
-const FIRST: usize = 64;
-/// By how many standard deviations of the estimate a row may look worse than it is. Of those that the
-/// search has to find, less than one in forty looks worse by more, and of real embeddings one in a
-/// thousand, as most of them are clearly nearer than the rest.
-const MARGIN: f32 = 2.0;
-/// Rows whose vectors are compared beside those that were asked for, as eight bits round.
-const SPARE: usize = 16;
-/// Estimates that are looked at together.
-const STRIDE: usize = 32;
 
 /// Vectors that are added to.
 #[derive(Debug)]
@@ -160,6 +146,12 @@ impl Vectors {
         &self.committed
     }
 
+    /// The files, and how many bytes of each were committed.
+    pub(crate) fn files(&self) -> [(&Path, u64); 2] {
+        let rows = self.committed.rows;
+        [&*self.committed.exact, &self.codes].map(|records| (records.path(), records.offset(rows)))
+    }
+
     /// Rows, those that were not committed yet included.
     pub(crate) const fn rows(&self) -> usize {
         self.staged.rows
@@ -200,6 +192,14 @@ impl View {
         (ids.get(row) == Some(&id)).then_some(block * ROWS + row)
     }
 
+    /// How many rows there are of chunks with numbers up to this. They are the first.
+    pub(crate) fn rows_up_to(&self, id: u64) -> usize {
+        let before = |ids: &[u64]| ids.partition_point(|other| *other <= id);
+        let full =
+            self.blocks.partition_point(|block| block.ids.last().is_some_and(|last| *last <= id));
+        full * ROWS + self.blocks.get(full).map_or(0, |block| before(&block.ids))
+    }
+
     /// The vector of a row; `None` when it cannot be read or is damaged.
     pub(crate) fn exact(&self, row: usize) -> Option<Vec<f32>> {
         if row >= self.rows {
@@ -216,73 +216,6 @@ impl View {
                 None
             }
         }
-    }
-
-    /// The rows of the mask that are nearest to the query, best first, each with its cosine. The query has
-    /// length 1.
-    pub(crate) fn nearest(&self, query: &[f32], count: usize, mask: &Mask) -> Vec<(usize, f32)> {
-        if query.len() != self.dimensions || count == 0 {
-            return Vec::new();
-        }
-        let probe = Probe::of(&self.rotation.turn(query));
-        let estimates = self.estimates(&probe, mask);
-        let least = self.least(&probe, &estimates, count, mask.count());
-        let mut close = Best::of(count + SPARE);
-        for (stride, some) in estimates.chunks(STRIDE).enumerate() {
-            if !any(some, least) {
-                continue;
-            }
-            for (at, estimate) in some.iter().enumerate() {
-                if *estimate > least {
-                    let row = stride * STRIDE + at;
-                    close.add(self.product(&probe, row), row);
-                }
-            }
-        }
-        let mut exact = Best::of(count);
-        for (product, row) in close.sorted() {
-            let vector = self.exact(row);
-            exact.add(vector.map_or(product, |vector| dot(query, &vector)), row);
-        }
-        exact.sorted().into_iter().map(|(product, row)| (row, product)).collect()
-    }
-
-    /// What the signs of all rows say.
-    fn estimates(&self, probe: &Probe, mask: &Mask) -> Vec<f32> {
-        let mut estimates = vec![f32::NEG_INFINITY; self.blocks.len() * ROWS];
-        let rows = estimates.chunks_mut(ROWS).zip(mask.bits.chunks(ROWS / LANES));
-        for (block, (estimates, mask)) in self.blocks.iter().zip(rows) {
-            block.estimate(probe, mask, estimates);
-        }
-        estimates
-    }
-
-    /// What the estimate of one of the nearest is at least: the product that as many are known to have,
-    /// less the error of an estimate.
-    fn least(&self, probe: &Probe, estimates: &[f32], count: usize, rows: usize) -> f32 {
-        if rows <= ALL {
-            return f32::NEG_INFINITY;
-        }
-        let mut first = Best::of(FIRST.max(2 * count));
-        for (stride, some) in estimates.chunks(STRIDE).enumerate() {
-            if any(some, first.least) {
-                for (at, estimate) in some.iter().enumerate() {
-                    first.add(*estimate, stride * STRIDE + at);
-                }
-            }
-        }
-        let mut known = Best::of(count);
-        for (_, row) in first.sorted() {
-            known.add(self.product(probe, row), row);
-        }
-        let known = known.sorted();
-        let last = known.get(count - 1).map_or(f32::NEG_INFINITY, |(product, _)| *product);
-        last - MARGIN * probe.deviation
-    }
-
-    fn product(&self, probe: &Probe, row: usize) -> f32 {
-        let block = self.blocks.get(row / ROWS);
-        block.map_or(f32::NEG_INFINITY, |block| block.product(probe, row % ROWS))
     }
 
     fn push(&mut self, id: u64, code: &Code) {
@@ -319,12 +252,6 @@ impl View {
     pub(crate) fn bytes(&self) -> u64 {
         (self.rows * Block::row_bytes(self.dimensions)) as u64
     }
-}
-
-fn any(estimates: &[f32], least: f32) -> bool {
-    // Without a way out of the loop the compiler compares many at once.
-    let count = |count: u32, estimate: &f32| count + u32::from(*estimate > least);
-    estimates.iter().fold(0, count) > 0
 }
 
 fn values(bytes: &[u8]) -> Vec<f32> {

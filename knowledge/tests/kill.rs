@@ -57,6 +57,7 @@ fn document(source: &str, number: u64) -> (Document, Vec<Embedded>) {
         modified: 0,
         metadata: BTreeMap::new(),
         label: Label::LocalOnly,
+        cut: None,
     };
     let chunk = |ordinal: u32| {
         let seed = number * 100 + u64::from(ordinal) * 16;

@@ -27,7 +27,7 @@ const BIKE: &str = "<html><head><title>Bike</title><script>var lease = 1;</scrip
 const RECIPE: &str = "Resep nasi goreng: bawang merah, cabai, kecap manis dan nasi putih.\n";
 
 /// A folder with a few documents.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("home")).unwrap();
     write(&folder, "home/flat.md", LEASE);
@@ -36,11 +36,11 @@ fn folder() -> TempDir {
     folder
 }
 
-fn write(folder: &TempDir, name: &str, text: &str) {
+pub(crate) fn write(folder: &TempDir, name: &str, text: &str) {
     std::fs::write(folder.path().join(name), text).unwrap();
 }
 
-fn of(folder: &TempDir) -> IngestRequest {
+pub(crate) fn of(folder: &TempDir) -> IngestRequest {
     IngestRequest {
         collection: "notes".to_owned(),
         paths: vec![folder.path().display().to_string()],
@@ -50,13 +50,13 @@ fn of(folder: &TempDir) -> IngestRequest {
 
 /// What an ingestion told.
 #[derive(Debug, Default)]
-struct Told {
-    finished: IngestFinished,
+pub(crate) struct Told {
+    pub(crate) finished: IngestFinished,
     refused: Vec<(String, String)>,
     notices: Vec<String>,
 }
 
-async fn ingest(daemon: &Daemon, request: IngestRequest) -> Result<Told, Failure> {
+pub(crate) async fn ingest(daemon: &Daemon, request: IngestRequest) -> Result<Told, Failure> {
     let mut events = daemon.client().knowledge().ingest(request).await?.into_inner();
     let (mut told, mut done) = (Told::default(), 0);
     while let Some(event) = soon("an ingestion", events.message()).await? {
@@ -73,12 +73,16 @@ async fn ingest(daemon: &Daemon, request: IngestRequest) -> Result<Told, Failure
     Ok(told)
 }
 
-fn counts(told: &Told) -> [u32; 5] {
+pub(crate) fn counts(told: &Told) -> [u32; 5] {
     let it = &told.finished;
     [it.added, it.changed, it.unchanged, it.removed, it.refused]
 }
 
-async fn search(daemon: &Daemon, question: &str, mode: SearchMode) -> Result<Vec<Hit>, Failure> {
+pub(crate) async fn search(
+    daemon: &Daemon,
+    question: &str,
+    mode: SearchMode,
+) -> Result<Vec<Hit>, Failure> {
     let request = SearchRequest {
         collection: "notes".to_owned(),
         question: question.to_owned(),
@@ -88,13 +92,13 @@ async fn search(daemon: &Daemon, question: &str, mode: SearchMode) -> Result<Vec
     Ok(soon("a search", daemon.client().knowledge().search(request)).await?.into_inner().hits)
 }
 
-async fn collections(daemon: &Daemon) -> Vec<Collection> {
+pub(crate) async fn collections(daemon: &Daemon) -> Vec<Collection> {
     let mut knowledge = daemon.client().knowledge();
     let listed = knowledge.list_collections(ListCollectionsRequest {});
     soon("the collections", listed).await.unwrap().into_inner().collections
 }
 
-fn name(source: &str) -> &str {
+pub(crate) fn name(source: &str) -> &str {
     Path::new(source).file_name().unwrap().to_str().unwrap()
 }
 
@@ -238,7 +242,7 @@ async fn a_watched_folder_is_read_when_it_changes_and_after_a_restart() {
     assert!(collections(&daemon).await[0].watched.is_empty());
 }
 
-async fn until_found(daemon: &Daemon, question: &str) {
+pub(crate) async fn until_found(daemon: &Daemon, question: &str) {
     let found = async {
         while search(daemon, question, SearchMode::Words).await.unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -280,6 +284,20 @@ async fn an_ingestion_that_is_killed_goes_on_where_it_was() {
         assert_eq!(hits.len(), 1, "{hits:?}");
     }
     assert_nothing_is_damaged(&daemon).await;
+}
+
+/// A document for the collection `notes`.
+pub(super) fn content(name: &str, text: &str, label: Label) -> IngestRequest {
+    IngestRequest {
+        collection: "notes".to_owned(),
+        contents: vec![Content {
+            name: name.to_owned(),
+            data: text.as_bytes().to_vec(),
+            media_type: String::new(),
+        }],
+        label: label.into(),
+        ..IngestRequest::default()
+    }
 }
 
 fn asking(prompt: &str, policy: Policy) -> AskRequest {
@@ -341,16 +359,6 @@ async fn a_provider_reads_only_what_may_leave() {
         .config(&api.provider())
         .start()
         .await;
-    let content = |name: &str, text: &str, label: Label| IngestRequest {
-        collection: "notes".to_owned(),
-        contents: vec![Content {
-            name: name.to_owned(),
-            data: text.as_bytes().to_vec(),
-            media_type: String::new(),
-        }],
-        label: label.into(),
-        ..IngestRequest::default()
-    };
     let secret = "The budget of the merger is canary-4711.";
     ingest(&daemon, content("secret.txt", secret, Label::LocalOnly)).await.unwrap();
     // All that there is stays here: the slow track says so, and the other one answers.

@@ -148,14 +148,14 @@ impl Connection {
         let mut bytes = Vec::new();
         loop {
             let read = soon("a request", self.client.read_buf(&mut bytes)).await.unwrap_or(0);
-            if read == 0 || bytes[0] != b'P' {
+            if read == 0 || !bytes[0].is_ascii_uppercase() {
                 return None;
             }
             let text = String::from_utf8_lossy(&bytes);
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
             let head = head.to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
-            if body.len() >= length.parse().ok()? {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.unwrap_or("0").parse().ok()? {
                 return Some(text.into_owned());
             }
         }

@@ -1,13 +1,16 @@
 //! What is kept of a collection beside its documents, in `collection.json` in its folder.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tandem_knowledge::collection::CopiedFile;
 use tandem_knowledge::{EmbeddingSpace, Label};
 
+use super::maker::Maker;
+use super::record;
 use crate::{Error, Result};
 
 const FILE: &str = "collection.json";
@@ -18,7 +21,7 @@ const NAME_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Card {
     /// What makes its embeddings; nothing when it is searched by words only.
-    pub(super) embedding: Option<EmbeddingSpace>,
+    pub(super) embedding: Option<Maker>,
     /// Of documents that come without one.
     pub(super) label: Label,
     /// What is read again when something in it changes.
@@ -36,24 +39,43 @@ pub(super) struct Watched {
 impl Card {
     /// The card of the collection in `dir`, if there is one.
     pub(super) fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read(dir.join(FILE)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        serde_json::from_slice(&text).map(Some).map_err(io::Error::other)
+        record::read(&dir.join(FILE))
+    }
+
+    /// What the vectors of the index are made with.
+    pub(super) fn space(&self) -> Option<&EmbeddingSpace> {
+        self.embedding.as_ref().map(|maker| &maker.space)
+    }
+
+    /// As it is in a copy of the collection.
+    pub(super) fn copied(&self) -> io::Result<CopiedFile> {
+        Ok(CopiedFile::new(FILE.to_owned(), Cursor::new(record::text(self)?)))
     }
 
     /// Puts it on disk, whole or not at all.
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
-        let (new, name) = (dir.join("collection.json.new"), dir.join(FILE));
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(self).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(new, name)?;
-        File::open(dir)?.sync_all()
+        record::write(dir, FILE, self)
     }
+}
+
+/// The cards of the collections in this folder, by name.
+pub(super) fn cards(dir: &Path) -> io::Result<BTreeMap<String, io::Result<Card>>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries?,
+    };
+    let mut cards = BTreeMap::new();
+    for entry in entries {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        if check_name(&name).is_err() {
+            continue;
+        }
+        if let Some(card) = Card::read(&dir.join(&name)).transpose() {
+            cards.insert(name, card);
+        }
+    }
+    Ok(cards)
 }
 
 /// Refuses what is no name of a folder everywhere.

@@ -6,6 +6,7 @@ use tandem_knowledge::EmbeddingSpace;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::maker::{Maker, Whereabouts};
 use crate::cache::Caches;
 use crate::inference_worker::Worker;
 use crate::model_loader::ModelLoader;
@@ -23,6 +24,7 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) struct Models {
     pub(super) loader: ModelLoader,
     pub(super) caches: Caches,
+    pub(super) whereabouts: Whereabouts,
 }
 
 /// A model that is loaded when it is needed first, so that whoever finds nothing to do loads none.
@@ -30,19 +32,18 @@ pub(super) struct Models {
 pub(super) struct Lazy {
     models: Models,
     /// Nothing for a collection without embeddings.
-    model: Option<String>,
+    maker: Option<Maker>,
     embedder: OnceCell<Embedder>,
 }
 
 impl Lazy {
-    pub(super) fn new(models: &Models, space: Option<&EmbeddingSpace>) -> Self {
-        let model = space.map(|space| space.model.clone());
-        Self { models: models.clone(), model, embedder: OnceCell::new() }
+    pub(super) fn new(models: &Models, maker: Option<Maker>) -> Self {
+        Self { models: models.clone(), maker, embedder: OnceCell::new() }
     }
 
     pub(super) async fn get(&self) -> Result<Option<&Embedder>> {
-        let Some(model) = &self.model else { return Ok(None) };
-        let embedder = self.embedder.get_or_try_init(|| Embedder::acquire(&self.models, model));
+        let Some(maker) = &self.maker else { return Ok(None) };
+        let embedder = self.embedder.get_or_try_init(|| Embedder::of(&self.models, maker));
         embedder.await.map(Some)
     }
 }
@@ -58,8 +59,21 @@ pub(super) struct Embedder {
 }
 
 impl Embedder {
-    /// The model with this id; an empty one means the default.
-    pub(super) async fn acquire(models: &Models, id: &str) -> Result<Self> {
+    /// The model that made a collection's embeddings.
+    pub(super) async fn of(models: &Models, maker: &Maker) -> Result<Self> {
+        let id = models.whereabouts.find(&models.loader, maker).await?;
+        Self::acquire(models, &id).await.map_err(|error| match error {
+            Error::ModelNotFound { .. } | Error::ModelAbsent { .. } => maker.gone(),
+            error => error,
+        })
+    }
+
+    /// The default model.
+    pub(super) async fn default_of(models: &Models) -> Result<Self> {
+        Self::acquire(models, "").await
+    }
+
+    async fn acquire(models: &Models, id: &str) -> Result<Self> {
         let worker = models.loader.acquire_embedding(id).await?;
         let loaded = worker.loaded().await?;
         let dimensions = loaded.embedding_dimensions;
@@ -73,8 +87,9 @@ impl Embedder {
         Ok(Self { models: models.clone(), worker, space, tokens_max: loaded.context_tokens })
     }
 
-    pub(super) fn space(&self) -> &EmbeddingSpace {
-        &self.space
+    /// What makes the embeddings of a new collection.
+    pub(super) async fn maker(&self) -> Result<Maker> {
+        Maker::of(self.space.clone(), &self.worker.facts().path).await
     }
 
     /// Tokens of a text that it reads, at most.

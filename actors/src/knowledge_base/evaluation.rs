@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tandem_knowledge::{Filter, Query, Searcher, evaluate};
+use tandem_knowledge::{Filter, Query, evaluate};
 use tandem_proto::v1::{Estimate, EvaluateRequest, EvaluateResponse, Evaluation, SearchMode};
 
+use super::KnowledgeBase;
 use super::embedder::Embedder;
 use super::search::{checked_count, mode_of};
-use super::{KnowledgeBase, blocking};
+use super::shelf::Shelf;
 use crate::{Error, Result};
 
 const MODES: [SearchMode; 3] = [SearchMode::Words, SearchMode::Meaning, SearchMode::Hybrid];
@@ -33,8 +34,8 @@ impl KnowledgeBase {
         }
         let vectors = match &card.embedding {
             None => None,
-            Some(space) => {
-                let embedder = Embedder::acquire(&self.models, &space.model).await?;
+            Some(maker) => {
+                let embedder = Embedder::of(&self.models, maker).await?;
                 let texts = questions.iter().map(|question| question.question.clone()).collect();
                 Some(embedder.embed(texts).await?)
             }
@@ -47,53 +48,51 @@ impl KnowledgeBase {
         if vectors.is_none() && modes.iter().any(|mode| *mode != SearchMode::Words) {
             return Err(shelf.unusable("it has no embeddings; evaluate the mode words only"));
         }
-        let searcher = shelf.searcher().await?;
-        let evaluations = blocking(move || -> tandem_knowledge::Result<_> {
-            modes
-                .into_iter()
-                .map(|mode| measured(&searcher, &questions, vectors.as_deref(), mode, count))
-                .collect()
-        });
-        let evaluations = evaluations.await?.map_err(|error| shelf.failed(&error))?;
+        let mut evaluations = Vec::with_capacity(modes.len());
+        for mode in modes {
+            let measured = self.measured(&shelf, &questions, vectors.as_deref(), mode, count);
+            evaluations.push(measured.await?);
+        }
         Ok(EvaluateResponse { evaluations })
     }
-}
 
-fn measured(
-    searcher: &Searcher,
-    questions: &[evaluate::Question],
-    vectors: Option<&[Vec<f32>]>,
-    mode: SearchMode,
-    count: usize,
-) -> tandem_knowledge::Result<Evaluation> {
-    let mut judgements = Vec::with_capacity(questions.len());
-    let mut times = Vec::with_capacity(questions.len());
-    for (number, question) in questions.iter().enumerate() {
-        let query = Query {
-            words: question.question.clone(),
-            vector: vectors.and_then(|vectors| vectors.get(number)).cloned(),
-            count,
-            filter: Filter::default(),
-            mode: mode_of(mode),
-            diversity: None,
-        };
-        let begin = Instant::now();
-        let hits = searcher.search(&query)?;
-        times.push(begin.elapsed());
-        let found = hits.iter().map(|hit| (hit.source.as_str(), hit.chunk.text.as_str()));
-        judgements.push(evaluate::judge(question, found));
+    async fn measured(
+        &self,
+        shelf: &Shelf,
+        questions: &[evaluate::Question],
+        vectors: Option<&[Vec<f32>]>,
+        mode: SearchMode,
+        count: usize,
+    ) -> Result<Evaluation> {
+        let mut judgements = Vec::with_capacity(questions.len());
+        let mut times = Vec::with_capacity(questions.len());
+        for (number, question) in questions.iter().enumerate() {
+            let query = Query {
+                words: question.question.clone(),
+                vector: vectors.and_then(|vectors| vectors.get(number)).cloned(),
+                count,
+                filter: Filter::default(),
+                mode: mode_of(mode),
+                diversity: None,
+            };
+            let begin = Instant::now();
+            let (hits, _) = self.find(shelf, query, false).await?;
+            times.push(begin.elapsed());
+            let found = hits.iter().map(|hit| (hit.source.as_str(), hit.chunk.text.as_str()));
+            judgements.push(evaluate::judge(question, found));
+        }
+        let report = evaluate::report(&judgements, count, BOOTSTRAP_SEED);
+        times.sort_unstable();
+        Ok(Evaluation {
+            mode: mode.into(),
+            questions: u32::try_from(questions.len()).unwrap_or(u32::MAX),
+            recall: Some(estimate(report.recall)),
+            mrr: Some(estimate(report.mrr)),
+            ndcg: Some(estimate(report.ndcg)),
+            latency_p50_us: percentile(&times, 50),
+            latency_p99_us: percentile(&times, 99),
+        })
     }
-    let report = evaluate::report(&judgements, count, BOOTSTRAP_SEED);
-    times.sort_unstable();
-    Ok(Evaluation {
-        mode: mode.into(),
-        questions: u32::try_from(questions.len()).unwrap_or(u32::MAX),
-        recall: Some(estimate(report.recall)),
-        mrr: Some(estimate(report.mrr)),
-        ndcg: Some(estimate(report.ndcg)),
-        latency_p50_us: percentile(&times, 50),
-        latency_p99_us: percentile(&times, 99),
-    })
 }
 
 fn estimate(estimate: evaluate::Estimate) -> Estimate {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use tandem_knowledge::{Document, EmbeddingSpace};
+use tandem_knowledge::Document;
 use tandem_proto::v1::{
     IngestEvent, IngestFinished, IngestProgress, IngestRequest, Model, ModelState, RefusedDocument,
     ingest_event::Event,
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::card::Card;
 use super::embedder::{Embedder, Lazy};
+use super::maker::Maker;
 use super::shelf::Shelf;
 use super::{KnowledgeBase, Message, blocking};
 use crate::{Error, Result};
@@ -25,7 +26,7 @@ mod request;
 mod source;
 
 use request::Order;
-use source::{Outcome, Prepared, Reader, Source};
+use source::{News, Outcome, Prepared, Reader, Source};
 
 /// Events that wait for the caller.
 const EVENTS_MAX: usize = 64;
@@ -71,8 +72,8 @@ async fn ingest(
         base.ingesting.acquire().await.map_err(|_| Error::ShuttingDown)?
     };
     let card = collection(base, &order, events).await?;
-    let embedder = Arc::new(Lazy::new(&base.models, card.embedding.as_ref()));
-    let shelf = base.open(&order.collection, card.embedding.clone()).await?;
+    let embedder = Arc::new(Lazy::new(&base.models, card.embedding.clone()));
+    let shelf = base.open(&order.collection, card.space().cloned()).await?;
     let paths = order.paths;
     let found = blocking(move || source::find(&paths)).await?;
     let mut sources: Vec<Source> = found.files.into_iter().map(Source::File).collect();
@@ -128,8 +129,13 @@ async fn collection(base: &KnowledgeBase, order: &Order, events: &Events) -> Res
             watched: Vec::new(),
         },
     };
+    let known_better = match &card.embedding {
+        Some(maker) => maker.known_better(&base.models.loader).await,
+        None => None,
+    };
     let watched = order.watched(&card.watched)?;
-    if new || watched != card.watched {
+    if new || known_better.is_some() || watched != card.watched {
+        card.embedding = known_better.or(card.embedding.take());
         card.watched = watched;
         base.write_card(name, &card).await?;
         let (name, watched) = (name.clone(), card.watched.clone());
@@ -139,13 +145,9 @@ async fn collection(base: &KnowledgeBase, order: &Order, events: &Events) -> Res
 }
 
 /// What makes the embeddings of a new collection; nothing when there is no model for it.
-async fn embedding(
-    base: &KnowledgeBase,
-    name: &str,
-    events: &Events,
-) -> Result<Option<EmbeddingSpace>> {
-    match Embedder::acquire(&base.models, "").await {
-        Ok(embedder) => Ok(Some(embedder.space().clone())),
+async fn embedding(base: &KnowledgeBase, name: &str, events: &Events) -> Result<Option<Maker>> {
+    match Embedder::default_of(&base.models).await {
+        Ok(embedder) => embedder.maker().await.map(Some),
         Err(Error::EmbeddingModelNotChosen { problem, advice }) => {
             let models = base.models.loader.list().await?;
             let embeds = |model: &Model| {
@@ -240,7 +242,8 @@ impl Ingestion {
         }
         let mut vectors = vectors.into_iter();
         let done = count(batch.len());
-        let changed = count(batch.iter().filter(|prepared| prepared.replaces).count());
+        let of = |news: News| count(batch.iter().filter(|prepared| prepared.news == news).count());
+        let (changed, recut) = (of(News::Changed), of(News::Recut));
         let stored = count(batch.iter().map(Prepared::chunks).sum());
         let mut reused = 0;
         let mut documents = Vec::with_capacity(batch.len());
@@ -255,9 +258,10 @@ impl Ingestion {
             }
             collection.commit()
         };
-        self.shelf.with(write).await?;
-        self.finished.added += done - changed;
+        self.shelf.change(write).await?;
+        self.finished.added += done - changed - recut;
         self.finished.changed += changed;
+        self.finished.recut += recut;
         self.finished.chunks += stored;
         self.finished.reused += reused;
         self.progress.done += done;
@@ -277,7 +281,7 @@ impl Ingestion {
             }
             collection.commit()
         };
-        self.shelf.with(remove).await
+        self.shelf.change(remove).await
     }
 
     async fn refuse(&mut self, source: String, problem: String) {

@@ -1,10 +1,14 @@
 //! Finding passages for a question.
 
-use tandem_knowledge::{Filter, Hit, Label, Mode, Query};
+use tandem_knowledge::{Candidate, Filter, Hit, Label, Mode, Query};
 use tandem_proto::v1::{self, SearchMode, SearchRequest, SearchResponse};
 use tracing::warn;
 
 use super::embedder::Embedder;
+use super::index::{Ask, Embedded, VectorIndex as _};
+use super::maker::Maker;
+use super::mirror::Mirrored;
+use super::shelf::Shelf;
 use super::{KnowledgeBase, blocking, label};
 use crate::{Error, Result};
 
@@ -29,8 +33,8 @@ impl KnowledgeBase {
                 return Err(shelf.unusable(problem));
             }
             (None, _) | (_, SearchMode::Words) => None,
-            (Some(space), _) => {
-                let embedded = self.embedded(&space.model, &question).await;
+            (Some(maker), _) => {
+                let embedded = self.embedded(maker, &question).await;
                 match embedded {
                     Ok(vector) => Some(vector),
                     Err(error) if asked == SearchMode::Meaning => return Err(error),
@@ -62,14 +66,55 @@ impl KnowledgeBase {
             mode: mode_of(mode),
             diversity: request.diversity.map(|it| it.clamp(0.0, 1.0)),
         };
-        let searcher = shelf.searcher().await?;
-        let hits = blocking(move || searcher.search(&query)).await?;
-        let hits = hits.map_err(|error| shelf.failed(&error))?;
-        Ok(SearchResponse { hits: hits.into_iter().map(hit).collect(), mode: mode.into() })
+        let (hits, notice) = self.find(&shelf, query, request.private).await?;
+        Ok(SearchResponse {
+            hits: hits.into_iter().map(hit).collect(),
+            mode: mode.into(),
+            notice: notice.unwrap_or_default(),
+        })
     }
 
-    async fn embedded(&self, model: &str, question: &str) -> Result<Vec<f32>> {
-        let embedder = Embedder::acquire(&self.models, model).await?;
+    /// What suits a query best, and what whoever asked should know. Of a private one, nothing leaves this
+    /// machine.
+    pub(super) async fn find(
+        &self,
+        shelf: &Shelf,
+        query: Query,
+        private: bool,
+    ) -> Result<(Vec<Hit>, Option<String>)> {
+        let (vectors, notice) = match query.meaning() {
+            None => (Vec::new(), None),
+            Some(vector) => {
+                let (vector, filter) = (vector.to_vec(), query.filter.clone());
+                let ask = Ask { vector, filter, count: query.depth() };
+                self.nearest(shelf, &ask, private).await?
+            }
+        };
+        let searcher = shelf.searcher().await?;
+        let hits = blocking(move || searcher.hits(&query, &vectors)).await?;
+        Ok((hits.map_err(|error| shelf.failed(&error))?, notice))
+    }
+
+    async fn nearest(
+        &self,
+        shelf: &Shelf,
+        ask: &Ask,
+        private: bool,
+    ) -> Result<(Vec<Candidate>, Option<String>)> {
+        let own = Embedded(shelf);
+        let mirror = shelf.mirror().filter(|mirror| !(private && mirror.is_elsewhere()));
+        let Some(mirror) = mirror else { return Ok((own.nearest(ask).await?, None)) };
+        match (Mirrored { shelf, mirror }).nearest(ask).await {
+            Err(Error::KnowledgeBackend { problem }) if self.settings.chroma.fallback => {
+                let notice = format!("{problem}; the collection's own index was searched");
+                Ok((own.nearest(ask).await?, Some(notice)))
+            }
+            found => Ok((found?, None)),
+        }
+    }
+
+    async fn embedded(&self, maker: &Maker, question: &str) -> Result<Vec<f32>> {
+        let embedder = Embedder::of(&self.models, maker).await?;
         let mut vectors = embedder.embed(vec![question.to_owned()]).await?;
         vectors.pop().ok_or_else(|| Error::Internal {
             problem: "the engine returned no embedding for a question".to_owned(),

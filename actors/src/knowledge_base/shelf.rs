@@ -3,12 +3,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use futures::executor::block_on;
 use tandem_knowledge::{Collection, EmbeddingSpace, Searcher};
 use tokio::sync::{oneshot, watch};
 
+use super::mirror::Mirror;
 use crate::{Error, Result};
 
 /// Most jobs that wait for the thread.
@@ -23,16 +26,45 @@ pub(super) struct Shelf {
     name: String,
     jobs: SyncSender<Job>,
     opened: watch::Receiver<Opened>,
+    /// Shared by all clones.
+    lease: Arc<()>,
+    mirror: Option<Mirror>,
+}
+
+/// Tells when a collection's thread has let go of the files.
+#[derive(Debug, Clone)]
+pub(super) struct Ending(watch::Receiver<Opened>);
+
+impl Ending {
+    /// Returns when it has.
+    pub(super) async fn wait(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+
+    /// Whether it has.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
 }
 
 impl Shelf {
-    /// Starts to open the collection in `dir`, which is made when there is none.
-    pub(super) fn open(name: &str, dir: PathBuf, space: Option<EmbeddingSpace>) -> Result<Self> {
+    /// Starts to open the collection in `dir`, which is made when there is none, as soon as the thread
+    /// that had it open `before` has let go of it.
+    pub(super) fn open(
+        name: &str,
+        dir: PathBuf,
+        space: Option<EmbeddingSpace>,
+        before: Option<Ending>,
+        mirror: Option<Mirror>,
+    ) -> Result<Self> {
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (open, opened) = watch::channel(None);
-        let shelf = Self { name: name.to_owned(), jobs, opened };
+        let shelf = Self { name: name.to_owned(), jobs, opened, lease: Arc::default(), mirror };
         let of = name.to_owned();
         let serve = move || {
+            if let Some(before) = before {
+                block_on(before.wait());
+            }
             let collection = Collection::open(&dir, space.as_ref());
             let collection = match collection.map_err(|error| unusable(&of, &error)) {
                 Ok(collection) => collection,
@@ -51,7 +83,22 @@ impl Shelf {
 
     /// Whether its thread has ended: the collection could not be opened, or its code panicked.
     pub(super) fn has_ended(&self) -> bool {
-        self.opened.has_changed().is_err()
+        self.ending().is_over()
+    }
+
+    /// Whether anybody but the caller has it.
+    pub(super) fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.lease) > 1
+    }
+
+    /// Tells when the thread has ended, which it does not before the last clone is gone.
+    pub(super) fn ending(&self) -> Ending {
+        Ending(self.opened.clone())
+    }
+
+    /// The copy of its vectors elsewhere, when there is to be one.
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_ref()
     }
 
     /// Reads the collection as it was last committed.
@@ -89,6 +136,18 @@ impl Shelf {
         })?;
         let done = answer.await.map_err(|_| self.restarting())?;
         done.map_err(|error| self.failed(&error))
+    }
+
+    /// Changes the collection, on its thread, and has its copy follow.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Collection) -> tandem_knowledge::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let done = self.with(work).await;
+        if let Some(mirror) = &self.mirror {
+            mirror.wake();
+        }
+        done
     }
 
     /// What the caller is told of a failure.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Client, Response, Url};
 use tandem_config::Provider as Settings;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
@@ -17,6 +17,7 @@ use super::frames::Frames;
 use super::limits::{Limit, Limits};
 use super::outlet::Outlet;
 use crate::bookkeeper::Owed;
+use crate::http::{self, End, read};
 use crate::{Completion, Error, Result, TrackEvent};
 
 /// As much of an error page as is read.
@@ -123,14 +124,7 @@ impl Endpoint {
 
     /// Reads the system's certificates from disk, hence off the runtime.
     async fn build(&self, url: &Url, blame: &Blame<'_>) -> Result<Client> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.settings.connect_timeout)
-            // A redirect could carry prompt and key to another host.
-            .redirect(redirect::Policy::none());
-        if is_loopback(url) {
-            builder = builder.no_proxy();
-        }
+        let builder = http::builder(url, self.settings.connect_timeout);
         let client = spawn_blocking(|| builder.build()).await.map_err(|error| gone(&error))?;
         client.map_err(|error| blame.failed(format!("cannot set up TLS ({error})")))
     }
@@ -202,30 +196,6 @@ async fn refusal(response: Response, blame: &Blame<'_>) -> Error {
     blame.status(status, pause, &body)
 }
 
-enum End {
-    Complete,
-    TooLong,
-    Cut,
-}
-
-/// At most `limit` bytes of a body, and why there are no more.
-async fn read(mut response: Response, limit: usize) -> (Vec<u8>, End) {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) => {
-                let room = limit - body.len();
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
-                    return (body, End::TooLong);
-                }
-            }
-            Ok(None) => return (body, End::Complete),
-            Err(_) => return (body, End::Cut),
-        }
-    }
-}
-
 fn framing(response: &Response, blame: &Blame<'_>) -> Result<Framing> {
     let header = response.headers().get(CONTENT_TYPE);
     let content_type = header.and_then(|header| header.to_str().ok()).unwrap_or_default();
@@ -237,12 +207,6 @@ fn framing(response: &Response, blame: &Blame<'_>) -> Result<Framing> {
     } else {
         Ok(Framing::Events)
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 async fn within<T>(limit: Limit, blame: &Blame<'_>, work: impl Future<Output = T>) -> Result<T> {

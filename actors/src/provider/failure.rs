@@ -1,6 +1,5 @@
 //! What went wrong with an API, as errors that say what to do. The key is never in them.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use reqwest::{StatusCode, Url};
@@ -8,10 +7,7 @@ use serde_json::Value;
 use tandem_config::Secret;
 
 use super::breaker::REST_MAX;
-use crate::Error;
-
-/// Longest quotation of the API's words, in characters.
-const QUOTE_CHARS_MAX: usize = 300;
+use crate::{Error, http};
 
 /// Longest time that an API may keep us away.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
@@ -143,27 +139,16 @@ impl Blame<'_> {
 
     /// The API's words, bounded, on one line and without the key.
     pub(super) fn quote(&self, text: &str) -> String {
-        let text = match self.key {
-            Some(key) => text.replace(key, "***"),
-            None => text.to_owned(),
-        };
-        let mut words: String = text
-            .split(|c: char| c.is_control() || c.is_whitespace())
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
-        if let Some((end, _)) = words.char_indices().nth(QUOTE_CHARS_MAX) {
-            words.truncate(end);
-            words.push('…');
-        }
-        if words.is_empty() { "no explanation".to_owned() } else { words }
+        http::quote(text, self.key)
     }
 
     /// A request that was not answered at all.
     pub(super) fn transport(&self, url: &Url, error: &reqwest::Error, connect: Duration) -> Error {
         if !error.is_connect() {
-            return self
-                .failed(format!("the connection ended before the answer ({})", root(error)));
+            return self.failed(format!(
+                "the connection ended before the answer ({})",
+                http::cause(error)
+            ));
         }
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
@@ -174,7 +159,7 @@ impl Blame<'_> {
                 self.provider
             )
         } else {
-            format!("cannot connect to {host}:{port} ({})", root(error))
+            format!("cannot connect to {host}:{port} ({})", http::cause(error))
         })
     }
 }
@@ -203,15 +188,6 @@ fn place(secret: &Secret) -> String {
         Secret::File(path) => format!("in file {}", path.display()),
         Secret::Keyring(name) => format!("in the keyring under {name:?}"),
     }
-}
-
-/// The innermost cause, which is the one that says something.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
-    }
-    cause.map_or_else(|| "no reason given".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -246,7 +222,7 @@ mod tests {
             "provider \"far\" refused the request: it answers 400 Bad Request: no *** here";
         assert_eq!(error.to_string(), expected);
         let long = status(&PLAIN, 422, &"é".repeat(10_000)).to_string();
-        assert_eq!(long.matches('é').count(), QUOTE_CHARS_MAX);
+        assert_eq!(long.matches('é').count(), http::QUOTE_CHARS_MAX);
     }
 
     #[test]

@@ -108,6 +108,9 @@ pub(crate) struct Search {
     /// How much passages shall differ from each other, 0 to 1
     #[arg(long, value_name = "X")]
     diversity: Option<f32>,
+    /// Ask no server that is not on this machine
+    #[arg(long)]
+    private: bool,
 }
 
 /// How to look.
@@ -144,6 +147,9 @@ impl Knowledge {
             Self::Search(search) => {
                 let found = search.run(client).await?;
                 terminal.result(&found, report::Found::text)?;
+                if let Some(notice) = &found.notice {
+                    terminal.explain(&format!("note: {notice}"));
+                }
             }
             Self::List { collection: None } => {
                 let request = v1::ListCollectionsRequest {};
@@ -213,6 +219,7 @@ impl Search {
             filter: self.filter.into_iter().collect(),
             may_leave: false,
             diversity: self.diversity,
+            private: self.private,
         };
         Ok(client.knowledge().search(request).await?.into_inner().into())
     }

@@ -15,6 +15,7 @@ pub(crate) struct Ingestion {
     added: u32,
     changed: u32,
     unchanged: u32,
+    recut: u32,
     removed: u32,
     chunks: u32,
     reused: u32,
@@ -44,6 +45,7 @@ impl Ingestion {
             added: finished.added,
             changed: finished.changed,
             unchanged: finished.unchanged,
+            recut: finished.recut,
             removed: finished.removed,
             chunks: finished.chunks,
             reused: finished.reused,
@@ -55,6 +57,7 @@ impl Ingestion {
         let counts = [
             (self.added, "added"),
             (self.changed, "changed"),
+            (self.recut, "cut anew"),
             (self.unchanged, "unchanged"),
             (self.removed, "removed"),
             (u32::try_from(self.refused.len()).unwrap_or(u32::MAX), "left out"),
@@ -106,6 +109,8 @@ pub(crate) struct Found {
     /// How it was searched.
     mode: String,
     hits: Vec<Hit>,
+    /// Why it was not searched as the settings say.
+    pub(crate) notice: Option<String>,
 }
 
 impl From<v1::SearchResponse> for Found {
@@ -123,7 +128,7 @@ impl From<v1::SearchResponse> for Found {
             similarity: hit.similarity,
             words: hit.words,
         });
-        Self { mode, hits: hits.collect() }
+        Self { mode, hits: hits.collect(), notice: filled(response.notice) }
     }
 }
 
@@ -166,6 +171,22 @@ struct Collection {
     label: Option<String>,
     watched: Vec<String>,
     problem: Option<String>,
+    mirror: Option<Mirror>,
+}
+
+/// The copy of its vectors in another server.
+#[derive(Debug, Serialize)]
+struct Mirror {
+    held: u64,
+    wanted: u64,
+    problem: Option<String>,
+}
+
+impl Mirror {
+    fn text(&self) -> String {
+        let problem = self.problem.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+        format!("mirrored {}/{}{problem}", self.held, self.wanted)
+    }
 }
 
 impl From<v1::ListCollectionsResponse> for Collections {
@@ -180,6 +201,11 @@ impl From<v1::ListCollectionsResponse> for Collections {
             dimensions: it.dimensions,
             watched: it.watched,
             problem: filled(it.problem),
+            mirror: it.mirror.map(|it| Mirror {
+                held: it.held,
+                wanted: it.wanted,
+                problem: filled(it.problem),
+            }),
         });
         Self { collections: collections.collect() }
     }
@@ -194,7 +220,11 @@ impl Collections {
             .collections
             .iter()
             .map(|it| {
-                let found = it.embedding_model.clone().unwrap_or_else(|| "(words only)".to_owned());
+                let mut found =
+                    it.embedding_model.clone().unwrap_or_else(|| "(words only)".to_owned());
+                if let Some(mirror) = &it.mirror {
+                    found = format!("{found}, {}", mirror.text());
+                }
                 [
                     it.name.clone(),
                     it.documents.to_string(),

@@ -1,8 +1,13 @@
 //! The settings of documents.
 
-use super::Visitor;
-use crate::Knowledge;
-use crate::kind::{AbsolutePath, Fraction, Integer, Size, Text};
+use super::{TIMEOUT, Visitor};
+use crate::kind::{
+    AbsolutePath, Address, Flag, Fraction, Integer, OneOf, Optional, SecretPlace, Size, Text, Time,
+};
+use crate::{Chroma, Knowledge, KnowledgeBackend};
+
+const BACKENDS: OneOf<KnowledgeBackend> =
+    OneOf(&[("embedded", KnowledgeBackend::Embedded), ("chroma", KnowledgeBackend::Chroma)]);
 
 pub(super) fn visit_knowledge(knowledge: &mut Knowledge, v: &mut impl Visitor) {
     v.setting(
@@ -52,5 +57,31 @@ pub(super) fn visit_knowledge(knowledge: &mut Knowledge, v: &mut impl Visitor) {
         "folder of your templates, LANGUAGE/NAME.jinja",
         &mut knowledge.templates,
         &AbsolutePath,
+    );
+    v.setting(
+        "backend",
+        "where vectors are searched: embedded, or in a server of chroma that gets a copy of them",
+        &mut knowledge.backend,
+        &BACKENDS,
+    );
+    v.table("chroma", |v| visit_chroma(&mut knowledge.chroma, v));
+}
+
+fn visit_chroma(chroma: &mut Chroma, v: &mut impl Visitor) {
+    v.setting("url", "address of the server, without /api/v2", &mut chroma.url, &Address);
+    v.setting("tenant", "tenant whose database it is", &mut chroma.tenant, &Text(1..=256));
+    v.setting("database", "database, which must exist", &mut chroma.database, &Text(1..=256));
+    v.setting(
+        "token",
+        "where the token is kept: { env = … }, { file = … } or { keyring = … }",
+        &mut chroma.token,
+        &Optional(SecretPlace, "{ env = \"NAME\" }"),
+    );
+    v.setting("timeout", "longest time for one request", &mut chroma.timeout, &Time(TIMEOUT));
+    v.setting(
+        "fallback",
+        "search the collections' own index when the server does not answer; else fail",
+        &mut chroma.fallback,
+        &Flag,
     );
 }

@@ -1,6 +1,9 @@
 //! How documents are cut, kept and found.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Secret;
 
 /// Documents: how they are cut and found, and how much of them a question is answered from.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +24,49 @@ pub struct Knowledge {
     pub template: String,
     /// Folder of the user's templates, `LANGUAGE/NAME.jinja`.
     pub templates: PathBuf,
+    /// Where the nearest vectors are looked for.
+    pub backend: KnowledgeBackend,
+    /// The server of that name; of no matter while another backend is chosen.
+    pub chroma: Chroma,
+}
+
+/// Where the vectors of collections are searched. The collections themselves stay in the data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnowledgeBackend {
+    /// In the collections' own index.
+    Embedded,
+    /// In a server of Chroma, which gets a copy of them.
+    Chroma,
+}
+
+/// A server of Chroma.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chroma {
+    /// Its address, without `/api/v2` and without a slash at the end.
+    pub url: String,
+    /// The tenant whose database it is.
+    pub tenant: String,
+    /// The database, which must exist.
+    pub database: String,
+    /// Where the token is kept; absent when the server wants none.
+    pub token: Option<Secret>,
+    /// Longest time for one request.
+    pub timeout: Duration,
+    /// Whether the collections' own index answers when the server does not; else a search fails.
+    pub fallback: bool,
+}
+
+impl Default for Chroma {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:8000".into(),
+            tenant: "default_tenant".into(),
+            database: "default_database".into(),
+            token: None,
+            timeout: Duration::from_secs(5),
+            fallback: true,
+        }
+    }
 }
 
 impl Default for Knowledge {
@@ -30,10 +76,12 @@ impl Default for Knowledge {
             overlap_tokens: 30,
             document_bytes_max: 64 << 20,
             passages: 5,
-            relevance: 0.3,
+            relevance: 0.35,
             diversity: 0.2,
             template: "default".into(),
             templates: PathBuf::new(),
+            backend: KnowledgeBackend::Embedded,
+            chroma: Chroma::default(),
         }
     }
 }

@@ -89,6 +89,7 @@ impl Knowledge for Daemon {
     ) -> Result<Response<CheckCollectionResponse>, Status> {
         let collection = request.into_inner().collection;
         let faults = self.tandem.knowledge.check(&collection).await.map_err(status::of)?;
+        let faults = faults.iter().map(ToString::to_string).collect();
         Ok(Response::new(CheckCollectionResponse { faults }))
     }
 

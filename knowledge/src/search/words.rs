@@ -1,5 +1,6 @@
 //! Candidates by words and by meaning.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tantivy::TantivyError;
@@ -45,18 +46,23 @@ impl Snapshot {
         Ok(found.into_iter().filter_map(candidate).collect())
     }
 
-    /// The best chunks by the cosine of their vectors.
+    /// The best chunks by the cosine of their vectors, of those with numbers above `after`.
     pub(super) fn by_vector(
         &self,
         vector: &[f32],
         filter: &Filter,
         count: usize,
+        after: u64,
     ) -> Result<Vec<Candidate>, TantivyError> {
         let (Some(view), Some(vector)) = (&self.view, unit(vector)) else { return Ok(Vec::new()) };
-        let nearest = match self.filter(filter) {
-            Some(filter) => view.nearest(&vector, count, &self.rows(&filter)?),
-            None => view.nearest(&vector, count, &self.alive),
+        let mut rows = match self.filter(filter) {
+            Some(filter) => Cow::Owned(self.rows(&filter)?),
+            None => Cow::Borrowed(&self.alive),
         };
+        if after > 0 {
+            rows.to_mut().skip(view.rows_up_to(after));
+        }
+        let nearest = view.nearest(&vector, count, &rows);
         let candidate = |(row, score)| Candidate { id: view.id(row), score };
         Ok(nearest.into_iter().map(candidate).collect())
     }

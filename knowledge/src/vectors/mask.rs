@@ -25,6 +25,15 @@ impl Mask {
         }
     }
 
+    /// Takes the first `rows` rows out.
+    pub(crate) fn skip(&mut self, rows: usize) {
+        for (word, bits) in self.bits.iter_mut().enumerate() {
+            let out = u32::try_from(rows.saturating_sub(word * LANES)).unwrap_or(u32::MAX);
+            *bits &= u64::MAX.checked_shl(out).unwrap_or(0);
+        }
+        self.count = self.bits.iter().map(|bits| bits.count_ones() as usize).sum();
+    }
+
     /// Whether the row is in.
     pub(crate) fn has(&self, row: usize) -> bool {
         self.bits.get(row / LANES).is_some_and(|bits| bits >> (row % LANES) & 1 == 1)

@@ -86,7 +86,8 @@ impl Records {
         &self.path
     }
 
-    fn offset(&self, number: usize) -> u64 {
+    /// Bytes of so many records.
+    pub(super) fn offset(&self, number: usize) -> u64 {
         (number * (self.length + CHECKSUM)) as u64
     }
 }

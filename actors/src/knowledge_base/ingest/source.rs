@@ -11,7 +11,7 @@ use tandem_knowledge::chunk::{Budget, Segments};
 use tandem_knowledge::read::{
     self, Format, Found, Isolation, Limits, Reading, SNIFFED_BYTES, Taken,
 };
-use tandem_knowledge::{Chunk, Document, Embedded, Label};
+use tandem_knowledge::{Chunk, Cut, Document, Embedded, Label};
 use tandem_proto::v1::Content;
 
 use super::super::blocking;
@@ -118,8 +118,18 @@ pub(super) struct Prepared {
     document: Document,
     /// With the vectors that are known already.
     chunks: Vec<(Chunk, Option<Vec<f32>>)>,
-    /// It takes the place of another.
-    pub(super) replaces: bool,
+    pub(super) news: News,
+}
+
+/// What is new about a document that is to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// All of it.
+    Added,
+    /// Its bytes, or what is kept with them.
+    Changed,
+    /// Only how it is cut.
+    Recut,
 }
 
 impl Prepared {
@@ -193,7 +203,11 @@ impl Reader {
         metadata.extend(reading.metadata);
         metadata.extend(self.metadata.clone());
         let label = self.label.or(known.map(|known| known.label)).unwrap_or(self.label_default);
-        let replaces = known.is_some();
+        let news = match known {
+            None => News::Added,
+            Some(known) if known.sha256 == taken.sha256 && self.suits(known) => News::Recut,
+            Some(_) => News::Changed,
+        };
         let document = Document {
             title,
             sha256: taken.sha256,
@@ -201,15 +215,18 @@ impl Reader {
             modified: taken.modified,
             metadata,
             label,
+            cut: Some(self.settings_of_chunks()),
             source: name.clone(),
         };
-        Ok(Outcome::Prepared(Prepared { document, chunks: chunks.collect(), replaces }))
+        Ok(Outcome::Prepared(Prepared { document, chunks: chunks.collect(), news }))
     }
 
     /// Reads what is not known as it is. The problem of a document that is refused is for people.
     fn look(&self, name: &str, source: Source) -> Result<Option<(Taken, Reading)>, String> {
         let limits = self.limits();
-        let known = self.known.get(name).filter(|known| self.suits(known));
+        let as_is =
+            |known: &&Document| self.suits(known) && known.cut == Some(self.settings_of_chunks());
+        let known = self.known.get(name).filter(as_is);
         let (taken, format) = match source {
             Source::File(found) => {
                 if known.is_some_and(|known| same_file(known, &found.path)) {
@@ -240,10 +257,15 @@ impl Reader {
         reading.map(|reading| Some((taken, reading))).map_err(|refusal| refusal.to_string())
     }
 
-    /// Whether a document is kept as it would be now.
+    /// Whether a document is kept as it would be now, but for how it is cut.
     fn suits(&self, known: &Document) -> bool {
         self.label.is_none_or(|label| known.label == label)
             && self.metadata.iter().all(|(key, value)| known.metadata.get(key) == Some(value))
+    }
+
+    /// They say what is asked for. What the model reads at most is the same for all of a collection.
+    fn settings_of_chunks(&self) -> Cut {
+        Cut { tokens_max: self.settings.chunk_tokens, overlap: self.settings.overlap_tokens }
     }
 
     async fn cut(&self, reading: &Reading) -> Result<Vec<Chunk>> {

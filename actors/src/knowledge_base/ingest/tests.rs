@@ -11,6 +11,7 @@ fn known(sources: &[&str]) -> HashMap<String, Document> {
         modified: 0,
         metadata: std::collections::BTreeMap::new(),
         label: tandem_knowledge::Label::LocalOnly,
+        cut: None,
     };
     sources.iter().map(|source| ((*source).to_owned(), document(source))).collect()
 }
