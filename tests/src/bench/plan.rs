@@ -121,11 +121,12 @@ impl Flags {
         let candidates = [
             format!("slots@abcdefg={slots}"),
             format!("slots-b128@d={slots} -b 128"),
-            format!("slots-b256@acd={slots} -b 256"),
-            format!("slots-no-repack@abcdeg={slots} --no-repack"),
+            format!("slots-b256@ad={slots} -b 256"),
+            format!("slots-no-repack@abdeg={slots} --no-repack"),
             format!("streams@a=-t {threads} -np 16 -no-kvu -fa on"),
-            format!("one-slot@begf=-t {threads} -np 1 -fa on"),
-            format!("reuse@bc={slots} --cache-reuse 256"),
+            // One after the other: what they have in common is read once.
+            format!("one-slot@bcegf=-t {threads} -np 1 -fa on"),
+            format!("reuse@b={slots} --cache-reuse 256"),
             format!("passive@ade=OMP_WAIT_POLICY=PASSIVE {slots}"),
             "one-thread@e=-t 1 -np 1 -fa on".to_owned(),
             format!("ngram@g=-t {threads} -np 1 -fa on --spec-type ngram-simple"),

@@ -124,6 +124,7 @@ fn fill(folder: &Path, sample: &Sample) -> Result<()> {
             modified: 0,
             metadata: BTreeMap::from([("part".to_owned(), (number % PARTS).to_string())]),
             label: Label::MayLeave,
+            cut: None,
         };
         let chunk = |(ordinal, (text, vector)): (u32, (&String, &Vec<f32>))| Embedded {
             chunk: Chunk { ordinal, text: text.clone(), place: Place::default() },
