@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use tandem_models::catalog::Unresolved;
+use tandem_models::pull;
+
 /// Result of anything that a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -17,6 +20,12 @@ pub enum Error {
         /// Name of the field as the proto spells it.
         field: String,
         /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// New settings cannot be used; those in effect stay.
+    #[error("{problem}")]
+    SettingsInvalid {
+        /// Everything that is wrong with them, with file and line.
         problem: String,
     },
     /// Prompt and answer do not fit in the context.
@@ -35,8 +44,7 @@ pub enum Error {
     },
     /// The catalog knows the model, but its file is not on this machine.
     #[error(
-        "the file of model {id:?} is missing; put it at {path} (`make model` in tandem's sources \
-         fetches the default one)"
+        "model {id:?} is not here; `tandem model pull {id}` fetches it, or put its file at {path}"
     )]
     ModelAbsent {
         /// Catalog id.
@@ -71,6 +79,24 @@ pub enum Error {
     ImportFailed {
         /// What is wrong and, where known, what to do.
         problem: String,
+    },
+    /// A model was not fetched, and trying again will not help.
+    #[error("the pull failed: {problem}")]
+    PullFailed {
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A model was not fetched as its source cannot be reached. What came is kept.
+    #[error("the pull ended early: {problem}")]
+    PullUnreachable {
+        /// Which source, and what happened.
+        problem: String,
+    },
+    /// A model cannot be removed while engines host it.
+    #[error("model {id:?} is loaded; end its engines first with `tandem model unload {id}`")]
+    ModelInUse {
+        /// Catalog id or path.
+        id: String,
     },
     /// The model does not fit in memory.
     #[error(
@@ -129,6 +155,12 @@ pub enum Error {
         /// What the caller asked for.
         id: String,
     },
+    /// Nothing that is remembered has this id.
+    #[error("no memory {id:?}; `tandem memory list` shows those that exist")]
+    MemoryNotFound {
+        /// What the caller asked for.
+        id: String,
+    },
     /// No such collection of documents.
     #[error("no collection {name:?}; `tandem knowledge list` shows those that exist")]
     CollectionNotFound {
@@ -141,6 +173,27 @@ pub enum Error {
         /// Its name.
         name: String,
         /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The model that made a collection's embeddings is not on this machine.
+    #[error(
+        "the embedding model that the collection was made with, {model} ({dimensions} dimensions), is \
+         not here under any name; put its file back into the models folder, search by words, or delete \
+         the collection and ingest its documents again"
+    )]
+    EmbeddingModelGone {
+        /// What it was called then.
+        model: String,
+        /// Numbers of a vector.
+        dimensions: usize,
+    },
+    /// The server in which vectors are searched does not do it.
+    #[error(
+        "{problem}; see to the server or to [knowledge.chroma], or set knowledge.chroma.fallback = true \
+         to search without it"
+    )]
+    KnowledgeBackend {
+        /// Which server, and what is wrong with it.
         problem: String,
     },
     /// The user's documents have nothing to do with the question.
@@ -285,6 +338,30 @@ pub enum Error {
     },
 }
 
+impl From<Unresolved> for Error {
+    fn from(error: Unresolved) -> Self {
+        match error {
+            Unresolved::Absent { id, path } => {
+                Self::ModelAbsent { id, path: path.display().to_string() }
+            }
+            Unresolved::Unknown { id, known } => Self::ModelNotFound { id, known },
+        }
+    }
+}
+
+impl From<pull::Error> for Error {
+    fn from(error: pull::Error) -> Self {
+        let problem = error.to_string();
+        match error {
+            pull::Error::Unreachable { .. } => Self::PullUnreachable { problem },
+            pull::Error::Busy { .. } => {
+                Self::Overloaded { what: problem, retry_after: Duration::from_secs(10) }
+            }
+            _ => Self::PullFailed { problem },
+        }
+    }
+}
+
 /// A time for a person: `3 h 20 min`.
 pub(crate) fn span(time: Duration) -> String {
     match time.as_secs().max(1) {
@@ -341,6 +418,7 @@ impl Error {
                 | Self::ProviderTimedOut { .. }
                 | Self::ProviderExhausted { .. }
                 | Self::BudgetSpent { .. }
+                | Self::KnowledgeBackend { .. }
                 | Self::Restarting { .. }
                 | Self::Unresponsive { .. }
         )
@@ -356,8 +434,10 @@ impl Error {
                 | Self::Cancelled { .. }
                 | Self::DeadlineExceeded { .. }
                 | Self::ConversationNotFound { .. }
+                | Self::MemoryNotFound { .. }
                 | Self::CollectionNotFound { .. }
                 | Self::Collection { .. }
+                | Self::KnowledgeBackend { .. }
                 | Self::NotInDocuments { .. }
                 | Self::ShuttingDown
         )

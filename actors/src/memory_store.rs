@@ -16,7 +16,6 @@ use tokio::time::timeout;
 
 use crate::{Address, Error, Node, Result};
 
-mod backup;
 pub(crate) mod books;
 mod care;
 mod changes;
@@ -30,6 +29,7 @@ mod experiments;
 mod fresh;
 pub(crate) mod journal;
 mod key;
+pub(crate) mod memories;
 mod migrations;
 mod opening;
 mod record;
@@ -42,10 +42,14 @@ mod tidying;
 mod title;
 pub(crate) mod usage;
 
+pub(crate) use care::FINDINGS_MAX;
 pub(crate) use care::disk_bytes;
 pub use care::{CheckReport, Renewed, Stats};
 pub use check::Finding;
-
+pub(crate) use copying::Record;
+pub(crate) use fresh::{COLLECTIONS, Fresh};
+pub(crate) use opening::unwritable;
+pub(crate) use replacing::before_restore;
 pub use summaries::{History, Summary};
 use thread::Job;
 
@@ -216,6 +220,7 @@ pub enum Request {
     Care(care::Request),
     Replace(replacing::Replace),
     Summaries(summaries::Request),
+    Memories(memories::Request),
 }
 
 /// Messages of the actor. Use [`MemoryStore`].

@@ -14,7 +14,6 @@ use tracing::info;
 
 use crate::Node;
 
-mod cgroup;
 mod pressure;
 mod probe;
 mod stall;

@@ -6,32 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tandem_config::Redact;
-use tandem_knowledge::template::{DEFAULT_LANGUAGE, Templates};
+use tandem_knowledge::template::DEFAULT_LANGUAGE;
 use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
-use tandem_router::Scorer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
 use crate::bookkeeper::Bookkeeper;
 use crate::cache::Caches;
-use crate::experiments::{Assignment, Experiments, Overrides, Recent};
+use crate::experiments::{Assignment, Overrides, Recent};
 use crate::knowledge_base::{KnowledgeBase, check_name};
 use crate::memory_store::MemoryStore;
 use crate::model_loader::ModelLoader;
 use crate::provider::Provider;
-use crate::redaction::Redaction;
 use crate::resource_monitor::ResourceMonitor;
+use crate::settings::Settings;
 use crate::turn::{Overdue, Question};
 use crate::{Address, Error, Node, Result, image, sampling, tools};
 
 mod counts;
+mod idle;
 pub(crate) mod pacing;
 mod plan;
 mod policy;
 mod queue;
 mod state;
-mod summaries;
 
 pub(crate) use counts::Counts;
 #[cfg(test)]
@@ -67,40 +65,19 @@ pub struct Services {
     pub caches: Caches,
     /// The machine.
     pub monitor: ResourceMonitor,
-    /// What is different for a part of the conversations.
-    pub experiments: Experiments,
     /// What was answered of late.
     pub recent: Recent,
-    /// What a question's score is made by.
-    pub scorer: Arc<Scorer>,
-    /// Finds personal data in what would leave the machine.
-    pub redaction: Redaction,
-    /// What is done where some is found.
-    pub redact: Redact,
     /// The user's documents.
     pub knowledge: KnowledgeBase,
-    /// How many of them are read, and how near to the question they must be.
-    pub knowledge_settings: tandem_config::Knowledge,
-    /// How models are told to answer from them.
-    pub templates: Arc<Templates>,
-    /// How contexts are built.
-    pub memory: tandem_config::Memory,
-    /// Longest answer of the fast track when the caller does not say.
-    pub max_tokens: u32,
-    /// The model that answers when the caller names none.
-    pub default_model: String,
-    /// Context of local models in tokens.
-    pub fast_context_tokens: u32,
-    /// How long a question waits for its local model to load before the slow track answers it; zero
-    /// means for ever.
-    pub cold_start_patience: Duration,
+    /// What the user set.
+    pub settings: Arc<Settings>,
 }
 
 /// How to start the router.
 #[derive(Debug, Clone)]
 pub struct Arguments {
-    /// What turns work with.
-    pub services: Services,
+    /// What turns work with from now on.
+    pub services: watch::Receiver<Services>,
     /// Where the router can be reached.
     pub handle: Router,
     /// Its place in the tree.
@@ -178,7 +155,8 @@ impl Router {
     ) -> Result<Answer> {
         self.check(&request)?;
         if !request.template.is_empty() {
-            let known = services.templates.render(&request.template, DEFAULT_LANGUAGE, &[]);
+            let known =
+                services.settings.templates.render(&request.template, DEFAULT_LANGUAGE, &[]);
             known.map_err(|error| Error::invalid("template", error.to_string()))?;
         }
         let permit = self.admit()?;
@@ -188,16 +166,17 @@ impl Router {
         };
         let conversation = conversation.map_or(Policy::Unspecified, |it| it.policy());
         let turn_id = uuid::Uuid::now_v7().to_string();
-        let assignment = services.experiments.assign(lasting_id(&request, &turn_id), &request);
+        let assignment =
+            services.settings.experiments.assign(lasting_id(&request, &turn_id), &request);
         let varied = assignment.overrides.policy;
-        let policy = policy::settle(&request, conversation, varied, &self.config)?;
+        let policy = policy::settle(&request, conversation, varied, &services.settings.router)?;
         apply(&assignment.overrides, &mut request);
         if !request.provider.is_empty() {
             services.escalator.provider(Some(&request.provider))?;
         }
         let accepted = Instant::now();
-        let deadline =
-            accepted + time.map_or(self.config.deadline, |time| time.min(self.config.deadline));
+        let longest = services.settings.router.deadline;
+        let deadline = accepted + time.map_or(longest, |time| time.min(longest));
         let longest = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
         let tokens = longest.unwrap_or_else(|| services.longest_default_answer()) as usize;
         let (events, answer) = mpsc::channel(RUNS_MAX * tokens + EVENTS_BESIDE_TOKENS);
@@ -245,9 +224,7 @@ impl Router {
         let mut demanded = pin!(self.demand.notified());
         // Whoever is admitted from now on is noticed.
         demanded.as_mut().enable();
-        let places = self.config.running_max as usize + self.config.waiting_max as usize;
-        let idle = self.admission.available_permits() == places;
-        if !idle || self.draining.load(Ordering::SeqCst) {
+        if !self.is_idle() {
             return None;
         }
         tokio::select! {
@@ -255,6 +232,13 @@ impl Router {
             () = demanded => None,
             done = work => Some(done),
         }
+    }
+
+    /// Nothing is admitted, and the daemon is not about to end.
+    fn is_idle(&self) -> bool {
+        let places = self.config.running_max as usize + self.config.waiting_max as usize;
+        let idle = self.admission.available_permits() == places;
+        idle && !self.draining.load(Ordering::SeqCst)
     }
 
     /// How much is being done, and how much may be.
@@ -332,7 +316,7 @@ impl Router {
 impl Services {
     fn longest_default_answer(&self) -> u32 {
         let longest = self.escalator.providers().map(Provider::max_tokens).max();
-        longest.unwrap_or_default().max(self.max_tokens)
+        longest.unwrap_or_default().max(self.settings.max_tokens)
     }
 }
 
@@ -408,7 +392,7 @@ impl Actor for RouterActor {
         match message {
             Message::Submit(job) => state.submit(*job),
             Message::Warm(question) => state.warm(question),
-            Message::Summarise(overdue) => state.summaries.add(overdue),
+            Message::Summarise(overdue) => state.idle.add(overdue),
             Message::EndAll(reply) => {
                 state.end_all();
                 let _ = reply.send(());

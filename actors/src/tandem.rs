@@ -1,55 +1,33 @@
 //! The whole tree, put together.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tandem_config::Config;
-use tandem_knowledge::template::{DEFAULT_LANGUAGE, Templates};
-use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse};
-use tandem_router::Scorer;
+use tandem_proto::v1::{Experiment, FeedbackRequest, FeedbackResponse, Memory};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use crate::bookkeeper::{self, Bookkeeper, BookkeeperActor};
 use crate::cache::{self, Caches, CachesActor};
-use crate::experiments::{Experiments, Recent, feedback, report};
+use crate::experiments::{Recent, feedback, report};
 use crate::knowledge_base::{self, KnowledgeBase, KnowledgeBaseActor};
 use crate::memory_search::{self, MemorySearch, MemorySearchActor};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
 use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
-use crate::redaction::Redaction;
 use crate::resource_monitor::{self, ResourceMonitor, ResourceMonitorActor};
 use crate::router::{self, Router, RouterActor, Services};
+use crate::settings::Settings;
+use crate::storage::Storage;
 use crate::supervisor::{self, ChildSpec, Supervisor};
+use crate::turn::find_memories;
 use crate::{Answer, Result, Tree};
 
 #[cfg(test)]
 mod tests;
-
-/// The scorer of the settings. One that was asked for and cannot be had is not replaced by another.
-fn scorer(weights: Option<&Path>) -> Result<Scorer, SpawnErr> {
-    let Some(path) = weights else { return Ok(Scorer::shipped().clone()) };
-    let unusable = |why: String| {
-        let problem = format!(
-            "router.weights = {} cannot be used: {why}; make it anew with `tandem router train`, \
-             or leave the setting out",
-            path.display()
-        );
-        SpawnErr::StartupFailed(problem.into())
-    };
-    let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    Scorer::read(&file).map_err(|error| unusable(error.to_string()))
-}
-
-/// The prompts of the settings. One that cannot be used is not passed over: answers would be others.
-fn templates(knowledge: &tandem_config::Knowledge) -> Result<Templates, SpawnErr> {
-    let failed = |error: tandem_knowledge::Error| SpawnErr::StartupFailed(error.into());
-    let templates = Templates::load(Some(&knowledge.templates)).map_err(failed)?;
-    templates.render(&knowledge.template, DEFAULT_LANGUAGE, &[]).map_err(failed)?;
-    Ok(templates)
-}
 
 /// A running tree and the handles of its actors.
 #[derive(Debug)]
@@ -62,6 +40,8 @@ pub struct Tandem {
     pub loader: ModelLoader,
     /// The user's documents.
     pub knowledge: KnowledgeBase,
+    /// All that these store.
+    pub storage: Storage,
     /// Remote providers.
     pub escalator: ApiEscalator,
     /// What was spent, and may be.
@@ -74,7 +54,7 @@ pub struct Tandem {
     pub router: Router,
     /// The tree as status shows it.
     pub tree: Tree,
-    services: Services,
+    services: watch::Sender<Services>,
     root: ActorRef<supervisor::Message>,
 }
 
@@ -98,6 +78,7 @@ impl Tandem {
         let loader = ModelLoader::new();
         let knowledge = KnowledgeBase::new(
             config.daemon.data_dir.join("knowledge"),
+            config.daemon.data_dir.join("store").join(memory_store::COLLECTIONS),
             &loader,
             &caches,
             config.knowledge.clone(),
@@ -105,8 +86,8 @@ impl Tandem {
         let books = Bookkeeper::new(&config.router.budget, &config.providers, &store);
         let escalator = ApiEscalator::new(&config.router, &config.providers, &books);
         let router = Router::new(config.router.clone(), config.daemon.prompt_bytes_max);
-        let redaction = Redaction::new(&config.security)
-            .map_err(|error| SpawnErr::StartupFailed(error.into()))?;
+        let settings =
+            Settings::new(config).map_err(|error| SpawnErr::StartupFailed(error.into()))?;
         let services = Services {
             store: store.clone(),
             loader: loader.clone(),
@@ -114,20 +95,11 @@ impl Tandem {
             books: books.clone(),
             caches: caches.clone(),
             monitor: monitor.clone(),
-            scorer: Arc::new(scorer(config.router.weights.as_deref())?),
-            redaction,
-            redact: config.security.redact,
-            experiments: Experiments::new(config),
             recent: Recent::default(),
             knowledge: knowledge.clone(),
-            knowledge_settings: config.knowledge.clone(),
-            templates: Arc::new(templates(&config.knowledge)?),
-            memory: config.memory.clone(),
-            max_tokens: config.engine.max_tokens,
-            default_model: config.models.default.clone(),
-            fast_context_tokens: config.engine.context_tokens,
-            cold_start_patience: config.router.cold_start_patience,
+            settings: Arc::new(settings),
         };
+        let services = watch::Sender::new(services);
         // Each needs only those before it.
         let children = vec![
             ChildSpec::new(
@@ -212,7 +184,7 @@ impl Tandem {
                 "router",
                 RouterActor,
                 router::Arguments {
-                    services: services.clone(),
+                    services: services.subscribe(),
                     handle: router.clone(),
                     node: root.child("router"),
                 },
@@ -221,6 +193,7 @@ impl Tandem {
         let arguments = supervisor::Arguments { node: root, children };
         let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
         let tandem = Self {
+            storage: Storage::new(&store, &search, &knowledge),
             store,
             search,
             loader,
@@ -243,17 +216,37 @@ impl Tandem {
         request: tandem_proto::v1::AskRequest,
         time: Option<std::time::Duration>,
     ) -> Result<Answer> {
-        self.router.ask(request, time, &self.services).await
+        let services = self.services.borrow().clone();
+        self.router.ask(request, time, &services).await
+    }
+
+    /// The settings that questions are answered by.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.services.borrow().settings)
+    }
+
+    /// Answers questions by these settings from now on. Those under way keep theirs.
+    pub fn set(&self, settings: Settings) {
+        self.services.send_modify(|services| services.settings = Arc::new(settings));
+    }
+
+    /// What is remembered that has to do with a text of 1 to 1000 bytes, as for a question of these
+    /// words.
+    pub async fn find_memories(&self, query: &str) -> Result<Vec<Memory>> {
+        find_memories(&self.store, query).await
     }
 
     /// Takes a verdict on an answer; see [`feedback::take`].
     pub async fn feedback(&self, request: FeedbackRequest) -> Result<FeedbackResponse> {
-        feedback::take(request, &self.services.recent, &self.store).await
+        let recent = self.services.borrow().recent.clone();
+        feedback::take(request, &recent, &self.store).await
     }
 
     /// The experiments and how their variants do.
     pub async fn experiments(&self) -> Result<Vec<Experiment>> {
-        Ok(report(&self.services.experiments, self.store.outcomes().await?))
+        let outcomes = self.store.outcomes().await?;
+        Ok(report(&self.settings().experiments, outcomes))
     }
 
     /// Stops everything, last started first. The handle of [`Tandem::start`] ends when it is

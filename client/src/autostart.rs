@@ -52,6 +52,17 @@ pub struct Autostart {
 }
 
 impl Autostart {
+    /// The program of the daemon.
+    ///
+    /// # Errors
+    ///
+    /// When it is nowhere; the message says where it was looked for.
+    pub fn program() -> io::Result<PathBuf> {
+        let named = env::var_os("TANDEMD").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let this = env::current_exe().ok();
+        find(named, this.as_deref(), &env::var_os("PATH").unwrap_or_default())
+    }
+
     /// The file that receives the daemon's output.
     pub fn log_file(&self) -> PathBuf {
         self.data_dir.join("tandemd.log")
@@ -78,7 +89,7 @@ impl Autostart {
             }
             if let Some((status, message)) = ended {
                 return Err(if status.code() == Some(EXIT_SETTINGS) {
-                    Error::Invalid { reason: "SETTINGS_INVALID".into(), message }
+                    Error::Invalid { reason: tandem_proto::error::SETTINGS_INVALID.into(), message }
                 } else {
                     self.failed(message)
                 });
@@ -120,11 +131,7 @@ impl Autostart {
     }
 
     fn spawn(&self) -> io::Result<Daemon> {
-        let program = find(
-            env::var_os("TANDEMD").filter(|path| !path.is_empty()).map(PathBuf::from),
-            env::current_exe().ok().as_deref(),
-            env::var_os("PATH").unwrap_or_default().as_os_str(),
-        )?;
+        let program = Self::program()?;
         let log_file = self.log_file();
         if fs::metadata(&log_file).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
             fs::rename(&log_file, log_file.with_extension("log.old")).map_err(at(&log_file))?;

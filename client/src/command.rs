@@ -16,6 +16,7 @@ mod chat;
 mod config;
 mod constraint;
 mod conversation;
+mod doctor;
 mod embed;
 mod experiment;
 mod feedback;
@@ -23,6 +24,7 @@ mod knowledge;
 mod luggage;
 mod memory;
 mod model;
+mod model_file;
 mod router;
 mod service;
 mod status;
@@ -38,13 +40,14 @@ Examples:
   tandem model list                           which models there are
   tandem status                               what the daemon is doing
 
-The daemon is started when it does not run, but not by `status`, `audit`, `config`, `service status`,
-`service stop` and `router` without --budget. Answers go to standard output, all else to standard error.
+The daemon is started when it does not run, but not by `status`, `audit`, `config`, `doctor`,
+`service status`, `service stop` and `router` without --budget. Answers go to standard output, all else to standard error.
 
 Environment:
   TANDEM_HOME        folder of settings, conversations, models, log and socket
   TANDEM_SOCKET      socket of the daemon
   TANDEM_TABLE__KEY  any setting, such as TANDEM_ROUTER__POLICY=fast
+  TANDEM_PROFILE     defaults for a purpose: standard, dev, staging, production, education
   TANDEMD            program of the daemon [default: tandemd beside tandem, else on PATH]
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 daemon not reachable, 4 not allowed,
@@ -79,7 +82,7 @@ pub(crate) enum Command {
     /// Show, search, export, import and delete stored conversations
     #[command(subcommand, alias = "conversations")]
     Conversation(conversation::Conversation),
-    /// Back up, restore, check and compact what is stored
+    /// Show, add, change and forget what is remembered of you; back up and check what is stored
     #[command(subcommand)]
     Memory(memory::Memory),
     /// Say what an answer was worth
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     /// Check and show the settings
     #[command(subcommand)]
     Config(config::Config),
+    /// Say what this machine has, what follows from it, and what stands in the way
+    Doctor(doctor::Doctor),
     /// Start and stop the daemon
     #[command(subcommand)]
     Service(service::Service),
@@ -126,7 +131,8 @@ impl Command {
             Self::Cache(cache) => cache.run(context).await?,
             Self::Audit(audit) => return audit.run(context).await,
             Self::Status(status) => status.run(context).await?,
-            Self::Config(config) => config.run(context)?,
+            Self::Config(config) => config.run(context).await?,
+            Self::Doctor(doctor) => return doctor.run(context).await,
             Self::Service(service) => return service.run(context).await,
         }
         Ok(ExitCode::SUCCESS)

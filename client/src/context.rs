@@ -53,8 +53,11 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(global: &Global, terminal: Terminal) -> Self {
-        let overrides =
-            Overrides { config_file: global.config.clone(), socket: global.socket.clone() };
+        let overrides = Overrides {
+            config_file: global.config.clone(),
+            socket: global.socket.clone(),
+            profile: None,
+        };
         Self {
             terminal,
             settings: Config::load(&overrides),

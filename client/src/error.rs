@@ -138,6 +138,10 @@ impl Error {
                     "make room on the disk; until then `--policy fast` answers without a provider"
                 }
                 reason::MODEL_NOT_FOUND => "`tandem model list` shows the models that are known",
+                reason::PULL_UNREACHABLE => {
+                    "pull it again later: it goes on where it ended; models.pull.hf_endpoint names a mirror"
+                }
+                reason::PULL_FAILED => "`tandem model pull --help` shows what a source looks like",
                 reason::MODEL_INVALID => "`tandem model info ID` says what is wrong with the file",
                 reason::EMBEDDING_MODEL_NOT_CHOSEN => {
                     "`tandem model import --help` shows how to get one; --model names one"
@@ -145,12 +149,16 @@ impl Error {
                 reason::MODEL_TOO_LARGE => {
                     "unload another model with `tandem model unload ID`, or take a smaller one"
                 }
+                reason::KNOWLEDGE_BACKEND_FAILED => {
+                    "`tandem knowledge list` shows how far each copy is; --mode words needs none"
+                }
                 reason::ENGINE_CRASHED | reason::ENGINE_UNAVAILABLE | reason::RESTARTING => {
                     return Some(retry(*retry_after));
                 }
                 reason::CONVERSATION_NOT_FOUND => {
                     "`tandem conversation list` shows the conversations that are stored"
                 }
+                reason::MEMORY_NOT_FOUND => "`tandem memory list` shows what is remembered",
                 reason::PROVIDER_NOT_CONFIGURED => {
                     "add a table `[providers.NAME]` to the settings, or ask with --policy fast"
                 }
@@ -248,7 +256,9 @@ fn by_reason(
         reason::OVERLOADED => Error::Overloaded { message, retry_after },
         reason::DEADLINE_EXCEEDED => Error::TimedOut { message },
         reason::SHUTTING_DOWN => Error::NotReachable { message },
-        reason::INVALID_ARGUMENT | reason::PROMPT_TOO_LONG => Error::Invalid { reason, message },
+        reason::INVALID_ARGUMENT | reason::PROMPT_TOO_LONG | reason::SETTINGS_INVALID => {
+            Error::Invalid { reason, message }
+        }
         _ => Error::Failed { reason, message, retry_after },
     }
 }
@@ -331,6 +341,7 @@ mod tests {
             (reason::DEADLINE_EXCEEDED, 5),
             (reason::CANCELLED, 1),
             (reason::CONVERSATION_NOT_FOUND, 1),
+            (reason::MEMORY_NOT_FOUND, 1),
             (reason::PROVIDER_NOT_CONFIGURED, 1),
             (reason::PROVIDER_FAILED, 1),
             (reason::PROVIDER_REFUSED, 1),

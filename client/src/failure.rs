@@ -41,7 +41,7 @@ impl Failure {
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Daemon(error) => error.reason(),
-            Self::Settings(_) => "SETTINGS_INVALID",
+            Self::Settings(_) => tandem_proto::error::SETTINGS_INVALID,
             Self::Usage { .. } => "USAGE",
             Self::Cancelled => tandem_proto::error::CANCELLED,
             Self::Output(_) => "INPUT_OUTPUT",

@@ -28,6 +28,8 @@ fn meant(word: &str) -> Option<&'static str> {
         "stop" | "down" => "tandem service stop",
         "run" => "tandem chat",
         "models" | "list" | "ls" => "tandem model list",
+        "pull" => "tandem model pull",
+        "rm" => "tandem model rm",
         _ => return None,
     })
 }

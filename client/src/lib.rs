@@ -23,7 +23,8 @@ use hyper_util::rt::TokioIo;
 use tandem_proto::v1::{
     admin_client::AdminClient, assistant_client::AssistantClient, cache_client::CacheClient,
     conversations_client::ConversationsClient, inference_client::InferenceClient,
-    knowledge_client::KnowledgeClient, models_client::ModelsClient, storage_client::StorageClient,
+    knowledge_client::KnowledgeClient, memories_client::MemoriesClient,
+    models_client::ModelsClient, storage_client::StorageClient,
 };
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -100,6 +101,11 @@ impl Client {
     /// The user's documents.
     pub fn knowledge(&self) -> KnowledgeClient<Channel> {
         KnowledgeClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// What is remembered of the user beyond conversations.
+    pub fn memories(&self) -> MemoriesClient<Channel> {
+        MemoriesClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The care of what is stored.

@@ -18,13 +18,19 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The settings file is not TOML.
-    #[error("{origin}: {message}; the file must be TOML")]
+    /// There are settings files in several languages, and none was named.
+    #[error("there are several settings files: {}; keep one of them, or name one with --config", listed(.0))]
+    Several(Vec<PathBuf>),
+
+    /// The settings file is not in the language that its name says.
+    #[error("{origin}: {message}; the file must be {language}")]
     Syntax {
         /// File and line.
         origin: Origin,
         /// What the parser said.
         message: String,
+        /// What it should be.
+        language: &'static str,
     },
 
     /// Settings are unknown or have values that are not allowed. All of them are listed.
@@ -59,7 +65,8 @@ impl Problem {
             Origin::File(_, line) => (0, line),
             Origin::Variable(_) => (1, 0),
             Origin::Flag(_) => (2, 0),
-            Origin::Default => (3, 0),
+            Origin::Profile(_) => (3, 0),
+            Origin::Default => (4, 0),
         }
     }
 }
@@ -79,6 +86,8 @@ pub enum Origin {
     Variable(String),
     /// With a flag of the command line.
     Flag(&'static str),
+    /// In the profile of this name.
+    Profile(&'static str),
     /// Nowhere: it follows from the machine and its user.
     Default,
 }
@@ -89,9 +98,14 @@ impl fmt::Display for Origin {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Profile(name) => write!(f, "profile {name}"),
             Self::Default => f.write_str("default"),
         }
     }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -1,11 +1,16 @@
 //! The setting that says what is logged, checked as `tracing` filters are, without spans and fields.
 
+use serde_json::{Value, json};
+
 use crate::{
     kind::{Kind, quoted},
     source::Node,
 };
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Longest filter.
+const BYTES_MAX: usize = 1024;
 
 /// Least likeness of a word to the level that was probably meant, 0 to 1.
 const LIKENESS_MIN: f64 = 0.5;
@@ -15,7 +20,7 @@ pub(crate) struct Filter;
 
 impl Kind<String> for Filter {
     fn read(&self, node: &Node) -> Option<String> {
-        let text = node.text().filter(|text| (1..=1024).contains(&text.len()))?;
+        let text = node.text().filter(|text| (1..=BYTES_MAX).contains(&text.len()))?;
         text.split(',').all(is_directive).then(|| text.to_owned())
     }
 
@@ -35,6 +40,10 @@ impl Kind<String> for Filter {
         let meant = LEVELS.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
         let directive = format!("{target}{meant}");
         (likeness(meant) >= LIKENESS_MIN && is_directive(&directive)).then_some(directive)
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "minLength": 1, "maxLength": BYTES_MAX })
     }
 }
 

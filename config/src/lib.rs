@@ -1,15 +1,21 @@
 //! Settings: typed, checked, with a default for everything.
 //!
 //! A setting comes from a flag, else from the environment (`TANDEM_ROUTER__POLICY=fast`), else from
-//! the file `tandem.toml`, else from its default. All that is wrong is reported at once.
+//! the settings file (`tandem.toml`, `.yaml` or `.json`), else from the profile, else from its default. All that is wrong is reported at once.
 
 use std::path::PathBuf;
 
 mod error;
 mod filter;
+pub mod hardware;
+mod json_schema;
 mod kind;
 mod load;
 mod paths;
+mod preset;
+mod profile;
+mod reference;
+mod reload;
 mod schema;
 mod secret;
 mod settings;
@@ -24,16 +30,21 @@ pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
-    Ability, Budget, Choice, Config, ContextStrategy, Daemon, Engine, HedgeAfter, Knowledge,
-    LogFormat, Memory, Models, Overrides, Policy, Price, Provider, ProviderKind, Resources, Router,
-    Speculation, Telemetry, Tune, amount,
+    Ability, Budget, Choice, Config, ContextStrategy, Daemon, Engine, HedgeAfter, LogFormat,
+    Memory, Models, Overrides, Policy, Preset, Price, Profile, Provider, ProviderKind, Pull,
+    Resources, Router, Speculation, Telemetry, Tune, amount,
 };
+pub use settings::{Chroma, Knowledge, KnowledgeBackend};
 pub use settings::{EmbeddingCache, ResponseCache};
 pub use settings::{Experiment, Flags, PersonalData, Redact, Security, Variant};
 
 /// The settings file that is read when none is named. It need not exist.
-pub fn default_config_file() -> PathBuf {
-    Environment::of_process().config_file()
+///
+/// # Errors
+///
+/// [`Error::Several`] when there is one in more than one language.
+pub fn default_config_file() -> Result<PathBuf, Error> {
+    load::only(Environment::of_process().config_files())
 }
 
 /// The folder of everything that the daemon keeps. It follows from the environment alone.

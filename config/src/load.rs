@@ -1,11 +1,16 @@
 //! From what was written to settings that can be used, or to all that is wrong with it.
 
-use std::{collections::BTreeMap, mem, path::Path};
+use std::{
+    collections::BTreeMap,
+    mem,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Config, Error, Origin, Overrides, Problem, Provider,
     kind::Kind,
     paths::Environment,
+    preset, profile,
     schema::{self, Visitor},
     source::{self, Node, Table},
 };
@@ -31,7 +36,10 @@ impl Config {
     }
 
     pub(crate) fn load_in(environment: &Environment, overrides: &Overrides) -> Result<Self, Error> {
-        let path = overrides.config_file.clone().unwrap_or_else(|| environment.config_file());
+        let path = match &overrides.config_file {
+            Some(file) => file.clone(),
+            None => only(environment.config_files())?,
+        };
         let mut written = match source::read_file(&path)? {
             Some(table) => table,
             None if overrides.config_file.is_none() => {
@@ -40,8 +48,10 @@ impl Config {
             None => return Err(Error::Missing(path)),
         };
         source::overlay(&mut written, &environment.variables);
+        let written = profile::lay_under(written, overrides.profile.as_deref(), environment)?;
 
         let mut config = Self::defaults(environment.data_dir(), environment.socket());
+        config.apply(preset::chosen(&written, environment));
         if let Some(folder) = std::path::absolute(&path).ok().as_deref().and_then(Path::parent) {
             config.engine.templates = folder.join("templates");
         }
@@ -71,6 +81,11 @@ impl Config {
         reader.problems.sort_by_key(Problem::rank);
         Err(Error::Invalid(reader.problems))
     }
+}
+
+/// The one file of several, if there are not several.
+pub(crate) fn only(files: Vec<PathBuf>) -> Result<PathBuf, Error> {
+    <[_; 1]>::try_from(files).map(|[file]| file).map_err(Error::Several)
 }
 
 /// Takes settings out of what was written; what stays behind is unknown.
@@ -156,6 +171,12 @@ impl Reader {
                     self.refuse(origin.clone(), key.into(), message);
                 }
             }
+        }
+
+        // Both forms of the address are in use.
+        let chroma = &mut config.knowledge.chroma.url;
+        if let Some(root) = chroma.strip_suffix("/api/v2") {
+            *chroma = root.to_owned();
         }
 
         let socket = config.daemon.socket.to_string_lossy();

@@ -7,6 +7,11 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
+use crate::hardware;
+
+/// Names of the settings file.
+const CONFIG_FILES: [&str; 4] = ["tandem.toml", "tandem.yaml", "tandem.yml", "tandem.json"];
+
 /// What the process was started with; passed in, so that tests need no process of their own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
@@ -14,6 +19,8 @@ pub(crate) struct Environment {
     pub(crate) variables: BTreeMap<OsString, OsString>,
     /// The user's home directory.
     pub(crate) home: PathBuf,
+    /// Memory that there is for this process; `None` if that is not known.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl Environment {
@@ -22,6 +29,7 @@ impl Environment {
         Self {
             variables: env::vars_os().collect(),
             home: env::home_dir().unwrap_or_else(|| "/".into()),
+            memory_bytes: hardware::memory_usable_bytes(),
         }
     }
 
@@ -32,12 +40,21 @@ impl Environment {
         })
     }
 
-    /// `tandem.toml` in `$TANDEM_HOME`, else in `$XDG_CONFIG_HOME/tandem`, else in `~/.config/tandem`.
-    pub(crate) fn config_file(&self) -> PathBuf {
-        self.own_path("TANDEM_HOME")
+    /// The settings files that there are in `$TANDEM_HOME`, else in `$XDG_CONFIG_HOME/tandem`, else in
+    /// `~/.config/tandem`; `tandem.toml` when there is none.
+    pub(crate) fn config_files(&self) -> Vec<PathBuf> {
+        let folder = self
+            .own_path("TANDEM_HOME")
             .or_else(|| self.xdg_dir("XDG_CONFIG_HOME"))
-            .unwrap_or_else(|| self.home.join(".config/tandem"))
-            .join("tandem.toml")
+            .unwrap_or_else(|| self.home.join(".config/tandem"));
+        let files = CONFIG_FILES.map(|name| folder.join(name));
+        let there: Vec<_> = files.iter().filter(|file| file.exists()).cloned().collect();
+        if there.is_empty() { files.into_iter().take(1).collect() } else { there }
+    }
+
+    /// A variable of tandem's own that is not empty.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.variables.get(&OsString::from(name))?.to_str().filter(|text| !text.is_empty())
     }
 
     /// `tandem.sock` in `$TANDEM_HOME`, else in `$XDG_RUNTIME_DIR/tandem`, else in the data

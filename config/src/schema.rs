@@ -6,6 +6,8 @@ use crate::{
     Config, Daemon, Engine, LogFormat, Models, Provider, Resources, Speculation, Telemetry, Tune,
     filter::Filter,
     kind::{AbsolutePath, Flag, Integer, Kind, OneOf, Optional, Size, Text, Time},
+    preset::PRESETS,
+    profile::PROFILES,
 };
 
 mod caches;
@@ -14,6 +16,7 @@ mod knowledge;
 mod memory;
 mod money;
 mod provider;
+mod pull;
 mod router;
 mod security;
 
@@ -71,6 +74,12 @@ pub(crate) trait Visitor {
 
 /// Shows `visitor` every setting in `config`.
 pub(crate) fn visit(config: &mut Config, visitor: &mut impl Visitor) {
+    visitor.setting(
+        "profile",
+        "defaults to begin with, for a purpose",
+        &mut config.profile,
+        &PROFILES,
+    );
     visitor.table("daemon", |v| visit_daemon(&mut config.daemon, v));
     visitor.table("engine", |v| visit_engine(&mut config.engine, v));
     visitor.table("models", |v| visit_models(&mut config.models, v));
@@ -242,9 +251,16 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
         &mut models.engines,
         &Integer(1..=16),
     );
+    v.table("pull", |v| pull::visit_pull(&mut models.pull, v));
 }
 
 fn visit_resources(resources: &mut Resources, v: &mut impl Visitor) {
+    v.setting(
+        "preset",
+        "defaults for the size of the machine; auto goes by its memory",
+        &mut resources.preset,
+        &PRESETS,
+    );
     v.setting(
         "memory_reserve_bytes",
         "memory that stays free when a model is loaded, in bytes",

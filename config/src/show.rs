@@ -17,7 +17,7 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let data_dir = self.daemon.data_dir.to_string_lossy();
         let mut writer = Writer {
-            lines: vec![format!("# Data directory: {data_dir:?} (TANDEM_HOME moves it)")],
+            lines: vec![format!("# Data directory: {data_dir:?} (TANDEM_HOME moves it)\n")],
             prefix: "",
             path: String::new(),
         };

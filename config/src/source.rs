@@ -1,20 +1,18 @@
-//! Settings as they were written, in the file and in the environment, merged into one tree.
+//! Settings as they were written, in files and in the environment, merged into one tree.
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt,
     fs::File,
     io::{self, Read},
     path::Path,
 };
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
-
 use crate::{Error, Origin};
+
+mod toml_text;
+mod yaml_text;
 
 /// Longest settings file in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -122,7 +120,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// Reads the settings file. `None` when there is none.
+/// Reads a settings file, by the ending of its name. `None` when there is none.
 pub(crate) fn read_file(path: &Path) -> Result<Option<Table>, Error> {
     let refuse = |source| Error::Read { path: path.to_owned(), source };
     let mut text = String::new();
@@ -134,50 +132,34 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<Table>, Error> {
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(refuse(io::Error::other("it is longer than 1 MiB")));
     }
-
-    let origin = |offset: usize| {
-        let line = text.get(..offset).unwrap_or_default().split('\n').count();
-        Origin::File(path.to_owned(), line)
-    };
-    // The parser's own message quotes the line, which could hold a secret.
-    let document = DeTable::parse(&text).map_err(|error| Error::Syntax {
-        origin: origin(error.span().map_or(0, |span| span.start)),
-        message: error.message().to_owned(),
-    })?;
-    Ok(Some(table(document.get_ref(), origin(0), &origin)))
+    let origin = |line| Origin::File(path.to_owned(), line);
+    match path.extension().and_then(OsStr::to_str) {
+        Some("yaml" | "yml") => yaml_text::parse(&text, "YAML", &origin).map(Some),
+        // JSON is YAML, too, and this way its errors have lines.
+        Some("json") => yaml_text::parse(&text, "JSON", &origin).map(Some),
+        _ => toml_text::parse(&text, &origin).map(Some),
+    }
 }
 
-fn table(entries: &DeTable<'_>, at: Origin, origin: &impl Fn(usize) -> Origin) -> Table {
-    let entries = entries
-        .iter()
-        .map(|(key, value)| {
-            (key.get_ref().to_string(), node(value, origin(key.span().start), origin))
-        })
-        .collect();
-    Table { entries, origin: at }
+/// Reads the settings of a profile, which are TOML.
+pub(crate) fn read_profile(text: &str, name: &'static str) -> Result<Table, Error> {
+    toml_text::parse(text, &|_| Origin::Profile(name))
 }
 
-fn node(value: &Spanned<DeValue<'_>>, at: Origin, origin: &impl Fn(usize) -> Origin) -> Node {
-    let value = match value.get_ref() {
-        DeValue::Table(entries) => return Node::Table(table(entries, at, origin)),
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Value::Other("integer of more than 64 bits"), Value::Integer),
-        DeValue::Float(number) => {
-            number.as_str().parse().map_or(Value::Other("float"), Value::Float)
+/// Lays `over` over `settings`: where both have a setting, that of `over` counts.
+pub(crate) fn merge(settings: &mut Table, over: Table) {
+    for (key, node) in over.entries {
+        match (settings.entries.remove(&key), node) {
+            (Some(Node::Table(mut below)), Node::Table(above)) => {
+                below.origin = above.origin.clone();
+                merge(&mut below, above);
+                settings.entries.insert(key, Node::Table(below));
+            }
+            (_, node) => {
+                settings.entries.insert(key, node);
+            }
         }
-        DeValue::Boolean(value) => Value::Boolean(*value),
-        DeValue::Datetime(_) => Value::Other("date"),
-        DeValue::Array(values) => {
-            let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
-            values
-                .iter()
-                .map(text)
-                .collect::<Option<_>>()
-                .map_or(Value::Other("array"), Value::List)
-        }
-    };
-    Node::Value(value, at)
+    }
 }
 
 /// Lays the environment over `settings`: `TANDEM_ROUTER__POLICY` is `router.policy`. Variables without

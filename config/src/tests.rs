@@ -11,8 +11,14 @@ use crate::{
     paths::Environment,
 };
 
+mod described;
 mod experiments;
+mod knowledge;
+mod languages;
 mod money;
+mod profiles;
+mod pull;
+mod reload;
 
 /// A user's home with a settings file, and the environment of a process there.
 struct Home {
@@ -27,7 +33,8 @@ impl Home {
         fs::write(&file, settings).unwrap();
         let home = directory.path().to_owned();
         let variables = BTreeMap::from([("TANDEM_HOME".into(), home.clone().into())]);
-        Self { directory, environment: Environment { variables, home } }
+        let environment = Environment { variables, home, memory_bytes: Some(16 << 30) };
+        Self { directory, environment }
     }
 
     fn with(mut self, name: &str, value: &str) -> Self {
@@ -52,6 +59,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     Environment {
         variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         home: "/home/ada".into(),
+        memory_bytes: None,
     }
 }
 
@@ -70,7 +78,8 @@ fn a_missing_file_is_valid_unless_it_was_named() {
     fs::remove_file(home.directory.path().join("tandem.toml")).unwrap();
     home.load().unwrap();
 
-    let named = Overrides { config_file: Some("/does/not/exist.toml".into()), socket: None };
+    let named =
+        Overrides { config_file: Some("/does/not/exist.toml".into()), ..Overrides::default() };
     let error = Config::load_in(&home.environment, &named).unwrap_err();
     assert!(error.to_string().starts_with("no such file: /does/not/exist.toml; "), "{error}");
 }
@@ -95,7 +104,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     assert_eq!(config.daemon.drain_timeout, Duration::from_millis(250));
     assert_eq!(config.daemon.socket, PathBuf::from("/variable.sock"));
 
-    let flags = Overrides { config_file: None, socket: Some("/flag.sock".into()) };
+    let flags = Overrides { socket: Some("/flag.sock".into()), ..Overrides::default() };
     let config = Config::load_in(&home.environment, &flags).unwrap();
     assert_eq!(config.daemon.socket, PathBuf::from("/flag.sock"));
 }
@@ -446,7 +455,7 @@ fn data_is_in_tandem_home_else_where_xdg_says_else_in_the_home_directory() {
         ),
     ] {
         let environment = environment(variables);
-        assert_eq!(environment.config_file(), PathBuf::from(file));
+        assert_eq!(environment.config_files(), [PathBuf::from(file)]);
         let config = Config::load_in(&environment, &Overrides::default()).unwrap();
         assert_eq!(config.daemon.data_dir, PathBuf::from(data));
         assert_eq!(config.models.dir, PathBuf::from(data).join("models"));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::Config;
+use crate::{Config, KnowledgeBackend};
 
 impl Config {
     /// What will not work as it stands on this machine, each a sentence. Reads files and variables.
@@ -15,6 +15,22 @@ impl Config {
         }
         if let Some(Err(error)) = self.security.store_key.as_ref().map(crate::Secret::read) {
             warnings.push(format!("security.store_key: {error}; until then the caches are off"));
+        }
+        let pull = &self.models.pull;
+        for (key, secret) in [
+            ("hf_token", &pull.hf_token),
+            ("s3_access_key", &pull.s3_access_key),
+            ("s3_secret_key", &pull.s3_secret_key),
+        ] {
+            if let Some(Err(error)) = secret.as_ref().map(crate::Secret::read) {
+                warnings.push(format!("models.pull.{key}: {error}"));
+            }
+        }
+        let chroma = &self.knowledge.chroma;
+        if self.knowledge.backend == KnowledgeBackend::Chroma
+            && let Some(Err(error)) = chroma.token.as_ref().map(crate::Secret::read)
+        {
+            warnings.push(format!("knowledge.chroma.token: {error}"));
         }
         self.warn_of_prices(&mut warnings);
         let model = &self.models.default;

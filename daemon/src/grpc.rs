@@ -11,11 +11,14 @@ use tandem_proto::v1::cache_server::CacheServer;
 use tandem_proto::v1::conversations_server::ConversationsServer;
 use tandem_proto::v1::inference_server::InferenceServer;
 use tandem_proto::v1::knowledge_server::KnowledgeServer;
+use tandem_proto::v1::memories_server::MemoriesServer;
 use tandem_proto::v1::models_server::ModelsServer;
 use tandem_proto::v1::storage_server::StorageServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::reload::Reloader;
 
 mod admin;
 mod assistant;
@@ -26,7 +29,9 @@ mod embedding;
 mod health;
 mod inference;
 mod knowledge;
+mod memories;
 mod models;
+mod pulling;
 mod status;
 mod storage;
 mod tuning;
@@ -41,7 +46,9 @@ const STREAMS_MAX: u32 = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Daemon {
     pub(crate) tandem: Arc<Tandem>,
+    /// The settings that it was started with.
     pub(crate) config: Arc<Config>,
+    pub(crate) reloader: Reloader,
     /// Cancelled when the daemon is about to end.
     pub(crate) draining: CancellationToken,
     pub(crate) started: Instant,
@@ -88,6 +95,7 @@ pub(crate) async fn serve(
         .add_service(
             StorageServer::new(daemon.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
+        .add_service(MemoriesServer::new(daemon.clone()))
         .add_service(CacheServer::new(daemon.clone()))
         .add_service(AdminServer::new(daemon));
     let incoming = UnixListenerStream::new(listener);

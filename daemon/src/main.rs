@@ -11,6 +11,7 @@ use tandem_knowledge::read::{READER, serve};
 
 mod grpc;
 mod logging;
+mod reload;
 mod run;
 mod socket;
 
@@ -24,18 +25,22 @@ const EXIT_USAGE: u8 = 2;
 /// The tandem daemon: local and remote language models behind one unix socket.
 ///
 /// Runs in the foreground until SIGTERM or Ctrl-C, then finishes accepted work and ends.
-/// A second signal ends it at once. `TANDEM_HOME` moves settings, data and socket, `TANDEM_SOCKET`
+/// A second signal ends it at once. SIGHUP, and a change of the settings file, make it read its settings again. `TANDEM_HOME` moves settings, data and socket, `TANDEM_SOCKET`
 /// the socket alone; `TANDEM_TABLE__KEY` overrides a setting. Exit codes: 0 done, 1 failed, 2 wrong configuration,
 /// 70 gave up on an actor that fails too often.
 #[derive(Debug, Parser)]
 #[command(name = "tandemd", version)]
 struct Arguments {
-    /// Settings file [default: `tandem.toml` in `$XDG_CONFIG_HOME/tandem`, if there is one]
+    /// Settings file, in TOML, YAML or JSON [default: `tandem.toml`, `.yaml` or `.json` in
+    /// `$XDG_CONFIG_HOME/tandem`, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Socket to listen on.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Defaults to begin with: standard, dev, staging, production or education.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 }
 
 /// What the daemon starts itself as, to read a document whose reader may hang or crash.
@@ -54,24 +59,28 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == READER) {
         return read_document();
     }
-    let Arguments { config, socket } = Arguments::parse();
-    let config = match Config::load(&Overrides { config_file: config, socket }) {
+    let Arguments { config, socket, profile } = Arguments::parse();
+    let overrides = Overrides { config_file: config, socket, profile };
+    let config = match Config::load(&overrides) {
         Ok(config) => config,
         Err(error) => {
             logging::complain(&error);
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    if let Err(error) = logging::start(&config.telemetry) {
-        logging::complain(&error);
-        return ExitCode::from(EXIT_USAGE);
-    }
+    let filter = match logging::start(&config.telemetry) {
+        Ok(filter) => filter,
+        Err(error) => {
+            logging::complain(&error);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")
         .and_then(|runtime| {
-            let ended = runtime.block_on(run::run(config, started));
+            let ended = runtime.block_on(run::run(config, overrides, filter, started));
             // A file on a disk that does not answer must not hold the end up.
             runtime.shutdown_timeout(RUNTIME_TIMEOUT);
             ended

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tandem_actors::Tandem;
-use tandem_config::Config;
+use tandem_config::{Config, Overrides};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::grpc::{self, Daemon};
+use crate::logging::Filter;
+use crate::reload::Reloader;
 use crate::socket::{Claim, Socket, create_private_dir};
 
 /// Longest wait for connections to close once their answers are sent.
@@ -28,7 +30,12 @@ pub(crate) enum End {
 }
 
 /// Serves until asked to end, then finishes accepted work.
-pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End> {
+pub(crate) async fn run(
+    config: Config,
+    overrides: Overrides,
+    filter: Filter,
+    started: Instant,
+) -> anyhow::Result<End> {
     // Before anyone can know that the daemon is there.
     let mut signals = StopSignals::listen()?;
     let data_dir = config.daemon.data_dir.clone();
@@ -46,8 +53,11 @@ pub(crate) async fn run(config: Config, started: Instant) -> anyhow::Result<End>
     // Cancelled to begin the end; `closing` follows when the accepted work is done.
     let draining = CancellationToken::new();
     let closing = CancellationToken::new();
+    let reloader = Reloader::new(config.clone(), overrides, Arc::clone(&tandem), filter);
+    let _following = reloader.follow();
     let daemon = Daemon {
         tandem: Arc::clone(&tandem),
+        reloader,
         config: Arc::new(config),
         draining: draining.clone(),
         started,

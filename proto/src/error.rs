@@ -7,6 +7,8 @@ pub const DOMAIN: &str = "tandem";
 
 /// A field of the request has a value that is not allowed; `BadRequest` details name it.
 pub const INVALID_ARGUMENT: &str = "INVALID_ARGUMENT";
+/// New settings have mistakes; those in effect stay.
+pub const SETTINGS_INVALID: &str = "SETTINGS_INVALID";
 /// The prompt does not fit in the model's context with room for an answer.
 pub const PROMPT_TOO_LONG: &str = "PROMPT_TOO_LONG";
 /// No model has this id and no file this path.
@@ -19,6 +21,12 @@ pub const MODEL_UNSUITABLE: &str = "MODEL_UNSUITABLE";
 pub const EMBEDDING_MODEL_NOT_CHOSEN: &str = "EMBEDDING_MODEL_NOT_CHOSEN";
 /// What was to be imported is not a model that can be imported, or its name is taken.
 pub const IMPORT_FAILED: &str = "IMPORT_FAILED";
+/// A model was not fetched, and trying again will not help.
+pub const PULL_FAILED: &str = "PULL_FAILED";
+/// A model was not fetched as its source cannot be reached. What came is kept; retry later.
+pub const PULL_UNREACHABLE: &str = "PULL_UNREACHABLE";
+/// A model cannot be removed while engines host it.
+pub const MODEL_IN_USE: &str = "MODEL_IN_USE";
 /// The model does not fit in the memory of this machine.
 pub const MODEL_TOO_LARGE: &str = "MODEL_TOO_LARGE";
 /// The model's engine died while it served this request. Retry.
@@ -33,10 +41,16 @@ pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 pub const CANCELLED: &str = "CANCELLED";
 /// No conversation has this id.
 pub const CONVERSATION_NOT_FOUND: &str = "CONVERSATION_NOT_FOUND";
+/// Nothing that is remembered of the user has this id.
+pub const MEMORY_NOT_FOUND: &str = "MEMORY_NOT_FOUND";
 /// No collection of documents has this name.
 pub const COLLECTION_NOT_FOUND: &str = "COLLECTION_NOT_FOUND";
 /// A collection of documents cannot be read or written, or was made for another embedding model.
 pub const COLLECTION_FAILED: &str = "COLLECTION_FAILED";
+/// The embedding model that a collection was made with is not on this machine.
+pub const EMBEDDING_MODEL_GONE: &str = "EMBEDDING_MODEL_GONE";
+/// The server in which the vectors of collections are searched does not answer. Retry.
+pub const KNOWLEDGE_BACKEND_FAILED: &str = "KNOWLEDGE_BACKEND_FAILED";
 /// The user's documents have nothing to do with the question.
 pub const NOT_IN_DOCUMENTS: &str = "NOT_IN_DOCUMENTS";
 /// What was found in the user's documents is local-only, and only a provider was allowed to answer.

@@ -4,10 +4,12 @@
 use futures::future::join_all;
 use tandem_proto::v1::{
     AskRequest, ContextEntry, ContextLedger, ContextOutcome, ContextPart, CountTokensRequest,
-    Policy, Sampling,
+    Label, Policy, Sampling,
 };
 use tandem_tests::script::{Fate, Life, Script};
 use tandem_tests::{Answer, Daemon, LOOK_AGAIN, Manner, RecordingApi, Setup, question, soon};
+
+use super::knowledge::{content, ingest};
 
 const WORDS: &str = "go on";
 
@@ -184,6 +186,11 @@ async fn of_a_thousand_questions_that_leave_none_takes_anything_private_along() 
         api.provider()
     );
     let daemon = Setup::scripted(&Script::always(life)).config(&config).start().await;
+    let secret = content("secret.txt", "The canary knows the name of the river.", Label::LocalOnly);
+    let public = content("public.txt", "The name of the river is in an atlas.", Label::MayLeave);
+    for document in [secret, public] {
+        ingest(&daemon, document).await.unwrap();
+    }
     let (daemon, api) = (&daemon, &api);
     join_all((0..CONVERSATIONS).map(|conversation| async move {
         let id = &daemon.conversation().await;
@@ -205,7 +212,12 @@ async fn of_a_thousand_questions_that_leave_none_takes_anything_private_along() 
             }
             let policy = [Policy::Slow, Policy::Duo, Policy::Auto][escalation % 3];
             let prompt = format!("question {escalation}: what is the name of the river?");
-            let answer = ask(prompt, policy).await;
+            // Every other one has documents to answer from.
+            let documents = if escalation % 2 == 0 { vec!["notes".to_owned()] } else { Vec::new() };
+            let request = request(id, &prompt, 2);
+            let answer = daemon
+                .ask_with(AskRequest { policy: policy.into(), collections: documents, ..request })
+                .await;
             assert_eq!(answer.complete(), "so it is", "{policy:?}");
             let ledger = ledger(&answer);
             for turn in &private {
@@ -223,7 +235,9 @@ async fn of_a_thousand_questions_that_leave_none_takes_anything_private_along() 
         assert!(body.contains("what is the name of the river?"), "{body}");
         assert!(!body.contains("canary"), "{body}");
     }
-    assert!(bodies.iter().any(|body| String::from_utf8_lossy(body).contains("so it is")));
+    for left in ["so it is", "in an atlas"] {
+        assert!(bodies.iter().any(|body| String::from_utf8_lossy(body).contains(left)), "{left}");
+    }
     let summed_up = || daemon.home().engine_log().join("\n").contains("What was said next:");
     soon("a summary with private turns", async {
         while !summed_up() {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod caches;
+mod chroma;
+mod collections;
 mod command;
 mod context;
 mod conversation;
@@ -15,14 +17,17 @@ mod kills;
 mod knowledge;
 mod life;
 mod load;
+mod memories;
 mod money;
 mod pool;
 #[cfg(target_os = "linux")]
 mod private;
 mod provider_faults;
+mod pull;
 mod queue;
 mod real;
 mod redaction;
+mod reload;
 mod slow;
 mod storage;
 mod template;

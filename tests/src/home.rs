@@ -37,6 +37,7 @@ impl Home {
         home.set("TANDEM_SOCKET", path.join("tandem.sock"));
         // Engines that nobody asked for would take part in tests and measurements.
         home.set("TANDEM_ENGINE__TUNE", "off");
+        home.set("TANDEM_MEMORY__FACTS", "false");
         home.set("TANDEM_HOME", path);
         home
     }

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tandem_config::hardware::cgroup;
 use tandem_proto::v1::ResourceStatus;
 
-use super::{cgroup, stall};
-
-const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+use super::stall;
 
 /// What one sample leaves for the next: CPU use is a difference.
 #[derive(Debug)]
@@ -21,8 +20,7 @@ pub struct Probe {
 
 impl Probe {
     pub(super) fn new() -> Result<Self, sysinfo::Error> {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let cgroups = cgroup::directories(Path::new(CGROUP_ROOT), &own);
+        let cgroups = cgroup::of_this_process();
         Ok(Self { system: System::new()?, pid: sysinfo::get_current_pid()?, cgroups })
     }
 

@@ -10,9 +10,9 @@ use tandem_proto::v1::{Policy, Pressure};
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
+use super::idle::Idle;
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
-use super::summaries::Summaries;
 use super::{Arguments, Job, Load, Message, Services, lasting_id};
 use crate::experiments::Feature;
 use crate::needs;
@@ -35,7 +35,7 @@ pub(crate) struct State {
     turns: HashMap<ActorId, Turn>,
     /// Conversations that the local model reads ahead; dropping them ends that.
     warming: JoinSet<()>,
-    pub(super) summaries: Summaries,
+    pub(super) idle: Idle,
 }
 
 struct Turn {
@@ -48,13 +48,12 @@ impl State {
         // Turns of an earlier life went with it.
         arguments.node.remove_children();
         let queue = Queue::new(arguments.handle.config.running_max);
-        Self {
-            arguments,
-            queue,
-            turns: HashMap::new(),
-            warming: JoinSet::new(),
-            summaries: Summaries::default(),
+        let mut idle = Idle::default();
+        if arguments.services.borrow().settings.memory.facts {
+            // Turns of an earlier life may be left.
+            idle.hear();
         }
+        Self { arguments, queue, turns: HashMap::new(), warming: JoinSet::new(), idle }
     }
 
     pub(super) fn submit(&mut self, job: Job) {
@@ -70,7 +69,8 @@ impl State {
                 self.queue.release();
                 continue;
             }
-            let plan = match self.plan(&job) {
+            let services = self.services();
+            let plan = match plan(&job, &services) {
                 Ok(plan) => plan,
                 Err(error) => {
                     self.refuse(job, error);
@@ -85,7 +85,7 @@ impl State {
                 turn_id,
                 job,
                 plan,
-                services: self.arguments.services.clone(),
+                services,
                 counts: self.arguments.handle.counts.clone(),
                 router: myself.clone(),
             };
@@ -114,6 +114,9 @@ impl State {
         if let Some(turn) = self.turns.remove(&cell.get_id()) {
             turn.node.remove();
             self.queue.release();
+            if self.services().settings.memory.facts {
+                self.idle.hear();
+            }
         }
         if let Some(failure) = failure {
             error!(%failure, "a turn failed");
@@ -146,124 +149,8 @@ impl State {
         }
     }
 
-    fn plan(&self, job: &Job) -> Result<Plan> {
-        let Arguments { services, handle, .. } = &self.arguments;
-        let config = &handle.config;
-        let named = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
-        let overrides = &job.assignment.overrides;
-        let provider = services
-            .escalator
-            .provider_for(named.or(overrides.provider.as_deref()), &needs(&job.request));
-        let cascade =
-            services.experiments.gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
-        let handoff =
-            HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
-        let base = overrides.slow_threshold.unwrap_or(config.slow_threshold);
-        let (slow_threshold, pace) = services.books.threshold(base);
-        let (fast, slow) = (self.fast_obstacle(job), self.slow_obstacle(job, provider.as_ref()));
-        // Only where the score has a say.
-        let scored =
-            fast.is_none() && slow.is_none() && named.is_none() && job.policy == Policy::Auto;
-        let mut plan = decide(Situation {
-            policy: job.policy,
-            score: services.scorer.score(&job.request.prompt),
-            slow_threshold,
-            fast,
-            slow,
-            provider: provider.ok().map(|provider| provider.name().to_owned()),
-            named: named.is_some(),
-            escalation: Escalation {
-                confidence: if cascade { config.confidence_threshold } else { Some(0.0) },
-                handoff: Some(handoff).filter(|handoff| cascade && handoff.tokens > 0),
-            },
-        })?;
-        if scored {
-            services.books.saw(plan.score);
-            plan.reasons.extend(pace);
-        }
-        Ok(plan)
-    }
-
-    /// Why the local model cannot answer, or had better not.
-    fn fast_obstacle(&self, job: &Job) -> Option<Obstacle> {
-        let services = &self.arguments.services;
-        let bytes = job.request.prompt.len() + job.request.system().len();
-        let tokens = bytes / BYTES_PER_TOKEN;
-        if tokens > services.fast_context_tokens as usize {
-            let problem = format!(
-                "the prompt has about {tokens} tokens, and the local model's context {} \
-                 (engine.context_tokens)",
-                services.fast_context_tokens
-            );
-            return Some(Obstacle { error: Error::PromptTooLong { problem }, passing: true });
-        }
-        let needs = needs(&job.request);
-        if !needs.are_local() {
-            return Some(Obstacle { error: services.escalator.not_local(needs), passing: false });
-        }
-        let pressed = services.monitor.current().pressure() == Pressure::Critical;
-        if pressed && services.loader.workers().is_empty() {
-            let error = Error::Overloaded {
-                what: "the machine is short of memory or time, and no local model is loaded"
-                    .to_owned(),
-                retry_after: PRESSURE_RETRY_AFTER,
-            };
-            return Some(Obstacle { error, passing: true });
-        }
-        None
-    }
-
-    /// Why no provider can answer, or had better not be asked.
-    fn slow_obstacle(&self, job: &Job, provider: Result<&Provider, &Error>) -> Option<Obstacle> {
-        let services = &self.arguments.services;
-        let lasting = |error| Some(Obstacle { error, passing: false });
-        if self.arguments.handle.config.offline {
-            return lasting(Error::Offline);
-        }
-        if job.request.sampling.as_ref().is_some_and(|sampling| !sampling.grammar.is_empty()) {
-            let problem = "is set, but no provider takes one; use json_schema or the policy fast";
-            return lasting(Error::invalid("sampling.grammar", problem));
-        }
-        // A longer one is looked at when it is about to leave.
-        if services.redact == Redact::Local && job.request.prompt.len() <= SEARCHED_BYTES_MAX {
-            let found = services.redaction.find(&job.request.prompt);
-            if !found.is_empty() {
-                return lasting(Error::PersonalData { found: found.to_string() });
-            }
-        }
-        let able = |provider: &Provider| provider.can(&needs(&job.request));
-        match provider {
-            Err(error) => lasting(error.clone()),
-            Ok(provider) if able(provider).is_err() => {
-                let problem = able(provider).err().unwrap_or_default();
-                let provider = provider.name().to_owned();
-                lasting(Error::ProviderRefused { provider, problem })
-            }
-            Ok(provider) => {
-                let error =
-                    provider.available().err().or_else(|| self.over_budget(job, provider))?;
-                Some(Obstacle { error, passing: true })
-            }
-        }
-    }
-
-    /// Why the question would cost more than there is, as far as can be told without its
-    /// conversation: what `provider` is refused for, unless another one may be asked in its place.
-    fn over_budget(&self, job: &Job, provider: &Provider) -> Option<Error> {
-        let Services { books, escalator, .. } = &self.arguments.services;
-        let prompt = u32::try_from(job.request.prompt.len() / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
-        let longest = job.request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
-        let refusal = |provider: &Provider| {
-            let answer = longest.unwrap_or(u32::MAX).min(provider.max_tokens());
-            let most = books.worst_case(provider.name(), prompt, answer);
-            books.can_spend(provider.name(), most).err()
-        };
-        let refused = refusal(provider)?;
-        let others = job.request.provider.is_empty().then(|| escalator.candidates(None).ok());
-        let other_may = others
-            .flatten()
-            .is_some_and(|others| others.iter().any(|other| refusal(other).is_none()));
-        (!other_may).then_some(refused)
+    fn services(&self) -> Services {
+        self.arguments.services.borrow().clone()
     }
 
     /// Lets the local model read a conversation ahead, unless enough others are being read: it only
@@ -273,7 +160,7 @@ impl State {
         if self.warming.len() >= WARMING_MAX {
             return;
         }
-        let services = self.arguments.services.clone();
+        let services = self.services();
         self.warming.spawn(async move {
             if let Err(error) = warm(&question, &services).await {
                 debug!(%error, "a conversation was not read ahead");
@@ -281,10 +168,10 @@ impl State {
         });
     }
 
-    /// Brings summaries up to date while nobody asks anything.
+    /// Sums up and looks for facts while nobody asks anything.
     pub(super) fn use_idle_time(&mut self) {
-        let Arguments { handle, services, .. } = &self.arguments;
-        self.summaries.go_on(handle, services);
+        let services = self.services();
+        self.idle.go_on(&self.arguments.handle, &services, Instant::now());
     }
 
     fn refuse(&self, job: Job, error: Error) {
@@ -303,4 +190,126 @@ impl State {
             changed
         });
     }
+}
+
+/// Who answers, and why.
+fn plan(job: &Job, services: &Services) -> Result<Plan> {
+    let config = &services.settings.router;
+    let named = Some(job.request.provider.as_str()).filter(|name| !name.is_empty());
+    let overrides = &job.assignment.overrides;
+    let provider = services
+        .escalator
+        .provider_for(named.or(overrides.provider.as_deref()), &needs(&job.request));
+    let cascade = services
+        .settings
+        .experiments
+        .gets(Feature::Cascade, lasting_id(&job.request, &job.turn_id));
+    let handoff =
+        HandOff { tokens: config.handoff_tokens as usize, logprob: config.handoff_logprob };
+    let base = overrides.slow_threshold.unwrap_or(config.slow_threshold);
+    let (slow_threshold, pace) = services.books.threshold(base);
+    let (fast, slow) =
+        (fast_obstacle(job, services), slow_obstacle(job, provider.as_ref(), services));
+    // Only where the score has a say.
+    let scored = fast.is_none() && slow.is_none() && named.is_none() && job.policy == Policy::Auto;
+    let mut plan = decide(Situation {
+        policy: job.policy,
+        score: services.settings.scorer.score(&job.request.prompt),
+        slow_threshold,
+        fast,
+        slow,
+        provider: provider.ok().map(|provider| provider.name().to_owned()),
+        named: named.is_some(),
+        escalation: Escalation {
+            confidence: if cascade { config.confidence_threshold } else { Some(0.0) },
+            handoff: Some(handoff).filter(|handoff| cascade && handoff.tokens > 0),
+        },
+    })?;
+    if scored {
+        services.books.saw(plan.score);
+        plan.reasons.extend(pace);
+    }
+    Ok(plan)
+}
+
+/// Why the local model cannot answer, or had better not.
+fn fast_obstacle(job: &Job, services: &Services) -> Option<Obstacle> {
+    let bytes = job.request.prompt.len() + job.request.system().len();
+    let tokens = bytes / BYTES_PER_TOKEN;
+    if tokens > services.settings.fast_context_tokens as usize {
+        let problem = format!(
+            "the prompt has about {tokens} tokens, and the local model's context {} \
+             (engine.context_tokens)",
+            services.settings.fast_context_tokens
+        );
+        return Some(Obstacle { error: Error::PromptTooLong { problem }, passing: true });
+    }
+    let needs = needs(&job.request);
+    if !needs.are_local() {
+        return Some(Obstacle { error: services.escalator.not_local(needs), passing: false });
+    }
+    let pressed = services.monitor.current().pressure() == Pressure::Critical;
+    if pressed && services.loader.workers().is_empty() {
+        let error = Error::Overloaded {
+            what: "the machine is short of memory or time, and no local model is loaded".to_owned(),
+            retry_after: PRESSURE_RETRY_AFTER,
+        };
+        return Some(Obstacle { error, passing: true });
+    }
+    None
+}
+
+/// Why no provider can answer, or had better not be asked.
+fn slow_obstacle(
+    job: &Job,
+    provider: Result<&Provider, &Error>,
+    services: &Services,
+) -> Option<Obstacle> {
+    let lasting = |error| Some(Obstacle { error, passing: false });
+    if services.settings.router.offline {
+        return lasting(Error::Offline);
+    }
+    if job.request.sampling.as_ref().is_some_and(|sampling| !sampling.grammar.is_empty()) {
+        let problem = "is set, but no provider takes one; use json_schema or the policy fast";
+        return lasting(Error::invalid("sampling.grammar", problem));
+    }
+    // A longer one is looked at when it is about to leave.
+    if services.settings.redact == Redact::Local && job.request.prompt.len() <= SEARCHED_BYTES_MAX {
+        let found = services.settings.redaction.find(&job.request.prompt);
+        if !found.is_empty() {
+            return lasting(Error::PersonalData { found: found.to_string() });
+        }
+    }
+    let able = |provider: &Provider| provider.can(&needs(&job.request));
+    match provider {
+        Err(error) => lasting(error.clone()),
+        Ok(provider) if able(provider).is_err() => {
+            let problem = able(provider).err().unwrap_or_default();
+            let provider = provider.name().to_owned();
+            lasting(Error::ProviderRefused { provider, problem })
+        }
+        Ok(provider) => {
+            let error =
+                provider.available().err().or_else(|| over_budget(job, provider, services))?;
+            Some(Obstacle { error, passing: true })
+        }
+    }
+}
+
+/// Why the question would cost more than there is, as far as can be told without its
+/// conversation: what `provider` is refused for, unless another one may be asked in its place.
+fn over_budget(job: &Job, provider: &Provider, services: &Services) -> Option<Error> {
+    let Services { books, escalator, .. } = services;
+    let prompt = u32::try_from(job.request.prompt.len() / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
+    let longest = job.request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
+    let refusal = |provider: &Provider| {
+        let answer = longest.unwrap_or(u32::MAX).min(provider.max_tokens());
+        let most = books.worst_case(provider.name(), prompt, answer);
+        books.can_spend(provider.name(), most).err()
+    };
+    let refused = refusal(provider)?;
+    let others = job.request.provider.is_empty().then(|| escalator.candidates(None).ok());
+    let other_may =
+        others.flatten().is_some_and(|others| others.iter().any(|other| refusal(other).is_none()));
+    (!other_may).then_some(refused)
 }

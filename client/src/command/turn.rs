@@ -54,6 +54,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
+    /// Tell the model nothing of what is remembered of you
+    #[arg(long)]
+    no_memories: bool,
+
     /// Answer anew, whatever was answered before, and keep nothing of it for the next time
     #[arg(long, conflicts_with = "cache_sampled")]
     no_cache: bool,
@@ -228,6 +232,7 @@ impl Options {
             template: self.template.clone().unwrap_or_default(),
             no_cache: self.no_cache,
             cache_sampled: self.cache_sampled,
+            memories: self.no_memories.then_some(false),
             ..Default::default()
         };
         self.luggage.clone().load(&mut request);
@@ -359,6 +364,12 @@ mod tests {
         assert!(request("--no-cache").no_cache);
         assert!(request("--cache-sampled").cache_sampled);
         assert!(Line::try_parse_from(["x", "--no-cache", "--cache-sampled"]).is_err());
+    }
+
+    #[test]
+    fn memories_are_the_daemons_choice_unless_they_are_refused() {
+        assert_eq!(request("").memories, None);
+        assert_eq!(request("--no-memories").memories, Some(false));
     }
 
     #[test]

@@ -298,6 +298,15 @@ async fn models_are_listed_and_loaded() {
     let loaded = run(&server, &["model", "load", "scripted"]).await;
     assert!(loaded.stdout.starts_with("scripted is loaded · pid 7 · "), "{}", loaded.stdout);
     assert_eq!((loaded.stderr.as_str(), loaded.code), ("", 0), "a pipe gets no progress bar");
+    let pulled = run(&server, &["model", "pull", "scripted"]).await;
+    assert_eq!((pulled.stdout.as_str(), pulled.code), ("scripted is here (-)\n", 0));
+    assert_eq!(pulled.stderr, "it was changed\n", "a note is said once");
+    let damaged = run(&server, &["model", "verify", "scripted"]).await;
+    assert!(damaged.stdout.contains("should have"), "{}", damaged.stdout);
+    assert!(damaged.stderr.contains("error: it is damaged"), "{}", damaged.stderr);
+    assert_eq!(damaged.code, 1);
+    let removed = run(&server, &["model", "rm", "scripted", "--json"]).await.json();
+    assert_eq!(removed["bytes"], 5);
     let missing = run(&server, &["model", "info", "absent"]).await;
     assert!(missing.stderr.contains("hint: `tandem model list`"), "{}", missing.stderr);
     assert_eq!(missing.code, 1);
@@ -416,6 +425,7 @@ async fn commands_of_other_programs_lead_to_those_of_tandem() {
         ("run", "tandem chat"),
         ("serve", "tandem service start"),
         ("models", "tandem model list"),
+        ("pull", "tandem model pull"),
     ] {
         let outcome = run(&server, &[habit]).await;
         assert!(outcome.stderr.contains(&format!("tip: here this is `{command}`")), "{habit}");

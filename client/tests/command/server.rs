@@ -13,7 +13,7 @@ use std::{
 
 use tandem_client::v1::{
     self, admin_server, ask_event::Event, assistant_server, conversations_server, load_model_event,
-    models_server,
+    models_server, pull_model_event,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -322,6 +322,7 @@ impl models_server::Models for Script {
     type LoadStream = Answers<v1::LoadModelEvent>;
     type ImportStream = Answers<v1::ImportModelEvent>;
     type TuneStream = Answers<v1::TuneModelEvent>;
+    type PullStream = Answers<v1::PullModelEvent>;
 
     async fn list(
         &self,
@@ -367,6 +368,42 @@ impl models_server::Models for Script {
         _: Request<v1::UnloadModelRequest>,
     ) -> Result<Response<v1::UnloadModelResponse>, Status> {
         Ok(Response::new(v1::UnloadModelResponse { unloaded: true }))
+    }
+
+    async fn pull(
+        &self,
+        _: Request<v1::PullModelRequest>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        let progress =
+            v1::PullModelProgress { note: "it was changed".into(), ..Default::default() };
+        let events = [
+            pull_model_event::Event::Progress(progress.clone()),
+            pull_model_event::Event::Progress(progress),
+            pull_model_event::Event::Pulled(model(v1::ModelState::Available)),
+        ];
+        let events = events.map(|event| Ok(v1::PullModelEvent { event: Some(event) }));
+        Ok(Response::new(Box::pin(iter(events))))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<v1::VerifyModelRequest>,
+    ) -> Result<Response<v1::VerifyModelResponse>, Status> {
+        Ok(Response::new(v1::VerifyModelResponse {
+            id: request.into_inner().id,
+            sha256: "ab".into(),
+            expected_sha256: "cd".into(),
+            known_from: v1::KnownFrom::Catalog.into(),
+            problem: "it is damaged".into(),
+            ..Default::default()
+        }))
+    }
+
+    async fn remove(
+        &self,
+        _: Request<v1::RemoveModelRequest>,
+    ) -> Result<Response<v1::RemoveModelResponse>, Status> {
+        Ok(Response::new(v1::RemoveModelResponse { removed_bytes: 5, path: "/m".into() }))
     }
 
     async fn import(
@@ -422,6 +459,16 @@ impl admin_server::Admin for Script {
         _: Request<v1::AuditRequest>,
     ) -> Result<Response<v1::AuditResponse>, Status> {
         Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn reload(
+        &self,
+        _: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
+        Ok(Response::new(v1::ReloadResponse {
+            changed: vec!["router.policy".into()],
+            needs_restart: vec!["engine.threads".into()],
+        }))
     }
 
     async fn drain(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{DAY, TOKENS_MAX, Visitor, caches};
 use crate::{
     ContextStrategy, Memory,
-    kind::{Integer, OneOf, Size, Text, Time},
+    kind::{Flag, Integer, OneOf, Size, Text, Time},
 };
 
 const STRATEGIES: OneOf<ContextStrategy> = OneOf(&[
@@ -63,6 +63,24 @@ pub(super) fn visit_memory(memory: &mut Memory, v: &mut impl Visitor) {
         "bytes of conversations, past which the oldest are deleted; 0 is any number",
         &mut memory.size_max,
         &Size(0..=1 << 50),
+    );
+    v.setting(
+        "facts",
+        "find facts about the user in conversations when nobody asks anything",
+        &mut memory.facts,
+        &Flag,
+    );
+    v.setting(
+        "facts_max",
+        "most facts that are remembered; past it, those go that were of no use for longest",
+        &mut memory.facts_max,
+        &Integer(1..=10_000),
+    );
+    v.setting(
+        "tell_facts",
+        "tell models those that are pinned or have to do with the question",
+        &mut memory.tell_facts,
+        &Flag,
     );
     v.table("embedding_cache", |v| caches::visit_embedding_cache(&mut memory.embedding_cache, v));
     v.table("response_cache", |v| caches::visit_response_cache(&mut memory.response_cache, v));

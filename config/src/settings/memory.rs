@@ -25,6 +25,13 @@ pub struct Memory {
     pub retention: Duration,
     /// Bytes of stored conversations, past which the oldest are deleted; 0 is any number.
     pub size_max: u64,
+    /// Whether facts about the user are found in conversations, by the local model when nobody asks
+    /// anything.
+    pub facts: bool,
+    /// Most facts that are remembered, those that were added by hand included.
+    pub facts_max: u32,
+    /// Whether models are told what is remembered, when the request does not say.
+    pub tell_facts: bool,
     /// Embeddings that need not be computed again.
     pub embedding_cache: EmbeddingCache,
     /// Answers that need not be given again.
@@ -69,6 +76,9 @@ impl Default for Memory {
             summary_percent: 15,
             retention: Duration::ZERO,
             size_max: 0,
+            facts: true,
+            facts_max: 1000,
+            tell_facts: true,
             embedding_cache: EmbeddingCache::default(),
             response_cache: ResponseCache::default(),
         }

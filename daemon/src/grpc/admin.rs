@@ -7,8 +7,8 @@ use futures::stream::{self, BoxStream};
 use tandem_proto::v1::admin_server::Admin;
 use tandem_proto::v1::{
     AuditRequest, AuditResponse, DrainRequest, DrainResponse, ExperimentsRequest,
-    ExperimentsResponse, ListFeedbackRequest, ListFeedbackResponse, StatusRequest, StatusResponse,
-    UsageRequest, UsageResponse, WatchRequest,
+    ExperimentsResponse, ListFeedbackRequest, ListFeedbackResponse, ReloadRequest, ReloadResponse,
+    StatusRequest, StatusResponse, UsageRequest, UsageResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -70,9 +70,13 @@ impl Admin for Daemon {
         &self,
         request: Request<UsageRequest>,
     ) -> Result<Response<UsageResponse>, Status> {
-        let base = self.config.router.slow_threshold;
+        let base = self.tandem.settings().router.slow_threshold;
         let usage = self.tandem.books.usage(request.into_inner(), base).await;
         usage.map(Response::new).map_err(super::status::of)
+    }
+
+    async fn reload(&self, _: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
+        self.reloader.reload().await.map(Response::new).map_err(status::of)
     }
 
     async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
@@ -98,6 +102,7 @@ impl Daemon {
             admission: Some(tandem.router.admission()),
             turns: Some(tandem.router.counts()),
             caches: tandem.caches.status().into_iter().filter(|cache| cache.enabled).collect(),
+            settings: Some(self.reloader.status()),
         }
     }
 }

@@ -12,6 +12,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const MESSAGE_BYTES_MAX: usize = 1024;
 /// Suggested pause before an actor that is being restarted is asked again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// Suggested pause before a source that failed is asked again.
+const PULL_PAUSE: Duration = Duration::from_secs(30);
+/// Suggested pause before a search is tried again whose server is away.
+const SERVER_PAUSE: Duration = Duration::from_secs(5);
 /// Suggested pause before a full disk is tried again.
 const DISK_PAUSE: Duration = Duration::from_secs(10);
 
@@ -46,6 +50,7 @@ fn shortened(mut message: String) -> String {
 fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
     match error {
         Error::Invalid { .. } => (Code::InvalidArgument, reason::INVALID_ARGUMENT, None),
+        Error::SettingsInvalid { .. } => (Code::InvalidArgument, reason::SETTINGS_INVALID, None),
         Error::PromptTooLong { .. } => (Code::InvalidArgument, reason::PROMPT_TOO_LONG, None),
         Error::ModelNotFound { .. } | Error::ModelAbsent { .. } => {
             (Code::NotFound, reason::MODEL_NOT_FOUND, None)
@@ -56,6 +61,11 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
             (Code::FailedPrecondition, reason::EMBEDDING_MODEL_NOT_CHOSEN, None)
         }
         Error::ImportFailed { .. } => (Code::FailedPrecondition, reason::IMPORT_FAILED, None),
+        Error::PullFailed { .. } => (Code::FailedPrecondition, reason::PULL_FAILED, None),
+        Error::PullUnreachable { .. } => {
+            (Code::Unavailable, reason::PULL_UNREACHABLE, Some(PULL_PAUSE))
+        }
+        Error::ModelInUse { .. } => (Code::FailedPrecondition, reason::MODEL_IN_USE, None),
         Error::ModelTooLarge { .. } => (Code::ResourceExhausted, reason::MODEL_TOO_LARGE, None),
         Error::EngineCrashed { .. } => {
             (Code::Unavailable, reason::ENGINE_CRASHED, Some(RESTART_PAUSE))
@@ -71,12 +81,19 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::ConversationNotFound { .. } => {
             (Code::NotFound, reason::CONVERSATION_NOT_FOUND, None)
         }
+        Error::MemoryNotFound { .. } => (Code::NotFound, reason::MEMORY_NOT_FOUND, None),
         Error::CollectionNotFound { .. } => (Code::NotFound, reason::COLLECTION_NOT_FOUND, None),
+        Error::KnowledgeBackend { .. } => {
+            (Code::Unavailable, reason::KNOWLEDGE_BACKEND_FAILED, Some(SERVER_PAUSE))
+        }
         Error::NotInDocuments { .. } => (Code::NotFound, reason::NOT_IN_DOCUMENTS, None),
         Error::DocumentsStayHere { .. } => {
             (Code::FailedPrecondition, reason::DOCUMENTS_STAY_HERE, None)
         }
         Error::Collection { .. } => (Code::FailedPrecondition, reason::COLLECTION_FAILED, None),
+        Error::EmbeddingModelGone { .. } => {
+            (Code::FailedPrecondition, reason::EMBEDDING_MODEL_GONE, None)
+        }
         Error::NotSupported { .. } => (Code::FailedPrecondition, reason::NOT_SUPPORTED, None),
         Error::ProviderNotConfigured { .. } => {
             (Code::FailedPrecondition, reason::PROVIDER_NOT_CONFIGURED, None)

@@ -5,15 +5,21 @@ use std::path::{Component, Path, PathBuf};
 
 /// What a control group allows.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Limit {
+pub struct Limit {
     /// Bytes that all processes of the group may have.
-    pub(super) total: u64,
+    pub total: u64,
     /// Bytes that are left, the page cache that can be given up included.
-    pub(super) available: u64,
+    pub available: u64,
+}
+
+/// Directories of the group of this process and of all groups around it.
+pub fn of_this_process() -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    directories(Path::new("/sys/fs/cgroup"), &own)
 }
 
 /// Directories of the group that `/proc/self/cgroup` names and of all groups around it.
-pub(super) fn directories(root: &Path, proc_self_cgroup: &str) -> Vec<PathBuf> {
+fn directories(root: &Path, proc_self_cgroup: &str) -> Vec<PathBuf> {
     let Some(own) = proc_self_cgroup.lines().find_map(|line| line.strip_prefix("0::/")) else {
         return Vec::new();
     };
@@ -24,7 +30,7 @@ pub(super) fn directories(root: &Path, proc_self_cgroup: &str) -> Vec<PathBuf> {
 }
 
 /// The limit of the group in `dir`; `None` when it has none.
-pub(super) fn read(dir: &Path) -> Option<Limit> {
+pub fn read(dir: &Path) -> Option<Limit> {
     let file = |name: &str| fs::read_to_string(dir.join(name)).ok();
     let max = file("memory.max")?;
     parse(&max, &file("memory.current")?, &file("memory.stat")?)

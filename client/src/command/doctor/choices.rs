@@ -1,0 +1,123 @@
+//! Why the defaults are as they are on this machine, and what would be better.
+
+use tandem_config::{Config, Preset, hardware::Hardware};
+
+use crate::report::doctor::Finding;
+
+const GIB: u64 = 1 << 30;
+
+/// What was chosen for the machine, each with its reason.
+pub(super) fn explain(settings: &Config, hardware: &Hardware) -> Vec<String> {
+    let gib = hardware.memory_usable_bytes() / GIB;
+    let preset = match settings.resources.preset {
+        Some(preset) => format!("preset {}, as the settings say", name(preset)),
+        None => format!(
+            "preset {}, for {gib} GiB of memory",
+            name(Preset::fitting(Some(hardware.memory_usable_bytes())))
+        ),
+    };
+    let engine = &settings.engine;
+    let threads = match engine.threads {
+        0 => format!(
+            "threads are up to the engine: at most {}, fewer while other programs need them",
+            hardware.cores_physical.unwrap_or(u32::MAX).min(hardware.cores_usable)
+        ),
+        threads => format!("{threads} threads, as the settings say"),
+    };
+    let copies = if engine.use_extra_bufts {
+        "weights are repacked for this CPU, which makes a copy of them in memory"
+    } else {
+        "weights are used as they lie in the file, which saves a copy of them in memory"
+    };
+    vec![
+        preset,
+        threads,
+        format!(
+            "a context of {} tokens for up to {} answers at a time",
+            engine.context_tokens, engine.sequences_max
+        ),
+        copies.to_owned(),
+    ]
+}
+
+fn name(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Small => "small",
+        Preset::Standard => "standard",
+        Preset::Large => "large",
+    }
+}
+
+/// What the machine has that stays unused, or lacks.
+pub(super) fn advise(hardware: &Hardware) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if cfg!(target_arch = "x86_64") && !hardware.instructions.contains(&"AVX2") {
+        findings.push(Finding::note(
+            "this CPU has no AVX2, so that models answer slowly",
+            "prefer the slow track (`router.policy = \"slow\"`) or the smallest model",
+        ));
+    }
+    for gpu in &hardware.gpus {
+        let name = gpu.name.clone().unwrap_or_else(|| format!("a processor by {}", gpu.vendor));
+        findings.push(Finding::note(
+            format!("{name} is not used: this build computes on the CPU"),
+            "nothing has to be done; the CPU does it all",
+        ));
+    }
+    if hardware.memory_usable_bytes() < GIB {
+        findings.push(Finding::problem(
+            "less than 1 GiB of memory: no model fits beside the daemon",
+            "raise the limit of the container or service, or use providers only",
+        ));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_config::hardware::{Gpu, GpuVendor};
+
+    use super::*;
+
+    fn machine() -> Hardware {
+        Hardware {
+            cpu: "A CPU".to_owned(),
+            cores_physical: Some(4),
+            cores_usable: 2,
+            cache_bytes: None,
+            instructions: vec!["AVX2"],
+            memory_bytes: 4 * GIB,
+            memory_limit_bytes: None,
+            gpus: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_choice_says_whether_machine_or_settings_made_it() {
+        let mut settings = Config::defaults("/data".into(), "/socket".into());
+        let text = explain(&settings, &machine()).join("\n");
+        assert!(text.contains("preset small, for 4 GiB"), "{text}");
+        assert!(text.contains("at most 2,"), "{text}");
+
+        settings.resources.preset = Some(Preset::Large);
+        settings.engine.threads = 3;
+        let text = explain(&settings, &machine()).join("\n");
+        assert!(text.contains("preset large, as the settings say\n3 threads, as"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_of_the_group_counts_as_memory() {
+        assert_eq!(advise(&machine()), []);
+        let limited = Hardware { memory_limit_bytes: Some(GIB / 2), ..machine() };
+        assert!(advise(&limited).iter().any(Finding::is_problem));
+    }
+
+    #[test]
+    fn a_graphics_processor_that_is_not_used_is_named() {
+        let name = Some("NVIDIA H200".to_owned());
+        let gpu = Gpu { vendor: GpuVendor::Nvidia, name, memory_bytes: None };
+        let findings = advise(&Hardware { gpus: vec![gpu], ..machine() });
+        assert!(findings[0].found.starts_with("NVIDIA H200 is not used"), "{findings:?}");
+        assert!(!findings[0].is_problem());
+    }
+}

@@ -1,0 +1,177 @@
+//! New settings for a daemon that runs: when the settings file changes, at SIGHUP, and when a caller
+//! asks for them.
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tandem_actors::{Error, Result, Settings, Tandem};
+use tandem_config::{Config, Overrides, default_config_file};
+use tandem_proto::v1::{ReloadResponse, SettingsStatus};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::logging::Filter;
+
+/// How long to wait after a change for what else is written with it.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The settings of a daemon, and where new ones come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Reloader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    overrides: Overrides,
+    tandem: Arc<Tandem>,
+    filter: Filter,
+    /// Held while settings are read, which happens on threads that may block.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The settings in effect.
+    config: Config,
+    status: SettingsStatus,
+}
+
+impl Reloader {
+    /// Reloads what `overrides` name; `config` is in effect.
+    pub(crate) fn new(
+        config: Config,
+        overrides: Overrides,
+        tandem: Arc<Tandem>,
+        filter: Filter,
+    ) -> Self {
+        let state = Mutex::new(State { config, status: SettingsStatus::default() });
+        Self(Arc::new(Inner { overrides, tandem, filter, state }))
+    }
+
+    /// Reads the settings and lets those take effect that can. Settings with any mistake change
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SettingsInvalid`] with everything that is wrong.
+    pub(crate) async fn reload(&self) -> Result<ReloadResponse> {
+        let inner = Arc::clone(&self.0);
+        let done = spawn_blocking(move || inner.reload());
+        done.await.unwrap_or_else(|error| Err(Error::Internal { problem: error.to_string() }))
+    }
+
+    /// How the last time went.
+    pub(crate) fn status(&self) -> SettingsStatus {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+    }
+
+    /// Reloads at SIGHUP and when the file changes, from now on and until the handle is dropped.
+    pub(crate) fn follow(&self) -> AbortOnDropHandle<()> {
+        let changed = Arc::new(Notify::new());
+        let watcher = self.0.watch(&changed);
+        let seen = self.0.contents();
+        let hangups = signal(SignalKind::hangup())
+            .inspect_err(|error| warn!(%error, "cannot listen for SIGHUP"));
+        let following = self.clone().obey(hangups.ok(), changed, seen);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            following.await;
+            drop(watcher);
+        }))
+    }
+
+    async fn obey(self, mut hangups: Option<Signal>, changed: Arc<Notify>, seen: Option<Vec<u8>>) {
+        let mut seen = seen;
+        loop {
+            let hangup = async {
+                match &mut hangups {
+                    Some(hangups) => hangups.recv().await,
+                    None => pending().await,
+                }
+            };
+            let hung_up = tokio::select! {
+                _ = hangup => true,
+                () = changed.notified() => false,
+            };
+            if !hung_up {
+                sleep(QUIET).await;
+            }
+            let inner = Arc::clone(&self.0);
+            let now = spawn_blocking(move || inner.contents()).await.unwrap_or_default();
+            // A folder's watch tells of more than changes of the file.
+            if hung_up || now != seen {
+                seen = now;
+                // Said in the log; there is nobody else to tell.
+                let _ = self.reload().await;
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn reload(&self) -> Result<ReloadResponse> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.read(&state.config) {
+            Ok((config, new)) => {
+                let changed = state.config.differences(&config);
+                let needs_restart = config.differences(&new);
+                info!(?changed, ?needs_restart, "settings were reloaded");
+                state.status.reloads += 1;
+                state.status.problem.clear();
+                state.status.needs_restart.clone_from(&needs_restart);
+                state.config = config;
+                Ok(ReloadResponse { changed, needs_restart })
+            }
+            Err(error) => {
+                warn!(%error, "settings stay as they are");
+                state.status.problem = error.to_string();
+                Err(error)
+            }
+        }
+    }
+
+    /// The settings that are in effect from now on, and what was written.
+    fn read(&self, running: &Config) -> Result<(Config, Config)> {
+        let invalid = |problem: String| Error::SettingsInvalid { problem };
+        let new = Config::load(&self.overrides).map_err(|error| invalid(error.to_string()))?;
+        let config = running.reloaded(&new);
+        let settings = Settings::new(&config).map_err(|error| invalid(error.to_string()))?;
+        self.filter.set(&config.telemetry.log).map_err(|error| invalid(error.to_string()))?;
+        self.tandem.set(settings);
+        Ok((config, new))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let file = match &self.overrides.config_file {
+            Some(file) => file.clone(),
+            None => default_config_file().ok()?,
+        };
+        std::path::absolute(file).ok()
+    }
+
+    /// What is in the settings file.
+    fn contents(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.file()?).ok()
+    }
+
+    /// Watches the folder of the file, which is replaced by most programs that change it.
+    fn watch(&self, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+        let file = self.file()?;
+        let folder = file.parent().filter(|folder| folder.is_dir())?;
+        let changed = Arc::clone(changed);
+        let notified = move |_: notify::Result<notify::Event>| changed.notify_one();
+        let begin = |folder: &Path| {
+            let mut watcher = notify::recommended_watcher(notified)?;
+            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            Ok::<_, notify::Error>(watcher)
+        };
+        begin(folder)
+            .inspect_err(|error| warn!(%error, "the settings file cannot be watched; use SIGHUP"))
+            .ok()
+    }
+}
