@@ -330,11 +330,11 @@ pub enum Message {
     },
     /// Time to look for collections that nobody uses.
     Tick,
-    /// What is to be watched for all collections from now on.
+    /// Collections may be used again after a [`Message::CloseAll`].
     #[allow(private_interfaces, reason = "only this module makes and reads it")]
-    WatchAll {
-        /// By the names of the collections.
-        watched: BTreeMap<String, Vec<Watched>>,
+    GoOn {
+        /// Of all that there are, by name.
+        cards: BTreeMap<String, io::Result<Card>>,
     },
     /// What is to be watched for a collection from now on.
     #[allow(private_interfaces, reason = "only this module makes and reads it")]
@@ -448,7 +448,10 @@ impl Actor for KnowledgeBaseActor {
                 state.pool.close_idle(Instant::now());
                 drop(myself.send_after(TICK, || Message::Tick));
             }
-            Message::WatchAll { watched } => state.watch_all(watched),
+            Message::GoOn { cards } => {
+                state.copy_all(&cards);
+                state.watch_all(restoring::watched(cards));
+            }
             Message::Watch { name, watched } => state.watches.set(&state.handle, &name, watched),
         }
         Ok(())

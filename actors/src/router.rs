@@ -116,6 +116,8 @@ pub(crate) struct Job {
     pub(crate) request: AskRequest,
     /// The variants of experiments that the turn is part of, and what they change beside the request.
     pub(crate) assignment: Assignment,
+    /// The settings that it is answered by.
+    pub(crate) settings: Arc<Settings>,
     /// The policy in effect.
     pub(crate) policy: Policy,
     /// Seed when the caller gave none.
@@ -189,6 +191,7 @@ impl Router {
             turn_id,
             request,
             assignment,
+            settings: Arc::clone(&services.settings),
             policy,
             seed,
             accepted,

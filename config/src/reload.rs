@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Config, Daemon, Engine, Knowledge, Memory, Provider, Router, Security, Telemetry,
+    Config, Engine, Knowledge, Memory, Provider, Router, Security, Telemetry,
     kind::Kind,
     schema::{self, Visitor},
 };
@@ -13,10 +13,14 @@ impl Config {
     /// answered by. The others are built into what runs.
     #[must_use]
     pub fn reloaded(&self, new: &Self) -> Self {
+        // Those that ask a provider who is not there yet would only fail.
+        let mut named = new.experiments.values().flat_map(|it| it.variants.values());
+        let known = named
+            .all(|it| it.provider.as_ref().is_none_or(|name| self.providers.contains_key(name)));
+        let experiments = if known { &new.experiments } else { &self.experiments };
         let (router, memory, knowledge) =
             (new.router.clone(), new.memory.clone(), new.knowledge.clone());
         Self {
-            daemon: Daemon { drain_timeout: new.daemon.drain_timeout, ..self.daemon.clone() },
             engine: Engine { max_tokens: new.engine.max_tokens, ..self.engine.clone() },
             router: Router {
                 running_max: self.router.running_max,
@@ -51,7 +55,7 @@ impl Config {
                 ..new.security.clone()
             },
             flags: new.flags.clone(),
-            experiments: new.experiments.clone(),
+            experiments: experiments.clone(),
             telemetry: Telemetry {
                 log: new.telemetry.log.clone(),
                 log_format: self.telemetry.log_format,

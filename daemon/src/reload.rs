@@ -3,9 +3,10 @@
 
 use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tandem_actors::{Error, Result, Settings, Tandem};
 use tandem_config::{Config, Overrides, default_config_file};
@@ -31,7 +32,9 @@ struct Inner {
     overrides: Overrides,
     tandem: Arc<Tandem>,
     filter: Filter,
-    /// Held while settings are read, which happens on threads that may block.
+    /// Held while settings are read, on threads that may block: one reload at a time.
+    reloading: Mutex<()>,
+    /// Held for no longer than it takes to copy it.
     state: Mutex<State>,
 }
 
@@ -51,7 +54,7 @@ impl Reloader {
         filter: Filter,
     ) -> Self {
         let state = Mutex::new(State { config, status: SettingsStatus::default() });
-        Self(Arc::new(Inner { overrides, tandem, filter, state }))
+        Self(Arc::new(Inner { overrides, tandem, filter, reloading: Mutex::new(()), state }))
     }
 
     /// Reads the settings and lets those take effect that can. Settings with any mistake change
@@ -68,7 +71,7 @@ impl Reloader {
 
     /// How the last time went.
     pub(crate) fn status(&self) -> SettingsStatus {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+        self.0.state().status.clone()
     }
 
     /// Reloads at SIGHUP and when the file changes, from now on and until the handle is dropped.
@@ -98,29 +101,48 @@ impl Reloader {
                 _ = hangup => true,
                 () = changed.notified() => false,
             };
+            let mut now = self.contents().await;
             if !hung_up {
-                sleep(QUIET).await;
+                // Who writes a file empties it first, and may take his time.
+                loop {
+                    sleep(QUIET).await;
+                    let again = self.contents().await;
+                    if again == now {
+                        break;
+                    }
+                    now = again;
+                }
+                // A folder's watch tells of more than changes of the file.
+                if now == seen {
+                    continue;
+                }
+                if now.as_deref().is_none_or(|text| text.trim_ascii().is_empty()) {
+                    warn!("the settings file is empty or gone; settings stay until SIGHUP");
+                    continue;
+                }
             }
-            let inner = Arc::clone(&self.0);
-            let now = spawn_blocking(move || inner.contents()).await.unwrap_or_default();
-            // A folder's watch tells of more than changes of the file.
-            if hung_up || now != seen {
-                seen = now;
-                // Said in the log; there is nobody else to tell.
-                let _ = self.reload().await;
-            }
+            seen = now;
+            // Said in the log; there is nobody else to tell.
+            let _ = self.reload().await;
         }
+    }
+
+    async fn contents(&self) -> Option<Vec<u8>> {
+        let inner = Arc::clone(&self.0);
+        spawn_blocking(move || inner.contents()).await.unwrap_or_default()
     }
 }
 
 impl Inner {
     fn reload(&self) -> Result<ReloadResponse> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.read(&state.config) {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.state().config.clone();
+        match self.read(&running) {
             Ok((config, new)) => {
-                let changed = state.config.differences(&config);
+                let changed = running.differences(&config);
                 let needs_restart = config.differences(&new);
                 info!(?changed, ?needs_restart, "settings were reloaded");
+                let mut state = self.state();
                 state.status.reloads += 1;
                 state.status.problem.clear();
                 state.status.needs_restart.clone_from(&needs_restart);
@@ -129,10 +151,14 @@ impl Inner {
             }
             Err(error) => {
                 warn!(%error, "settings stay as they are");
-                state.status.problem = error.to_string();
+                self.state().status.problem = error.to_string();
                 Err(error)
             }
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The settings that are in effect from now on, and what was written.
@@ -162,9 +188,20 @@ impl Inner {
     /// Watches the folder of the file, which is replaced by most programs that change it.
     fn watch(&self, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
         let file = self.file()?;
-        let folder = file.parent().filter(|folder| folder.is_dir())?;
+        let Some(folder) = file.parent().filter(|folder| folder.is_dir()) else {
+            info!(file = %file.display(), "its folder does not exist and is not watched; use SIGHUP");
+            return None;
+        };
         let changed = Arc::clone(changed);
-        let notified = move |_: notify::Result<notify::Event>| changed.notify_one();
+        let notified = move |event: notify::Result<notify::Event>| {
+            // Reading the file is an event, too.
+            let is_read = event.is_ok_and(|event| {
+                matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+            });
+            if !is_read {
+                changed.notify_one();
+            }
+        };
         let begin = |folder: &Path| {
             let mut watcher = notify::recommended_watcher(notified)?;
             watcher.watch(folder, RecursiveMode::NonRecursive)?;

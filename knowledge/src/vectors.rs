@@ -266,7 +266,8 @@ fn files(directory: &Path, dimensions: usize, extent: Extent) -> Result<(Records
     Ok((exact, codes))
 }
 
-const NAME: &str = "vectors-";
+/// What the names of its files begin with.
+pub(crate) const NAME: &str = "vectors-";
 
 fn prefix(generation: u64) -> String {
     format!("{NAME}{generation}.")

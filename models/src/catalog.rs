@@ -176,7 +176,12 @@ struct Document {
 impl Document {
     /// The entries, each with its variants behind it.
     fn parse(text: &str) -> Result<Vec<Entry>, String> {
-        let Self { models } = toml::from_str(text).map_err(|error| error.to_string())?;
+        let Self { models } = toml::from_str(text).map_err(|error| {
+            // The whole message quotes the line, which may hold a password.
+            let at = error.span().map_or(0, |span| span.start);
+            let line = text.get(..at).unwrap_or_default().split('\n').count();
+            format!("line {line}: {}", error.message())
+        })?;
         let entries: Vec<_> = models.into_iter().flat_map(Entry::with_variants).collect();
         entries.iter().try_for_each(Entry::check)?;
         Ok(entries)

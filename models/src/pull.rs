@@ -313,14 +313,26 @@ impl Pull<'_> {
             return Err(Error::Corrupt { from: from(), expected, actual });
         }
         let read = blocking(store, |store| Ok(gguf::read(&store.path()))).await?;
-        if let Err(problem) = read {
-            blocking(store, Store::discard).await?;
-            return Err(Error::NotAModel { from: from(), problem });
+        match read {
+            Ok(_) => (),
+            // That says nothing about what came.
+            Err(gguf::Problem::Io(problem)) => {
+                return Err(Error::Unwritable { path: store.path(), problem });
+            }
+            Err(problem) => {
+                blocking(store, Store::discard).await?;
+                return Err(Error::NotAModel { from: from(), problem });
+            }
         }
         let origin = Origin { source: from(), sha256: actual, size_bytes: pin.size };
         let target = self.folder.join(&self.target.file);
         // First, so that no file is ever there of which nobody knows what it was.
         blocking(store, move |store| {
+            if target.is_file() {
+                // Somebody put one there meanwhile, which is left as it is.
+                store.discard()?;
+                return Ok(target);
+            }
             let written = origin.write(&target);
             written.map_err(|problem| Error::Unwritable { path: target, problem })?;
             store.finish()

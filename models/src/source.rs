@@ -74,7 +74,7 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, String> {
         // What stands before an @ may be a password.
         let shown = text.rsplit('@').next().unwrap_or_default();
-        let shown: String = shown.chars().take(200).collect();
+        let shown: String = shown.chars().take_while(|c| *c != '?').take(200).collect();
         let wrong = |what: &str| format!("{shown:?} is no source: {what}");
         if text.len() > BYTES_MAX || text.chars().any(char::is_control) {
             return Err(wrong(&format!("write one line of at most {BYTES_MAX} bytes")));

@@ -100,10 +100,10 @@ impl Mirror {
         self.0.copies.server.is_elsewhere()
     }
 
-    /// Whether it does not have all yet that it shall have.
+    /// Whether it may lack something that it shall have, or have something that it shall not.
     pub(super) fn is_behind(&self) -> bool {
         let standing = self.0.standing.borrow();
-        standing.held < standing.wanted
+        !matches!(standing.state, State::Serving { .. }) || standing.held != standing.wanted
     }
 
     /// How far it is, for people.

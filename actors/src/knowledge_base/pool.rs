@@ -103,7 +103,12 @@ impl Pool {
 
     fn make_place(&mut self) -> Result<()> {
         let unused = self.open.iter().filter(|(_, open)| !open.shelf.is_in_use());
-        let oldest = unused.min_by_key(|(_, open)| open.last_used).map(|(name, _)| name.clone());
+        // One whose copy is whole, if there is one.
+        let oldest = unused
+            .min_by_key(|(_, open)| {
+                (open.shelf.mirror().is_some_and(Mirror::is_behind), open.last_used)
+            })
+            .map(|(name, _)| name.clone());
         let oldest = oldest.ok_or_else(|| Error::Overloaded {
             what: format!("{OPEN_MAX} collections are in use, and not more can be"),
             retry_after: Duration::from_secs(1),

@@ -16,12 +16,15 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::card::{Card, Watched, check_name};
+use super::mirror::remains;
 use super::pool;
 use super::{KnowledgeBase, Message, REQUESTS_MAX, blocking};
 use crate::memory_store::{before_restore, unwritable};
 use crate::storage::Piece;
 use crate::{Error, Result};
 
+/// Most numbers of a vector; memory is taken by them.
+const DIMENSIONS_MAX: usize = 1 << 16;
 /// Longest wait for those who use collections.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -80,6 +83,9 @@ impl Restoring {
             let card = Card::read(&dir).map_err(|error| unusable(error.to_string()))?;
             let card =
                 card.ok_or_else(|| unusable("has no card; make the backup again".to_owned()))?;
+            if card.space().is_some_and(|space| space.dimensions > DIMENSIONS_MAX) {
+                return Err(unusable("has vectors of too many dimensions".to_owned()));
+            }
             let opened = Collection::open(&dir, card.space());
             drop(opened.map_err(|error| unusable(error.to_string()))?);
             sync(&dir)?;
@@ -149,10 +155,13 @@ impl KnowledgeBase {
     pub(crate) async fn go_on(&self, still: Standstill) -> Result<Option<PathBuf>> {
         let (dir, restored) = (Arc::clone(&self.dir), Arc::clone(&self.restored));
         let previous = blocking(move || adopt(&dir, &restored)).await?;
-        let watched = watched(self.cards().await?);
+        if let Some(copies) = &self.copies {
+            copies.deleted.notify_one();
+        }
+        let cards = self.cards().await?;
         // Who reads what is watched needs a place.
         drop(still);
-        self.address.cast(Message::WatchAll { watched })?;
+        self.address.cast(Message::GoOn { cards })?;
         previous.map_err(unwritable)
     }
 }
@@ -172,9 +181,15 @@ pub(super) fn adopt(dir: &Path, restored: &Path) -> io::Result<Option<PathBuf>> 
     }
     let previous = dir.try_exists()?.then(|| before_restore(dir));
     if let Some(previous) = &previous {
+        remains::carry(dir, restored)?;
         fs::rename(dir, previous)?;
     }
-    fs::rename(restored, dir)?;
+    if let Err(error) = fs::rename(restored, dir) {
+        if let Some(previous) = &previous {
+            fs::rename(previous, dir)?;
+        }
+        return Err(error);
+    }
     for folder in [dir.parent(), restored.parent()].into_iter().flatten() {
         File::open(folder)?.sync_all()?;
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tandem_config::Secret;
 use tandem_models::Source;
 use tandem_models::catalog::Catalog;
+use tandem_models::origin::Origin;
 use tandem_models::pull::{
     self, HUB_ENDPOINT, Hub, Options, Pace, Progress, Retry, S3, S3Keys, Stage, Target, Token,
 };
@@ -35,23 +36,26 @@ pub enum PullState {
     Ended(Result<String>),
 }
 
-/// The pulls under way, by the name of the file.
+/// By the name of the file: where it is fetched from, and how far that is.
+type Running = HashMap<String, (Vec<Source>, watch::Sender<PullState>)>;
+
+/// The pulls under way.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pulls {
-    running: Arc<Mutex<HashMap<String, watch::Sender<PullState>>>>,
+    running: Arc<Mutex<Running>>,
     /// All of them together keep to it.
     pace: Arc<OnceLock<Arc<Pace>>>,
 }
 
 impl Pulls {
-    fn running(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<PullState>>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nobody listens to this pull any more. Then it is nobody's from here on.
     fn abandon(&self, file: &str) -> bool {
         let mut running = self.running();
-        let abandoned = running.get(file).is_none_or(|state| state.receiver_count() == 0);
+        let abandoned = running.get(file).is_none_or(|(_, state)| state.receiver_count() == 0);
         if abandoned {
             running.remove(file);
         }
@@ -78,7 +82,11 @@ impl ModelLoader {
         let (options, target, id) = prepared.await.map_err(internal)??;
 
         let mut running = self.pulls.running();
-        if let Some(pull) = running.get(&target.file) {
+        if let Some((sources, pull)) = running.get(&target.file) {
+            if target.sha256.is_none() && *sources != target.sources {
+                let what = format!("another file called {} is being fetched", target.file);
+                return Err(Error::Overloaded { what, retry_after: Duration::from_secs(10) });
+            }
             return Ok(pull.subscribe());
         }
         if running.len() >= PULLS_MAX {
@@ -95,7 +103,7 @@ impl ModelLoader {
             note: String::new(),
         };
         let (state, listener) = watch::channel(PullState::Running(begin));
-        running.insert(target.file.clone(), state.clone());
+        running.insert(target.file.clone(), (target.sources.clone(), state.clone()));
         drop(running);
         let (pulls, folder) = (self.pulls.clone(), models.dir.clone());
         tokio::spawn(async move { run(&pulls, &state, &target, &folder, &options, id).await });
@@ -149,6 +157,20 @@ impl State {
     }
 }
 
+/// Refuses to take a file that came from elsewhere for the one that is asked for.
+fn not_another(target: &Target, folder: &Path) -> Result<()> {
+    let path = folder.join(&target.file);
+    let is_same = |origin: Origin| target.sources.iter().any(|it| it.to_string() == origin.source);
+    if !path.is_file() || Origin::of(&path).is_some_and(is_same) {
+        return Ok(());
+    }
+    let problem = format!(
+        "another file called {0} is here; remove it first with `tandem model rm {0}`",
+        target.file
+    );
+    Err(Error::invalid("id", problem))
+}
+
 /// What is to be fetched, and how the model is called then. Blocking.
 fn target(what: &str, folder: &Path) -> Result<(Target, String)> {
     let catalog = Catalog::load(folder);
@@ -160,6 +182,7 @@ fn target(what: &str, folder: &Path) -> Result<(Target, String)> {
         return Ok(if let Some(entry) = catalog.entry_of_file(&target.file) {
             (Target { sources: target.sources, ..Target::of_entry(entry) }, entry.id.clone())
         } else {
+            not_another(&target, folder)?;
             let id = target.file.clone();
             (target, id)
         });

@@ -1,5 +1,6 @@
 //! Removing the file of a model, and what came of one whose pull was broken off.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,9 +28,20 @@ impl ModelLoader {
 /// Blocking.
 fn remove(id: &str, folder: &Path, loaded: &[PathBuf]) -> Result<RemoveModelResponse> {
     let path = match Catalog::load(folder).resolve(id, folder) {
-        Ok(located) => located.path,
+        Ok(located) => {
+            let is_hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
+            let is_model =
+                located.path.extension().is_some_and(|it| it.eq_ignore_ascii_case("gguf"))
+                    && !located.path.file_name().is_some_and(is_hidden);
+            if located.entry.is_none() && !is_model {
+                return Err(Error::invalid("id", "is not the file of a model"));
+            }
+            located.path
+        }
         Err(Unresolved::Absent { id, path }) => {
             let removed_bytes = forget(&path)?;
+            // Of a file that is gone.
+            drop(Origin::forget(&path));
             let path = path.display().to_string();
             return match removed_bytes {
                 Some(removed_bytes) => Ok(RemoveModelResponse { removed_bytes, path }),

@@ -78,7 +78,7 @@ impl Idle {
                 }
                 Left::Nothing
             });
-        } else if quiet && std::mem::take(&mut self.unheard) {
+        } else if quiet && services.settings.memory.facts && std::mem::take(&mut self.unheard) {
             self.task.spawn(async move {
                 match router.in_idle_time(look_for_facts(&services)).await {
                     None | Some(Ok(true)) => return Left::Facts,

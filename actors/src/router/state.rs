@@ -69,7 +69,7 @@ impl State {
                 self.queue.release();
                 continue;
             }
-            let services = self.services();
+            let services = Services { settings: Arc::clone(&job.settings), ..self.services() };
             let plan = match plan(&job, &services) {
                 Ok(plan) => plan,
                 Err(error) => {

@@ -24,7 +24,7 @@ impl Inference for Daemon {
         &self,
         request: Request<GenerateRequest>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
-        let longest = self.config.router.deadline;
+        let longest = self.tandem.settings().router.deadline;
         let time = deadline::of(request.metadata()).map_or(longest, |time| time.min(longest));
         let deadline = Instant::now() + time;
         let request = request.into_inner();
@@ -37,7 +37,7 @@ impl Inference for Daemon {
         let sampling = sampling::complete(
             &asked,
             worker.recommended_sampling(),
-            self.config.engine.max_tokens,
+            self.tandem.settings().max_tokens,
             sampling::random_seed(),
         );
         let seed = sampling.seed();
@@ -88,7 +88,7 @@ impl Inference for Daemon {
         &self,
         request: Request<EmbedRequest>,
     ) -> Result<Response<EmbedResponse>, Status> {
-        let longest = self.config.router.deadline;
+        let longest = self.tandem.settings().router.deadline;
         let time = deadline::of(request.metadata()).map_or(longest, |time| time.min(longest));
         let deadline = tokio::time::Instant::now() + time;
         let embeddings = self.embeddings(request.into_inner(), deadline);

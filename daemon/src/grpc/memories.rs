@@ -30,7 +30,7 @@ impl Memories for Daemon {
     }
 
     async fn add(&self, request: Request<AddMemoryRequest>) -> Result<Response<Memory>, Status> {
-        let most = self.config.memory.facts_max as usize;
+        let most = self.tandem.settings().memory.facts_max as usize;
         let added = self.tandem.store.add_memory(request.into_inner(), most).await;
         added.map(Response::new).map_err(status::of)
     }

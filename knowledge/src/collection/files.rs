@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Collection, INDEX, Vectors, unwritten, words};
 use crate::Result;
 use crate::error::at;
+use crate::vectors;
 
 /// The file of the index that says which others belong to its commit.
 const COMMIT: &str = "meta.json";
@@ -74,7 +75,10 @@ fn in_index(name: &str) -> String {
     format!("{INDEX}/{name}")
 }
 
-/// Whether a collection may have a file of this name. No other is to be taken from a copy that comes from
+/// What says how a collection was made. It is whoever opens the collection that writes it.
+const CARD: &str = "collection.json";
+
+/// Whether a copy of a collection has files of this name. No other is to be taken from a copy that comes from
 /// elsewhere: such a name never leads out of the directory of the collection.
 pub fn is_file_name(name: &str) -> bool {
     let plain = |name: &str| {
@@ -82,7 +86,7 @@ pub fn is_file_name(name: &str) -> bool {
         !matches!(name, "" | "." | "..") && name.len() <= NAME_BYTES_MAX && name.bytes().all(known)
     };
     match name.split_once('/') {
-        None => plain(name),
+        None => plain(name) && (name == CARD || name.starts_with(vectors::NAME)),
         Some((folder, name)) => folder == INDEX && plain(name),
     }
 }

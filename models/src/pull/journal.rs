@@ -32,6 +32,15 @@ impl Mark {
             || differ(&self.modified, &other.modified)
     }
 
+    /// Whether the two mean the same state, as far as both say something.
+    fn agrees(&self, other: &Self) -> bool {
+        let both = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some();
+        let any = both(&self.etag, &other.etag)
+            || both(&self.linked, &other.linked)
+            || both(&self.modified, &other.modified);
+        any && !self.differs(other)
+    }
+
     /// What `If-Range` asks with, if that is possible: no weak tag, which allows differences.
     pub(super) fn condition(&self) -> Option<&str> {
         let strong = self.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
@@ -56,14 +65,11 @@ impl Pin {
         Self { format: FORMAT, from, sha256, size, mark }
     }
 
-    /// Whether what came for this one counts for `now`. From another source only what has the same
-    /// hash does.
+    /// Whether what came for this one counts for `now`: what has the same hash does, and what the same
+    /// source says is the same.
     pub(super) fn goes_on_with(&self, now: &Self) -> bool {
-        let same = if self.from == now.from {
-            !self.mark.differs(&now.mark)
-        } else {
-            self.sha256.is_some() && self.sha256 == now.sha256
-        };
+        let same = (self.sha256.is_some() && self.sha256 == now.sha256)
+            || (self.from == now.from && self.mark.agrees(&now.mark));
         same && self.format == now.format && self.size == now.size
     }
 
@@ -149,7 +155,7 @@ mod tests {
         assert!(known.goes_on_with(&known));
         assert!(!known.goes_on_with(&Pin { mark: mark("\"b\""), ..pin() }));
         assert!(!known.goes_on_with(&Pin { size: 1, ..pin() }));
-        assert!(known.goes_on_with(&Pin { mark: Mark::default(), ..pin() }), "it says nothing");
+        assert!(!known.goes_on_with(&Pin { mark: Mark::default(), ..pin() }), "it says nothing");
         let elsewhere = |sha256: Option<&str>| Pin {
             from: "https://mirror/m.gguf".into(),
             sha256: sha256.map(str::to_owned),

@@ -17,6 +17,7 @@ use super::error::Failure;
 use super::journal::Mark;
 use super::{Error, Hub, Options, Token};
 use crate::Source;
+use crate::source::is_secure;
 
 /// Most addresses that a source may send us to, one after the other.
 const REDIRECTS_MAX: usize = 8;
@@ -164,7 +165,11 @@ impl Remote {
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let next = location.and_then(|location| url.join(location).ok());
         match next {
-            Some(next) if next.scheme() == "https" || next.scheme() == url.scheme() => Ok(next),
+            Some(next)
+                if is_secure(&next) || (!is_secure(url) && next.scheme() == url.scheme()) =>
+            {
+                Ok(next)
+            }
             Some(_) => Err(self.refused("it leads to an address that is not secure".to_owned())),
             None => Err(self.refused("it leads nowhere".to_owned())),
         }
@@ -270,14 +275,17 @@ pub(super) fn hash_of(mark: &Mark) -> Option<String> {
 fn on_hub(file: &crate::Hub, hub: &Hub) -> Result<Origin, Error> {
     let crate::Hub { repository, revision, file } = file;
     let unusable = || {
-        let endpoint = &hub.endpoint;
-        Error::Unusable(format!(
-            "{endpoint:?} is no address of a Hugging Face hub; set models.pull.hf_endpoint or \
-             HF_ENDPOINT to one such as https://huggingface.co"
-        ))
+        // It may hold a password.
+        Error::Unusable(
+            "models.pull.hf_endpoint, or HF_ENDPOINT, is no address of a Hugging Face hub to which a \
+             token may go; set it to one such as https://huggingface.co"
+                .to_owned(),
+        )
     };
     let mut url = Url::parse(&hub.endpoint).map_err(|_| unusable())?;
-    if !matches!(url.scheme(), "https" | "http") {
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let is_safe = is_secure(&url) || (url.scheme() == "http" && hub.token.is_none());
+    if !is_plain || !is_safe {
         return Err(unusable());
     }
     let parts =

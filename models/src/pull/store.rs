@@ -140,7 +140,7 @@ impl Store {
             self.data.sync_all()?;
             fs::rename(self.path(), &target)?;
             File::open(&self.folder)?.sync_all()?;
-            fs::remove_file(journal_path(&self.folder, &self.file))
+            remove(&journal_path(&self.folder, &self.file))
         };
         named().map_err(|problem| Error::Unwritable { path: target.clone(), problem })?;
         Ok(target)

@@ -30,6 +30,19 @@ pub(in super::super) fn keep_mark(folder: &Path, dir: &Path) {
     }
 }
 
+/// Takes along the marks of all copies: those of the collections in `dir` are about to be of no use.
+pub(in super::super) fn carry(dir: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            fs::rename(entry.path(), to.join(entry.file_name()))?;
+        } else if entry.file_type()?.is_dir() {
+            keep_mark(&entry.path(), to);
+        }
+    }
+    Ok(())
+}
+
 /// Removes copies whose collections were deleted, until the handle is dropped.
 pub(in super::super) fn sweep(copies: Arc<Copies>, dir: Arc<Path>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -51,7 +64,11 @@ async fn round(copies: &Copies, dir: Arc<Path>) -> Result<()> {
         // What is in another place may be deleted when that is set again.
         if mark.place == copies.server.place() {
             copies.server.remove(&mark.name).await?;
-            blocking(move || fs::remove_file(file)).await?.map_err(failed)?;
+            // A restore may have taken it elsewhere.
+            match blocking(move || fs::remove_file(file)).await? {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => (),
+            }
         }
     }
     Ok(())
@@ -65,10 +82,15 @@ fn marks(dir: &Path) -> io::Result<Vec<(PathBuf, Mark)>> {
     let mut marks = Vec::new();
     for entry in entries {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && let Some(mark) = record::read(&entry.path())?
-        {
-            marks.push((entry.path(), mark));
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        match record::read(&entry.path()) {
+            Ok(Some(mark)) => marks.push((entry.path(), mark)),
+            Ok(None) => (),
+            Err(error) => {
+                warn!(mark = %entry.path().display(), %error, "a copy may stay in Chroma");
+            }
         }
     }
     Ok(marks)

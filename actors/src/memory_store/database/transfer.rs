@@ -6,6 +6,7 @@ use sled::IVec;
 use tandem_proto::v1::{Conversation, Turn};
 use uuid::Uuid;
 
+use super::super::codec;
 use super::super::record::{
     TITLE_BYTES_MAX, check_title, check_turn, insert_conversation, insert_turn, update_key,
 };
@@ -71,6 +72,8 @@ impl Database {
             insert_turn(&mut changes, id, sequence, turn);
         }
         insert_conversation(&mut changes, id, &imported);
+        // What a file says was said is not remembered as what the user says.
+        changes.insert(key::heard(id), codec::encode(&(turns.len() as u64)));
         changes.note(id, None);
         self.apply(changes)
     }

@@ -68,7 +68,9 @@ const HAPPENED: &str = "\
     left gave threw fell felt wrote ran heard thought told won spilt";
 /// With one of these, what happened may well matter still.
 const LONG_AGO: &str = "born grew raised year years";
-/// Somebody wants to have it remembered, however the sentence begins.
+/// What may stand before the wish to have something remembered.
+const POLITE: &str = "please bitte also and und por favor tolong";
+/// Somebody wants to have it remembered, at the beginning of a sentence.
 const REMEMBER: &str = "remember merk merke souviens recuerda ingat ingatlah";
 
 /// The sentences of `said`, as they are, in which users speak of themselves.
@@ -77,9 +79,10 @@ pub(super) fn statements(said: &str) -> impl Iterator<Item = &str> {
     own.unicode_sentences().filter_map(statement).take(SENTENCES_MAX)
 }
 
-/// Whether who said it wants to have it remembered.
+/// Whether who said it wants to have it remembered: "remember that …".
 pub(super) fn is_wish(sentence: &str) -> bool {
-    words(sentence).any(|word| is_among(REMEMBER, &word))
+    let mut spoken = words(sentence).skip_while(|word| is_among(POLITE, word));
+    spoken.next().is_some_and(|word| is_among(REMEMBER, &word))
 }
 
 /// The sentence, or what comes before the question in it.

@@ -14,6 +14,21 @@ pub(super) fn judge(status: &v1::StatusResponse, own: &str) -> Vec<Finding> {
             "`tandem service stop`; the next question starts the new one",
         )
     }];
+    if let Some(settings) = &status.settings {
+        if !settings.problem.is_empty() {
+            findings.push(Finding::note(
+                format!("the daemon refused its latest settings: {}", settings.problem),
+                "put that right, then `tandem config reload`",
+            ));
+        }
+        if !settings.needs_restart.is_empty() {
+            let keys = settings.needs_restart.join(", ");
+            findings.push(Finding::note(
+                format!("these settings wait for a restart: {keys}"),
+                "`tandem service stop`; the next question starts the daemon anew",
+            ));
+        }
+    }
     for model in &status.models {
         if model.state() == v1::ModelState::Broken {
             findings.push(Finding::problem(

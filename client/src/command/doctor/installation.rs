@@ -117,7 +117,7 @@ pub(super) fn model(settings: &Config) -> Option<Finding> {
     }
     Some(Finding::note(
         format!("there is no model in {}, so that only providers can answer", folder.display()),
-        "put a GGUF file there; `tandem model list` says which are known",
+        "`tandem model pull smollm2-135m-instruct` fetches one; `tandem model list` shows others",
     ))
 }
 
