@@ -90,6 +90,10 @@ impl Reloader {
 
     async fn obey(self, mut hangups: Option<Signal>, changed: Arc<Notify>, seen: Option<Vec<u8>>) {
         let mut seen = seen;
+        let inner = Arc::clone(&self.0);
+        if spawn_blocking(move || inner.is_stale()).await.unwrap_or_default() {
+            let _ = self.reload().await;
+        }
         loop {
             let hangup = async {
                 match &mut hangups {
@@ -170,6 +174,11 @@ impl Inner {
         self.filter.set(&config.telemetry.log).map_err(|error| invalid(error.to_string()))?;
         self.tandem.set(settings);
         Ok((config, new))
+    }
+
+    /// Whether the file was changed before it was watched.
+    fn is_stale(&self) -> bool {
+        Config::load(&self.overrides).map_or(true, |new| new != self.state().config)
     }
 
     fn file(&self) -> Option<PathBuf> {
