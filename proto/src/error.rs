@@ -25,6 +25,10 @@ pub const IMPORT_FAILED: &str = "IMPORT_FAILED";
 pub const PULL_FAILED: &str = "PULL_FAILED";
 /// A model was not fetched as its source cannot be reached. What came is kept; retry later.
 pub const PULL_UNREACHABLE: &str = "PULL_UNREACHABLE";
+/// A package or a version cannot be used, made or published as it stands; nothing was changed.
+pub const PACKAGE_FAILED: &str = "PACKAGE_FAILED";
+/// A package or a version is not signed by a key that `models.trusted_keys` names.
+pub const PACKAGE_UNTRUSTED: &str = "PACKAGE_UNTRUSTED";
 /// A model cannot be removed while engines host it.
 pub const MODEL_IN_USE: &str = "MODEL_IN_USE";
 /// The model does not fit in the memory of this machine.
@@ -35,6 +39,8 @@ pub const ENGINE_CRASHED: &str = "ENGINE_CRASHED";
 pub const ENGINE_UNAVAILABLE: &str = "ENGINE_UNAVAILABLE";
 /// Too much work is waiting; `RetryInfo` says when to try again.
 pub const OVERLOADED: &str = "OVERLOADED";
+/// A client calls a method more often than `resources.rates` allows; `RetryInfo` says when to try again.
+pub const RATE_LIMITED: &str = "RATE_LIMITED";
 /// The deadline passed.
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 /// The caller, or an `Unload`, ended the request.
