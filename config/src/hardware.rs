@@ -6,7 +6,7 @@ use std::{fs, thread};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 pub mod cgroup;
-mod gpu;
+pub mod gpu;
 mod instructions;
 
 pub use gpu::{Gpu, GpuVendor};

@@ -9,13 +9,15 @@ use crate::source::Node;
 mod choice;
 mod number;
 mod secret;
+mod steps;
 mod text;
 mod unit;
 
 pub(crate) use choice::{AnyOf, OneOf};
 pub(crate) use number::{Amount, Fraction, Integer, LogProbability, Share, Temperature};
 pub(crate) use secret::SecretPlace;
-pub(crate) use text::{AbsolutePath, Address, Text, Texts};
+pub(crate) use steps::Steps;
+pub(crate) use text::{AbsolutePath, Address, Listen, Text, Texts};
 pub(crate) use unit::{AutoOrTime, Size, Time};
 
 /// How a value of type `T` is written.

@@ -30,9 +30,10 @@ pub use load::SOCKET_PATH_BYTES_MAX;
 use paths::Environment;
 pub use secret::Secret;
 pub use settings::{
-    Ability, Budget, Choice, Config, ContextStrategy, Daemon, Engine, HedgeAfter, LogFormat,
-    Memory, Models, Overrides, Policy, Preset, Price, Profile, Provider, ProviderKind, Pull,
-    Resources, Router, Speculation, Telemetry, Tune, amount,
+    Ability, Budget, Choice, Config, ContextStrategy, Daemon, Degree, Embedded, Engine, Gpu,
+    HedgeAfter, KvCache, Ladder, LogFormat, Memory, Models, Overrides, Policy, Preset,
+    PressureThresholds, Price, Profile, Provider, ProviderKind, Pull, Rates, Resources, Router,
+    Speculation, Telemetry, Thresholds, Tune, amount,
 };
 pub use settings::{Chroma, Knowledge, KnowledgeBackend};
 pub use settings::{EmbeddingCache, ResponseCache};
@@ -50,6 +51,12 @@ pub fn default_config_file() -> Result<PathBuf, Error> {
 /// The folder of everything that the daemon keeps. It follows from the environment alone.
 pub fn default_data_dir() -> PathBuf {
     Environment::of_process().data_dir()
+}
+
+/// The folder of what can be made again: `cache` in `$TANDEM_HOME`, else `$XDG_CACHE_HOME/tandem`, else
+/// `~/.cache/tandem`.
+pub fn default_cache_dir() -> PathBuf {
+    Environment::of_process().cache_dir()
 }
 
 /// The socket when neither flag nor settings name one: `$TANDEM_SOCKET`, else `tandem.sock` in

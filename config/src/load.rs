@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Config, Error, Origin, Overrides, Problem, Provider,
+    Config, Embedded, Error, Origin, Overrides, Problem, Provider,
     kind::Kind,
     paths::Environment,
     preset, profile,
@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod experiments;
+mod ladder;
 mod provider;
 
 /// Longest path of a unix socket in bytes: `sun_path` has 108, and a zero ends it.
@@ -51,6 +52,10 @@ impl Config {
         let written = profile::lay_under(written, overrides.profile.as_deref(), environment)?;
 
         let mut config = Self::defaults(environment.data_dir(), environment.socket());
+        if let Some(Embedded { engine, model }) = overrides.embedded.clone() {
+            config.engine.binary = Some(engine);
+            config.models.default = model;
+        }
         config.apply(preset::chosen(&written, environment));
         if let Some(folder) = std::path::absolute(&path).ok().as_deref().and_then(Path::parent) {
             config.engine.templates = folder.join("templates");
@@ -73,6 +78,7 @@ impl Config {
             reader.origins.insert("daemon.socket".into(), Origin::Variable("TANDEM_SOCKET".into()));
         }
         reader.settle(&mut config);
+        reader.settle_ladder(&mut config);
         reader.settle_experiments(&config);
 
         if reader.problems.is_empty() {

@@ -40,6 +40,13 @@ impl Environment {
         })
     }
 
+    /// `cache` in `$TANDEM_HOME`, else `$XDG_CACHE_HOME/tandem`, else `~/.cache/tandem`.
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        let home = self.own_path("TANDEM_HOME").map(|home| home.join("cache"));
+        home.or_else(|| self.xdg_dir("XDG_CACHE_HOME"))
+            .unwrap_or_else(|| self.home.join(".cache/tandem"))
+    }
+
     /// The settings files that there are in `$TANDEM_HOME`, else in `$XDG_CONFIG_HOME/tandem`, else in
     /// `~/.config/tandem`; `tandem.toml` when there is none.
     pub(crate) fn config_files(&self) -> Vec<PathBuf> {

@@ -64,7 +64,6 @@ impl Config {
                 self.memory.context_tokens = 1536;
                 self.router.running_max = 2;
                 self.router.waiting_max = 16;
-                self.resources.memory_reserve_bytes = 384 << 20;
             }
             Preset::Large => {
                 self.engine.context_tokens = 32_768;
@@ -97,5 +96,15 @@ mod tests {
             assert_eq!(Preset::fitting(Some(gib * GIB)), preset, "{gib} GiB");
         }
         assert_eq!(Preset::fitting(None), Preset::Standard);
+    }
+
+    #[test]
+    fn a_model_that_was_let_in_leaves_a_small_machine_above_high_pressure() {
+        let mut config = Config::documented();
+        config.apply(Preset::Small);
+        let [_, high, ..] = config.resources.pressure.memory_available;
+        #[allow(clippy::cast_precision_loss, reason = "few bytes")]
+        let (reserve, memory) = (config.resources.memory_reserve_bytes as f64, (4 * GIB) as f64);
+        assert!(reserve > high * memory, "{reserve}");
     }
 }

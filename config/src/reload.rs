@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Config, Engine, Knowledge, Memory, Provider, Router, Security, Telemetry,
+    Config, Engine, Knowledge, Memory, Models, Provider, Resources, Router, Security, Telemetry,
     kind::Kind,
     schema::{self, Visitor},
 };
@@ -22,6 +22,7 @@ impl Config {
             (new.router.clone(), new.memory.clone(), new.knowledge.clone());
         Self {
             engine: Engine { max_tokens: new.engine.max_tokens, ..self.engine.clone() },
+            models: Models { default: new.models.default.clone(), ..self.models.clone() },
             router: Router {
                 running_max: self.router.running_max,
                 waiting_max: self.router.waiting_max,
@@ -50,6 +51,12 @@ impl Config {
                 templates: knowledge.templates,
                 ..self.knowledge.clone()
             },
+            resources: Resources {
+                pressure: new.resources.pressure.clone(),
+                ladder: new.resources.ladder.clone(),
+                rates: new.resources.rates.clone(),
+                ..self.resources.clone()
+            },
             security: Security {
                 store_key: self.security.store_key.clone(),
                 ..new.security.clone()
@@ -59,6 +66,7 @@ impl Config {
             telemetry: Telemetry {
                 log: new.telemetry.log.clone(),
                 log_format: self.telemetry.log_format,
+                metrics: self.telemetry.metrics,
             },
             ..self.clone()
         }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Config, Daemon, Engine, LogFormat, Models, Provider, Resources, Speculation, Telemetry, Tune,
+    Config, Daemon, Engine, Gpu, KvCache, LogFormat, Models, Provider, Resources, Speculation,
+    Telemetry, Tune,
     filter::Filter,
-    kind::{AbsolutePath, Flag, Integer, Kind, OneOf, Optional, Size, Text, Time},
+    kind::{AbsolutePath, Flag, Integer, Kind, Listen, OneOf, Optional, Size, Text, Texts, Time},
     preset::PRESETS,
     profile::PROFILES,
 };
@@ -13,10 +14,12 @@ use crate::{
 mod caches;
 mod experiments;
 mod knowledge;
+mod ladder;
 mod memory;
 mod money;
 mod provider;
 mod pull;
+mod rates;
 mod router;
 mod security;
 
@@ -27,6 +30,8 @@ const SPECULATION: OneOf<Speculation> =
     OneOf(&[("auto", Speculation::Auto), ("off", Speculation::Off)]);
 const TUNE: OneOf<Tune> =
     OneOf(&[("idle", Tune::Idle), ("eager", Tune::Eager), ("off", Tune::Off)]);
+const KV_CACHE: OneOf<KvCache> = OneOf(&[("f16", KvCache::F16), ("q8_0", KvCache::Q8_0)]);
+const GPU: OneOf<Gpu> = OneOf(&[("auto", Gpu::Auto), ("off", Gpu::Off)]);
 const LOG_FORMATS: OneOf<LogFormat> =
     OneOf(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
@@ -223,12 +228,30 @@ fn visit_speed(engine: &mut Engine, v: &mut impl Visitor) {
         &mut engine.exact,
         &Flag,
     );
+    v.setting(
+        "kv_cache",
+        "how a context's keys and values are kept: in 16 bits, or in 8 for half of the memory",
+        &mut engine.kv_cache,
+        &KV_CACHE,
+    );
+    v.setting(
+        "gpu",
+        "compute on graphics processors, where there are some and the engine was built for them",
+        &mut engine.gpu,
+        &GPU,
+    );
+    v.setting(
+        "gpu_layers",
+        "layers of a model that they compute, the output as one more; else as many as fit",
+        &mut engine.gpu_layers,
+        &Optional(Integer(0..=10_000), "20"),
+    );
 }
 
 fn visit_models(models: &mut Models, v: &mut impl Visitor) {
     v.setting(
         "default",
-        "model of the fast track: an id or a path",
+        "model of the fast track: an id, a path, or auto for the best that is here and fits",
         &mut models.default,
         &Text(1..=4096),
     );
@@ -240,6 +263,12 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
     );
     v.setting("dir", "folder of the model files", &mut models.dir, &AbsolutePath);
     v.setting(
+        "find",
+        "use models that Hugging Face, Ollama and LM Studio keep on this machine",
+        &mut models.find,
+        &Flag,
+    );
+    v.setting(
         "keep_alive",
         "how long an unused model stays loaded; 0 is for ever",
         &mut models.keep_alive,
@@ -250,6 +279,19 @@ fn visit_models(models: &mut Models, v: &mut impl Visitor) {
         "most engines of one model; another starts while all are busy",
         &mut models.engines,
         &Integer(1..=16),
+    );
+    v.setting(
+        "trusted_keys",
+        "public keys of `tandem model keygen`; when there are any, only packages and updates that \
+         one of them signed are let in",
+        &mut models.trusted_keys,
+        &Texts { count_max: 16, bytes: 44..=44 },
+    );
+    v.setting(
+        "pinned",
+        "models that stay loaded once they are, whatever keep_alive says: ids or paths",
+        &mut models.pinned,
+        &Texts { count_max: 16, bytes: 1..=4096 },
     );
     v.table("pull", |v| pull::visit_pull(&mut models.pull, v));
 }
@@ -273,6 +315,9 @@ fn visit_resources(resources: &mut Resources, v: &mut impl Visitor) {
         &mut resources.sample_interval,
         &Time(Duration::from_millis(100)..=Duration::from_hours(1)),
     );
+    v.table("pressure", |v| ladder::visit_pressure(&mut resources.pressure, v));
+    v.table("ladder", |v| ladder::visit_ladder(&mut resources.ladder, v));
+    v.table("rates", |v| rates::visit_rates(&mut resources.rates, v));
 }
 
 fn visit_telemetry(telemetry: &mut Telemetry, v: &mut impl Visitor) {
@@ -287,5 +332,11 @@ fn visit_telemetry(telemetry: &mut Telemetry, v: &mut impl Visitor) {
         "text for people or json for programs",
         &mut telemetry.log_format,
         &LOG_FORMATS,
+    );
+    v.setting(
+        "metrics",
+        "where Prometheus reads metrics over HTTP; whoever reaches it reads them",
+        &mut telemetry.metrics,
+        &Optional(Listen, "\"127.0.0.1:9464\""),
     );
 }

@@ -1,28 +1,32 @@
 //! The settings, typed, with their defaults. What each may be is written in [`crate::schema`].
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 mod caches;
 mod engine;
 mod experiments;
 mod knowledge;
+mod ladder;
 mod memory;
 mod money;
 mod profile;
 mod provider;
 mod pull;
+mod rates;
 mod router;
 mod security;
 
 pub use caches::{EmbeddingCache, ResponseCache};
-pub use engine::{Engine, Speculation, Tune};
+pub use engine::{Engine, Gpu, KvCache, Speculation, Tune};
 pub use experiments::{Experiment, Flags, Variant};
 pub use knowledge::{Chroma, Knowledge, KnowledgeBackend};
+pub use ladder::{Degree, Ladder, PressureThresholds, Thresholds};
 pub use memory::{ContextStrategy, Memory};
 pub use money::{Budget, Price, amount};
 pub use profile::Profile;
 pub use provider::{Ability, Provider, ProviderKind};
 pub use pull::Pull;
+pub use rates::Rates;
 pub use router::{Choice, HedgeAfter, Policy, Router};
 pub use security::{PersonalData, Redact, Security};
 
@@ -68,8 +72,11 @@ impl Config {
                 default: "smollm2-135m-instruct".into(),
                 embedding: None,
                 dir: data_dir.join("models"),
+                find: true,
                 keep_alive: Duration::from_mins(5),
                 engines: 1,
+                trusted_keys: Vec::new(),
+                pinned: Vec::new(),
                 pull: Pull::default(),
             },
             daemon: Daemon {
@@ -108,19 +115,32 @@ pub struct Daemon {
 /// Which models there are and how long they stay loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Models {
-    /// Model of the fast track when the request names none: a catalog id or a path.
+    /// Model of the fast track when the request names none: a catalog id, a path, or
+    /// [`AUTO`](Self::AUTO). What `tandem model use` chose comes before it.
     pub default: String,
     /// Model of embeddings when the request names none: a catalog id or a path. When absent, the only
     /// embedding model there is.
     pub embedding: Option<String>,
     /// Folder of the model files.
     pub dir: PathBuf,
+    /// Whether models are used that other programs keep: Hugging Face, Ollama and LM Studio.
+    pub find: bool,
     /// How long an unused model stays loaded; zero means for ever.
     pub keep_alive: Duration,
     /// Most engines that host one model at a time.
     pub engines: u32,
+    /// Public keys in base64. When there are any, only packages and updates that one of them signed
+    /// are let in.
+    pub trusted_keys: Vec<String>,
+    /// Models that stay loaded once they are: catalog ids or paths.
+    pub pinned: Vec<String>,
     /// How models are fetched.
     pub pull: Pull,
+}
+
+impl Models {
+    /// As the default: the best model that is on this machine and fits.
+    pub const AUTO: &str = "auto";
 }
 
 /// Defaults for the size of a machine.
@@ -135,7 +155,7 @@ pub enum Preset {
 }
 
 /// How much of the machine may be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Resources {
     /// The defaults for the size of the machine; when absent, those for its memory.
     pub preset: Option<Preset>,
@@ -143,6 +163,12 @@ pub struct Resources {
     pub memory_reserve_bytes: u64,
     /// Time between two looks at the machine.
     pub sample_interval: Duration,
+    /// When the machine counts as pressed.
+    pub pressure: PressureThresholds,
+    /// What is given up then.
+    pub ladder: Ladder,
+    /// How often one client may call what.
+    pub rates: Rates,
 }
 
 impl Default for Resources {
@@ -151,6 +177,9 @@ impl Default for Resources {
             preset: None,
             memory_reserve_bytes: 512 << 20,
             sample_interval: Duration::from_secs(1),
+            pressure: PressureThresholds::default(),
+            ladder: Ladder::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -162,11 +191,13 @@ pub struct Telemetry {
     pub log: String,
     /// How a log line looks.
     pub log_format: LogFormat,
+    /// Where metrics can be read over HTTP; nowhere when absent.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".into(), log_format: LogFormat::Text }
+        Self { log: "info".into(), log_format: LogFormat::Text, metrics: None }
     }
 }
 
@@ -188,4 +219,15 @@ pub struct Overrides {
     pub socket: Option<PathBuf>,
     /// Name of the profile.
     pub profile: Option<String>,
+    /// What is inside the program that loads the settings, in place of the defaults.
+    pub embedded: Option<Embedded>,
+}
+
+/// An engine and a model inside a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// Where the engine program is put when the daemon starts.
+    pub engine: PathBuf,
+    /// Id of the model.
+    pub model: String,
 }

@@ -14,6 +14,7 @@ use crate::{
 mod described;
 mod experiments;
 mod knowledge;
+mod ladder;
 mod languages;
 mod money;
 mod profiles;
@@ -138,7 +139,9 @@ fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     );
     assert_eq!(
         Home::new("\n[telemetry]\ncolour = 1\n").problems(),
-        ["HOME/tandem.toml:3: telemetry.colour is not a setting; here it may be log, log_format"]
+        [
+            "HOME/tandem.toml:3: telemetry.colour is not a setting; here it may be log, log_format, metrics"
+        ]
     );
 }
 
@@ -412,7 +415,7 @@ fn what_is_shown_loads_to_the_same() {
     let config = Home::new(&format!(
         "{PROVIDER}api_key = {{ env = 'CLOUD_KEY' }}\nidle_timeout = '1500ms'\n\
          [providers.near]\nbase_url = 'http://[::1]:8080'\nmodel = 'small'\n\
-         [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\nprefix_memory_mib = 64\nspeculation = 'auto'\ndraft_model = 'tiny'\nexact = true\n\
+         [engine]\nbinary = '/opt/\"t\"/tandem-engine'\nuse_extra_bufts = false\ncontext_tokens = 300\nprefix_memory_mib = 64\nspeculation = 'auto'\ndraft_model = 'tiny'\nexact = true\nkv_cache = 'q8_0'\ngpu = 'off'\ngpu_layers = 12\n\
          [models]\nkeep_alive = 0\n\
          [memory]\nsystem_prompt = \"Say \\\"hi\\\".\\nThen \\t stop. \\\\ ''' \\u00e9\"\n\
          [router]\nslow_threshold = 0.1\npolicy = 'private'\nproviders = 'weighted'\nhedge_after = '1500ms'\n\

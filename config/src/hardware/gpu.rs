@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// A graphics processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub struct Gpu {
     pub name: Option<String>,
     /// Memory of its own in bytes, if the driver says.
     pub memory_bytes: Option<u64>,
+    /// How much of that is in use, if the driver says.
+    pub memory_used_bytes: Option<u64>,
+    /// How much of its time it computes, 0 to 100, if the driver says.
+    pub busy_percent: Option<u8>,
+}
+
+impl Gpu {
+    fn of(vendor: GpuVendor) -> Self {
+        Self { vendor, name: None, memory_bytes: None, memory_used_bytes: None, busy_percent: None }
+    }
 }
 
 /// Who makes graphics processors for which llama.cpp can be built.
@@ -40,16 +51,15 @@ impl fmt::Display for GpuVendor {
 }
 
 /// Those of the system whose files are below `root`.
-pub(super) fn find(root: &Path) -> Vec<Gpu> {
+pub fn find(root: &Path) -> Vec<Gpu> {
     if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
         // Part of every such chip, with the machine's memory.
-        return vec![Gpu { vendor: GpuVendor::Apple, name: None, memory_bytes: None }];
+        return vec![Gpu::of(GpuVendor::Apple)];
     }
     // The driver of NVIDIA has folders of its own, with or without a display.
     let nvidia = folders(&root.join("proc/driver/nvidia/gpus")).into_iter().map(|folder| Gpu {
-        vendor: GpuVendor::Nvidia,
         name: line(&folder.join("information"), "Model:"),
-        memory_bytes: None,
+        ..Gpu::of(GpuVendor::Nvidia)
     });
     let drm = folders(&root.join("sys/class/drm")).into_iter().filter_map(|card| {
         // Outputs are `card0-HDMI-A-1`, and render nodes have the same device once more.
@@ -61,8 +71,13 @@ pub(super) fn find(root: &Path) -> Vec<Gpu> {
             "0x8086" => GpuVendor::Intel,
             _ => return None,
         };
-        let memory = text(&device.join("mem_info_vram_total")).and_then(|it| it.parse().ok());
-        Some(Gpu { vendor, name: text(&device.join("product_name")), memory_bytes: memory })
+        Some(Gpu {
+            name: text(&device.join("product_name")),
+            memory_bytes: number(&device.join("mem_info_vram_total")),
+            memory_used_bytes: number(&device.join("mem_info_vram_used")),
+            busy_percent: number(&device.join("gpu_busy_percent")).filter(|busy| *busy <= 100),
+            ..Gpu::of(vendor)
+        })
     });
     nvidia.chain(drm).collect()
 }
@@ -78,6 +93,10 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 fn text(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn number<N: FromStr>(path: &Path) -> Option<N> {
+    text(path)?.parse().ok()
 }
 
 /// What stands behind `key` in a file.
@@ -109,19 +128,17 @@ mod tests {
         write(root, "sys/class/drm/card0/device/vendor", "0x10de\n");
         write(root, "sys/class/drm/card1/device/vendor", "0x1002\n");
         write(root, "sys/class/drm/card1/device/mem_info_vram_total", "17163091968\n");
+        write(root, "sys/class/drm/card1/device/mem_info_vram_used", "1048576\n");
+        write(root, "sys/class/drm/card1/device/gpu_busy_percent", "37\n");
         write(root, "sys/class/drm/card1-HDMI-A-1/device/vendor", "0x1002\n");
         write(root, "sys/class/drm/renderD128/device/vendor", "0x1002\n");
-        let gpu = |vendor, name: Option<&str>, memory_bytes| Gpu {
-            vendor,
-            name: name.map(str::to_owned),
-            memory_bytes,
+        let nvidia = Gpu { name: Some("NVIDIA H200".to_owned()), ..Gpu::of(GpuVendor::Nvidia) };
+        let amd = Gpu {
+            memory_bytes: Some(17_163_091_968),
+            memory_used_bytes: Some(1 << 20),
+            busy_percent: Some(37),
+            ..Gpu::of(GpuVendor::Amd)
         };
-        assert_eq!(
-            find(root),
-            [
-                gpu(GpuVendor::Nvidia, Some("NVIDIA H200"), None),
-                gpu(GpuVendor::Amd, None, Some(17_163_091_968)),
-            ]
-        );
+        assert_eq!(find(root), [nvidia, amd]);
     }
 }

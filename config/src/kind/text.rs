@@ -1,6 +1,6 @@
 //! Texts, addresses and paths.
 
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -90,6 +90,27 @@ impl Kind<String> for Address {
 
     fn schema(&self) -> Value {
         json!({ "type": "string", "pattern": "^https?://[0-9A-Za-z\\[]" })
+    }
+}
+
+/// Where something listens: an address and a port.
+pub(crate) struct Listen;
+
+impl Kind<SocketAddr> for Listen {
+    fn read(&self, node: &Node) -> Option<SocketAddr> {
+        node.text()?.parse().ok()
+    }
+
+    fn write(&self, value: &SocketAddr) -> Option<String> {
+        Some(quoted(&value.to_string()))
+    }
+
+    fn allowed(&self) -> String {
+        "an IP address and a port, such as \"127.0.0.1:9464\"".into()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": ":[0-9]+$" })
     }
 }
 

@@ -45,6 +45,31 @@ pub struct Engine {
     /// Whether a greedy answer is the same to the byte whatever runs beside it. Costs speed, and
     /// models that cannot do it on this CPU do not load.
     pub exact: bool,
+    /// How keys and values of the context are kept.
+    pub kv_cache: KvCache,
+    /// Whether graphics processors compute, where the engine was built for them.
+    pub gpu: Gpu,
+    /// Layers of a model that they compute, the output counting as one more. When absent, as many as
+    /// fit into their free memory.
+    pub gpu_layers: Option<u32>,
+}
+
+/// How keys and values of the context are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvCache {
+    /// As numbers of 16 bits.
+    F16,
+    /// As blocks of 8-bit numbers, for about half of the memory.
+    Q8_0,
+}
+
+/// Whether graphics processors compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gpu {
+    /// Where there are some and the engine was built for them.
+    Auto,
+    /// The CPU computes everything.
+    Off,
 }
 
 /// Whether an engine guesses tokens and checks several in one step.
@@ -88,6 +113,9 @@ impl Default for Engine {
             draft_model: None,
             tune: Tune::Off,
             exact: false,
+            kv_cache: KvCache::F16,
+            gpu: Gpu::Auto,
+            gpu_layers: None,
         }
     }
 }

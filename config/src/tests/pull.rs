@@ -39,3 +39,12 @@ fn a_token_that_cannot_be_read_is_warned_of() {
     let warnings = Home::new(settings).load().unwrap().warnings().join("");
     assert!(warnings.contains("models.pull.hf_token: "), "{warnings}");
 }
+
+#[test]
+fn keys_that_are_trusted_are_whole_ones() {
+    let key = "A".repeat(43) + "=";
+    let config = Home::new(&format!("[models]\ntrusted_keys = ['{key}']")).load().unwrap();
+    assert_eq!(config.models.trusted_keys, [key]);
+    let problems = Home::new("[models]\ntrusted_keys = ['short']").problems().join("");
+    assert!(problems.contains("texts of 44 to 44 bytes"), "{problems}");
+}
