@@ -11,11 +11,18 @@ use tandem_proto::v1::Sampling;
 
 use crate::Source;
 use crate::confidence::Rule;
+use crate::found::Found;
+use crate::versions;
 
+mod advice;
 mod distance;
+mod elsewhere;
+mod packaged;
 mod variant;
 
+pub use advice::Advice;
 pub use distance::distance;
+use elsewhere::Elsewhere;
 pub use variant::Variant;
 
 const SHIPPED: &str = include_str!("../catalog.toml");
@@ -107,6 +114,9 @@ pub struct Entry {
     /// Name of a chat template in `engine.templates` that takes the place of the file's own.
     #[serde(default)]
     pub template: Option<String>,
+    /// The chat template itself, of a model that came with one.
+    #[serde(skip)]
+    pub template_text: Option<String>,
     /// Most engines that host it at a time, instead of `models.engines`.
     #[serde(default)]
     pub engines: Option<u32>,
@@ -118,22 +128,29 @@ pub struct Entry {
     advice: Advice,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct Advice {
-    temperature: Option<f32>,
-    top_k: Option<u32>,
-    top_p: Option<f32>,
-    min_p: Option<f32>,
-    repeat_penalty: Option<f32>,
-}
-
 impl Entry {
     /// The advised sampling; what it does not speak of is unset.
     #[must_use]
     pub fn sampling(&self) -> Sampling {
-        let Advice { temperature, top_k, top_p, min_p, repeat_penalty } = self.advice;
-        Sampling { temperature, top_k, top_p, min_p, repeat_penalty, ..Sampling::default() }
+        self.advice.sampling()
+    }
+
+    /// What of it holds for a version called `name`, in a file of its own.
+    fn version(&self, name: &str, file: &Path) -> Self {
+        let file = file.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+        Self {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            file: file.to_owned(),
+            sha256: String::new(),
+            size_bytes: 0,
+            sources: Vec::new(),
+            variants: Vec::new(),
+            variant_of: Some(self.id.clone()),
+            // It was fitted to the answers of the other file.
+            confidence: None,
+            ..self.clone()
+        }
     }
 
     fn is(&self, id: &str) -> bool {
@@ -142,7 +159,7 @@ impl Entry {
 
     fn locate(&self, models_dir: &Path) -> Located {
         let path = models_dir.join(&self.file);
-        Located { id: self.id.clone(), path, entry: Some(self.clone()) }
+        Located { id: self.id.clone(), path, entry: Some(self.clone()), found: None }
     }
 
     /// A file name that leads out of the models directory would be a way around its limits.
@@ -162,6 +179,9 @@ impl Entry {
         }
         if self.confidence.is_some_and(|rule| !rule.is_finite()) {
             return Err(format!("confidence of {} must have numbers only", self.id));
+        }
+        if !self.advice.is_sane() {
+            return Err(format!("sampling of {} is out of the range of requests", self.id));
         }
         Ok(())
     }
@@ -191,12 +211,29 @@ impl Document {
 /// A model and where its file is, or is expected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located {
-    /// Catalog id, or path of a file that the catalog does not know.
+    /// Catalog id, id of a model that another program keeps, or path of a file that nobody knows.
     pub id: String,
     /// The file.
     pub path: PathBuf,
     /// What the catalog says.
     pub entry: Option<Entry>,
+    /// What the program says that keeps it; `None` for a file of tandem's own, or of nobody.
+    pub found: Option<Found>,
+}
+
+impl Located {
+    /// How those who know the model advise to sample; what they do not speak of is unset.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        let entry = self.entry.as_ref().map(Entry::sampling);
+        entry.or_else(|| self.found.as_ref().map(Found::sampling)).unwrap_or_default()
+    }
+
+    /// Why it cannot be used, as far as that shows without its file.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.found.as_ref()?.problem.as_deref()
+    }
 }
 
 /// All entries, in the order of the files.
@@ -204,16 +241,18 @@ pub struct Located {
 pub struct Catalog {
     entries: Vec<Entry>,
     problem: Option<String>,
+    elsewhere: Elsewhere,
 }
 
 impl Catalog {
     /// The entries that come with the program.
     #[must_use]
     pub fn shipped() -> Self {
-        match Document::parse(SHIPPED) {
-            Ok(entries) => Self { entries, problem: None },
-            Err(problem) => Self { entries: Vec::new(), problem: Some(problem) },
-        }
+        let (entries, problem) = match Document::parse(SHIPPED) {
+            Ok(entries) => (entries, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
+        Self { entries, problem, elsewhere: Elsewhere::default() }
     }
 
     /// The shipped entries and over them those of `catalog.toml` in the models directory. A bad
@@ -236,12 +275,13 @@ impl Catalog {
     }
 
     /// The file that `id` means: a catalog id, the name of a file in the models directory with or
-    /// without `.gguf`, or an absolute path.
+    /// without `.gguf`, an absolute path, or the id of a model that another program keeps. The file of
+    /// a catalog entry may be kept by one, too.
     ///
     /// Fails with [`Unresolved::Absent`] when only the file is missing.
     pub fn resolve(&self, id: &str, models_dir: &Path) -> Result<Located, Unresolved> {
         if let Some(entry) = self.entry(id) {
-            let located = entry.locate(models_dir);
+            let located = self.place(entry, models_dir);
             if located.path.is_file() {
                 return Ok(located);
             }
@@ -255,10 +295,11 @@ impl Catalog {
         } else {
             Vec::new()
         };
-        match candidates.into_iter().find(|path| path.is_file()) {
-            Some(path) => Ok(self.locate_file(path, models_dir)),
-            None => Err(self.not_found(id, models_dir)),
+        if let Some(path) = candidates.into_iter().find(|path| path.is_file()) {
+            return Ok(self.locate_file(path, models_dir));
         }
+        let kept = self.locate_kept(id, models_dir);
+        kept.ok_or_else(|| self.not_found(id, models_dir))
     }
 
     /// The entry whose file has this name.
@@ -279,11 +320,11 @@ impl Catalog {
         self.entries.iter().find(|entry| entry.is(id))
     }
 
-    /// All models: those of the catalog, then other GGUF files in the models directory by name. A
-    /// variant is among them only when its file is there.
+    /// All models: those of the catalog, then other GGUF files in the models directory by name, then
+    /// those that other programs keep. A variant is among them only when its file is there.
     #[must_use]
     pub fn list(&self, models_dir: &Path) -> Vec<Located> {
-        let located = self.entries.iter().map(|entry| (entry, entry.locate(models_dir)));
+        let located = self.entries.iter().map(|entry| (entry, self.place(entry, models_dir)));
         let mut all: Vec<_> = located
             .filter(|(entry, located)| entry.variant_of.is_none() || located.path.is_file())
             .map(|(_, located)| located)
@@ -298,6 +339,11 @@ impl Catalog {
             .collect();
         files.sort();
         all.extend(files.into_iter().map(|path| self.locate_file(path, models_dir)));
+        let others = self.found().iter().map(|found| self.of_found(found, models_dir));
+        // One that an entry uses is there already.
+        let others: Vec<_> =
+            others.filter(|it| all.iter().all(|known| known.id != it.id)).collect();
+        all.extend(others);
         all
     }
 
@@ -313,9 +359,25 @@ impl Catalog {
     /// The catalog's entry of a file, whatever way it was named by.
     fn locate_file(&self, path: PathBuf, models_dir: &Path) -> Located {
         let entry = self.entries.iter().find(|entry| models_dir.join(&entry.file) == path);
-        match entry {
-            Some(entry) => entry.locate(models_dir),
-            None => Located { id: path.display().to_string(), path, entry: None },
+        if let Some(entry) = entry {
+            return entry.locate(models_dir);
+        }
+        if let Some(entry) = packaged::entry(&path, models_dir) {
+            return Located { id: entry.id.clone(), path, entry: Some(entry), found: None };
+        }
+        let is_own = path.parent() == Some(models_dir);
+        if !is_own && let Some(kept) = self.locate_kept_file(&path, models_dir) {
+            return kept;
+        }
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        match versions::split(name) {
+            Some((id, _)) if is_own => Located {
+                id: name.to_owned(),
+                entry: self.entry(id).map(|entry| entry.version(name, &path)),
+                path,
+                found: None,
+            },
+            _ => Located { id: path.display().to_string(), path, entry: None, found: None },
         }
     }
 

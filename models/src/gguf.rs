@@ -15,7 +15,7 @@ mod reader;
 mod types;
 mod writer;
 
-pub use estimate::{Memory, memory_estimate};
+pub use estimate::{Hosting, Memory, memory_estimate};
 pub use writer::{Kind, Writer};
 
 use reader::Reader;
@@ -159,6 +159,8 @@ pub fn read_from(input: impl Read + Seek, size: u64) -> Result<Header, Problem> 
 /// What the keys say, as far as it matters here.
 #[derive(Debug, Default)]
 struct Facts {
+    /// All that came so far.
+    keys: HashSet<String>,
     /// Integers, and of those that each layer has its own of the largest.
     numbers: BTreeMap<String, u64>,
     architecture: Option<String>,
@@ -186,6 +188,10 @@ const NUMBERS: [&str; 12] = [
 impl Facts {
     fn read_one(&mut self, reader: &mut Reader<impl Read + Seek>) -> Result<(), Problem> {
         let key = reader.text("the length of a key", NAME_BYTES_MAX)?;
+        // Readers differ in which of two they believe.
+        if !self.keys.insert(key.clone()) {
+            return Err(Problem::Malformed(format!("two keys are called {key:?}")));
+        }
         let wanted = NUMBERS.iter().any(|number| match number.strip_prefix('.') {
             Some(_) => key.ends_with(number),
             None => key == *number,

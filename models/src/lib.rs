@@ -6,9 +6,14 @@
 
 pub mod catalog;
 pub mod confidence;
+pub mod found;
 pub mod gguf;
 pub mod origin;
+pub mod package;
 pub mod pull;
+pub mod repository;
+pub mod selection;
 mod source;
+pub mod versions;
 
 pub use source::{Hub, Source};

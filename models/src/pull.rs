@@ -7,20 +7,23 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::catalog::{Entry, is_file_name};
 use crate::origin::{self, Origin};
+use crate::package::Digest;
 use crate::{Source, gguf};
 
+mod background;
+mod chunked;
 mod error;
 mod fetch;
 mod journal;
 mod leftovers;
 mod meter;
+mod object;
 mod pace;
 mod plan;
 mod remote;
@@ -35,12 +38,19 @@ pub use meter::{Progress, Stage};
 pub use pace::Pace;
 pub use retry::Retry;
 
-use error::Failure;
+pub(crate) use background::in_background;
+pub(crate) use chunked::{Chunked, Donor};
+pub(crate) use error::Failure;
+pub(crate) use journal::{Mark, Pin};
+pub(crate) use meter::Meter;
+pub(crate) use object::{patiently, read_object};
+pub(crate) use plan::PIECE_BYTES;
+pub(crate) use remote::{bucket, client, judge_status, plainly};
+pub(crate) use store::Store;
+
 use fetch::Fetch;
-use journal::{Pin, SIZE_MAX};
-use meter::Meter;
+use journal::SIZE_MAX;
 use remote::{Opened, Remote, hash_of};
-use store::Store;
 
 /// Most connections of one pull. A crash loses less than a piece of each, and so less than 8 MiB.
 pub const PARALLEL_MAX: usize = 8;
@@ -49,14 +59,25 @@ pub const HUB_ENDPOINT: &str = "https://huggingface.co";
 
 /// Times that a file may change at its source during one pull.
 const CHANGES_MAX: u32 = 3;
-/// How often it is looked how much of a file is checked.
-const LOOK: Duration = Duration::from_millis(250);
 const EXTENSION: &str = "gguf";
+/// Extension of packages that are fetched to be installed.
+const PACKAGE: &str = "package";
 const FILE_BYTES_MAX: usize = 200;
+
+/// What kind of file is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A model, which is checked to be one.
+    Model,
+    /// A package, which is checked when it is [installed](crate::package::install).
+    Package,
+}
 
 /// What is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// What it is.
+    pub content: Content,
     /// Name of the file in the models directory.
     pub file: String,
     /// Where it can be had, best first.
@@ -72,6 +93,7 @@ impl Target {
     #[must_use]
     pub fn of_entry(entry: &Entry) -> Self {
         Self {
+            content: Content::Model,
             file: entry.file.clone(),
             sources: entry.sources.clone(),
             sha256: Some(entry.sha256.clone()).filter(|hash| !hash.is_empty()),
@@ -92,7 +114,17 @@ impl Target {
                  name, which ends in .gguf"
             )));
         }
-        Ok(Self { file, sources: vec![source], sha256: None, size_bytes: None })
+        let content = Content::Model;
+        Ok(Self { content, file, sources: vec![source], sha256: None, size_bytes: None })
+    }
+
+    /// A package, which is kept under a hidden name of its own until it is installed.
+    #[must_use]
+    pub fn of_package(source: Source) -> Self {
+        let name = Digest::of(source.to_string().as_bytes()).to_string();
+        let file = format!(".{}.{PACKAGE}", name.get(..16).unwrap_or_default());
+        let content = Content::Package;
+        Self { content, file, sources: vec![source], sha256: None, size_bytes: None }
     }
 }
 
@@ -177,7 +209,11 @@ pub async fn pull(
             meter.note(format!("{error}; trying {source}"));
         }
         let pull = Pull { target, folder, options, meter: &meter };
-        match pull.fetch_from(source).await {
+        let fetched = match Remote::new(source, options) {
+            Ok(remote) => pull.fetch_from(&remote).await,
+            Err(error) => Err(error),
+        };
+        match fetched {
             Err(error) if error.is_of_the_source() => last = Some(error),
             outcome => return outcome,
         }
@@ -206,12 +242,11 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    async fn fetch_from(&self, source: &Source) -> Result<PathBuf, Error> {
-        let remote = Remote::new(source, self.options)?;
+    async fn fetch_from(&self, remote: &Remote) -> Result<PathBuf, Error> {
         for _ in 0..=CHANGES_MAX {
             self.meter.stage(Stage::Connecting, 0, self.target.size_bytes.unwrap_or(0));
-            let opened = self.ask(&remote).await?;
-            let pin = self.pin(&remote, &opened)?;
+            let opened = self.ask(remote).await?;
+            let pin = self.pin(remote, &opened)?;
             let Some(store) = self.open(pin.clone()).await? else {
                 return Ok(self.folder.join(&self.target.file));
             };
@@ -220,7 +255,7 @@ impl Pull<'_> {
             let failure = loop {
                 self.meter.stage(Stage::Fetching, store.bytes_done(), pin.size);
                 let fetch = Fetch {
-                    remote: &remote,
+                    remote,
                     store: &store,
                     options: self.options,
                     meter: self.meter,
@@ -233,10 +268,10 @@ impl Pull<'_> {
                 }
             };
             match failure {
-                Ok(()) => return self.finish(&remote, &store, pin).await,
+                Ok(()) => return self.finish(remote, &store, pin).await,
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing { problem, .. }) => {
-                    return Err(Error::Unreachable { from: remote.name, problem });
+                    return Err(Error::Unreachable { from: remote.name.clone(), problem });
                 }
                 Err(Failure::Changed | Failure::Unranged) => {
                     self.meter.note(format!(
@@ -247,29 +282,16 @@ impl Pull<'_> {
                 }
             }
         }
-        Err(Error::Restless { from: remote.name })
+        Err(Error::Restless { from: remote.name.clone() })
     }
 
     /// Asks about the file, until there is an answer.
     async fn ask(&self, remote: &Remote) -> Result<Opened, Error> {
-        let from = || remote.name.clone();
-        let mut failures = 0;
-        loop {
-            let (problem, asked) = match remote.open(&(0..1), None).await {
-                Ok(opened) => return Ok(opened),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing { problem, pause }) => (problem, pause),
-                Err(Failure::Changed | Failure::Unranged) => {
-                    return Err(Error::Refused { from: from(), problem: "it is empty".to_owned() });
-                }
-            };
-            failures += 1;
-            let retry = &self.options.retry;
-            let Some(pause) = retry.pause(failures, asked, (self.options.random)()) else {
-                return Err(Error::Unreachable { from: from(), problem });
-            };
-            tokio::time::sleep(pause).await;
-        }
+        let asked = patiently(self.options, &remote.name, || remote.open(&(0..1), None)).await;
+        asked?.ok_or_else(|| Error::Refused {
+            from: remote.name.clone(),
+            problem: "it is empty".to_owned(),
+        })
     }
 
     /// Which file it is, going by what its source and the catalog say.
@@ -312,30 +334,11 @@ impl Pull<'_> {
             blocking(store, Store::discard).await?;
             return Err(Error::Corrupt { from: from(), expected, actual });
         }
-        let read = blocking(store, |store| Ok(gguf::read(&store.path()))).await?;
-        match read {
-            Ok(_) => (),
-            // That says nothing about what came.
-            Err(gguf::Problem::Io(problem)) => {
-                return Err(Error::Unwritable { path: store.path(), problem });
-            }
-            Err(problem) => {
-                blocking(store, Store::discard).await?;
-                return Err(Error::NotAModel { from: from(), problem });
-            }
-        }
         let origin = Origin { source: from(), sha256: actual, size_bytes: pin.size };
-        let target = self.folder.join(&self.target.file);
-        // First, so that no file is ever there of which nobody knows what it was.
-        blocking(store, move |store| {
-            if target.is_file() {
-                // Somebody put one there meanwhile, which is left as it is.
-                store.discard()?;
-                return Ok(target);
-            }
-            let written = origin.write(&target);
-            written.map_err(|problem| Error::Unwritable { path: target, problem })?;
-            store.finish()
+        let content = self.target.content;
+        blocking(store, move |store| match content {
+            Content::Model => settle(store, &origin),
+            Content::Package => store.finish(),
         })
         .await
     }
@@ -343,23 +346,57 @@ impl Pull<'_> {
     /// Hashes what came. The thread that does it ends when nobody waits for it any more.
     async fn hash(&self, store: &Arc<Store>, size: u64) -> Result<String, Error> {
         self.meter.stage(Stage::Checking, 0, size);
-        let read = Arc::new(AtomicU64::new(0));
-        let heard = Arc::downgrade(&read);
-        let mut hashing = Box::pin(blocking(store, move |store| {
-            let mut go_on = |bytes| {
-                heard.upgrade().inspect(|read| read.store(bytes, Ordering::Relaxed)).is_some()
-            };
-            let path = store.path();
-            let hash = origin::sha256(&path, &mut go_on);
-            hash.map_err(|problem| Error::Unwritable { path, problem })
-        }));
-        loop {
-            tokio::select! {
-                hash = &mut hashing => return Ok(hash?.unwrap_or_default()),
-                () = tokio::time::sleep(LOOK) => self.meter.is_at(read.load(Ordering::Relaxed)),
-            }
+        let path = store.path();
+        let file = path.clone();
+        let hashed = in_background(self.meter, move |go_on| origin::sha256(&file, go_on)).await;
+        let hash = hashed.map_err(|error| ended(path.clone(), error))?;
+        // It ends early only with this future.
+        hash.map(Option::unwrap_or_default).map_err(|problem| Error::Unwritable { path, problem })
+    }
+}
+
+/// Gives the file its name, if it is a model and the name is free. Blocking.
+pub(crate) fn settle(store: &Store, origin: &Origin) -> Result<PathBuf, Error> {
+    match gguf::read(&store.path()) {
+        Ok(_) => (),
+        // That says nothing about what came.
+        Err(gguf::Problem::Io(problem)) => {
+            return Err(Error::Unwritable { path: store.path(), problem });
+        }
+        Err(problem) => {
+            store.discard()?;
+            return Err(Error::NotAModel { from: origin.source.clone(), problem });
         }
     }
+    let target = store.target();
+    if target.is_file() {
+        // Somebody put one there meanwhile, which is left as it is.
+        store.discard()?;
+        return Ok(target);
+    }
+    // First, so that no file is ever there of which nobody knows what it was.
+    let written = origin.write(&target);
+    written.map_err(|problem| Error::Unwritable { path: target, problem })?;
+    store.finish()
+}
+
+/// Puts a file together from chunks, most of which may be on this machine, into `folder`.
+pub(crate) async fn assemble(
+    chunked: Arc<Chunked>,
+    file: String,
+    folder: &Path,
+    options: &Options,
+    meter: &Meter<'_>,
+) -> Result<PathBuf, Error> {
+    let target = Target {
+        content: Content::Model,
+        file,
+        sources: Vec::new(),
+        sha256: Some(chunked.sha256()),
+        size_bytes: Some(chunked.size()),
+    };
+    let remote = Remote::of_chunks(chunked);
+    Pull { target: &target, folder, options, meter }.fetch_from(&remote).await
 }
 
 /// Does something with the store that blocks.

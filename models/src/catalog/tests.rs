@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 
 use super::*;
+use crate::found::Roots;
 
 const DEFAULT: &str = "smollm2-135m-instruct";
 const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -86,7 +87,10 @@ fn a_file_is_found_by_name_by_stem_and_by_path() {
     let path_text = path.display().to_string();
     for id in ["own.gguf", "own", &path_text] {
         let located = Catalog::shipped().resolve(id, dir.path()).unwrap();
-        assert_eq!(located, Located { id: path_text.clone(), path: path.clone(), entry: None });
+        assert_eq!(
+            located,
+            Located { id: path_text.clone(), path: path.clone(), entry: None, found: None }
+        );
     }
 }
 
@@ -96,6 +100,20 @@ fn the_file_of_an_entry_is_that_model_however_it_is_named() {
     for id in [DEFAULT_FILE, &dir.path().join(DEFAULT_FILE).display().to_string()] {
         assert_eq!(Catalog::shipped().resolve(id, dir.path()).unwrap().id, DEFAULT);
     }
+}
+
+#[test]
+fn a_file_that_another_program_keeps_is_the_same_model_by_its_path() {
+    let (dir, hub) = (models(&[]), models(&[]));
+    let snapshot = hub.path().join("models--o--r/snapshots/v1");
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(snapshot.join("m.gguf"), b"").unwrap();
+    let roots = Roots { hugging_face: vec![hub.path().to_owned()], ..Roots::default() };
+    let catalog = Catalog::shipped().finding(&roots);
+    let by_id = catalog.resolve("hf:o/r@v1/m.gguf", dir.path()).unwrap();
+    assert!(by_id.found.is_some());
+    let path = by_id.path.display().to_string();
+    assert_eq!(catalog.resolve(&path, dir.path()).unwrap(), by_id);
 }
 
 #[test]

@@ -28,15 +28,23 @@ impl Memory {
     }
 }
 
-/// Estimates what an engine takes that hosts the model with this context, shared by all sequences,
-/// and this batch.
+/// How an engine is to host a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hosting {
+    /// Tokens of context, shared by all sequences.
+    pub context_tokens: u32,
+    /// Tokens of a batch.
+    pub batch_tokens: u32,
+    /// Sequences that run together.
+    pub sequences_max: u32,
+    /// Keys and values are kept as blocks of 8-bit numbers, not as numbers of 16 bits.
+    pub quantized_kv: bool,
+}
+
+/// Estimates what an engine takes that hosts the model so.
 #[must_use]
-pub fn memory_estimate(
-    header: &Header,
-    context_tokens: u32,
-    batch_tokens: u32,
-    sequences_max: u32,
-) -> Memory {
+pub fn memory_estimate(header: &Header, hosting: Hosting) -> Memory {
+    let Hosting { context_tokens, batch_tokens, sequences_max, quantized_kv } = hosting;
     let context = if header.embeds {
         // A batch and no more, which must hold the longest text.
         batch_tokens.max(header.context_length.min(context_tokens))
@@ -48,10 +56,15 @@ pub fn memory_estimate(
     let (vocab, width) = (u64::from(header.vocab_size), u64::from(header.embedding_length));
     let heads = u64::from(header.head_count);
 
-    // Each cell holds a key and a value of every head that keeps them, in every layer, as f16.
+    // Each cell holds a key and a value of every head that keeps them, in every layer.
     let cell = u64::from(header.key_length) + u64::from(header.value_length);
-    let kv_cache =
-        product(&[header.block_count.into(), context, header.head_count_kv.into(), cell, 2]);
+    let numbers = product(&[header.block_count.into(), context, header.head_count_kv.into(), cell]);
+    let kv_cache = if quantized_kv {
+        // Each block of 32 has a scale of 16 bits.
+        numbers.div_ceil(32).saturating_mul(34)
+    } else {
+        numbers.saturating_mul(2)
+    };
 
     // ggml reuses buffers, so the largest intermediate counts: the logits of a whole batch, for
     // which llama.cpp reserves, or one layer's attention scores when flash attention is off.

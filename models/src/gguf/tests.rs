@@ -309,6 +309,18 @@ fn tensors_have_names_and_places_of_their_own() {
 }
 
 #[test]
+fn a_key_that_is_set_twice_is_refused() {
+    let mut model = Builder::model();
+    let (name, value) = model.keys[0].clone();
+    for again in [value, number(7)] {
+        model.keys.push((name.clone(), again));
+        assert!(model.problem().contains("two keys are called \"general.architecture\""));
+        model.keys.pop();
+    }
+    model.read().unwrap();
+}
+
+#[test]
 fn only_files_are_opened() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(read(dir.path()), Err(Problem::NotAFile)));
@@ -316,18 +328,33 @@ fn only_files_are_opened() {
     assert!(matches!(read(Path::new("/dev/zero")), Err(Problem::NotAFile)));
 }
 
+const HOSTING: Hosting =
+    Hosting { context_tokens: 4096, batch_tokens: 512, sequences_max: 8, quantized_kv: false };
+
 #[test]
 fn the_estimate_follows_context_batch_and_sequences() {
     let header = Builder::model().read().unwrap();
-    let base = memory_estimate(&header, 4096, 512, 8);
+    let estimate = |hosting| memory_estimate(&header, hosting);
+    let base = estimate(HOSTING);
     assert_eq!(base.weights, header.tensor_bytes);
     // 2 layers, 4096 cells, 2 heads, 16 + 16 elements, 2 bytes each.
     assert_eq!(base.kv_cache, 2 * 4096 * 2 * 32 * 2);
-    assert_eq!(memory_estimate(&header, 8192, 512, 8).kv_cache, 2 * base.kv_cache);
-    assert!(memory_estimate(&header, 4096, 1024, 8).compute > base.compute);
-    assert!(memory_estimate(&header, 4096, 512, 9).compute > base.compute);
+    let longer = estimate(Hosting { context_tokens: 8192, ..HOSTING });
+    assert_eq!(longer.kv_cache, 2 * base.kv_cache);
+    // 34 bytes for 32 numbers.
+    let quantized = estimate(Hosting { quantized_kv: true, ..HOSTING });
+    assert_eq!(quantized.kv_cache, base.kv_cache / 2 / 32 * 34);
+    assert!(estimate(Hosting { batch_tokens: 1024, ..HOSTING }).compute > base.compute);
+    assert!(estimate(Hosting { sequences_max: 9, ..HOSTING }).compute > base.compute);
     assert_eq!(base.total(), base.weights + base.kv_cache + base.compute);
 }
+
+const ABSURD: Hosting = Hosting {
+    context_tokens: u32::MAX,
+    batch_tokens: u32::MAX,
+    sequences_max: u32::MAX,
+    quantized_kv: false,
+};
 
 #[test]
 fn an_absurd_header_has_an_absurd_estimate_and_no_overflow() {
@@ -337,8 +364,10 @@ fn an_absurd_header_has_an_absurd_estimate_and_no_overflow() {
     header.head_count_kv = u32::MAX;
     header.key_length = u32::MAX;
     header.vocab_size = u32::MAX;
-    let memory = memory_estimate(&header, u32::MAX, u32::MAX, u32::MAX);
-    assert_eq!(memory.total(), u64::MAX);
+    for quantized_kv in [false, true] {
+        let memory = memory_estimate(&header, Hosting { quantized_kv, ..ABSURD });
+        assert_eq!(memory.total(), u64::MAX);
+    }
 }
 
 #[test]
@@ -353,7 +382,7 @@ fn a_real_model_is_described() {
     assert_eq!((header.context_length, header.vocab_size), (8192, 49_152));
     assert!((134_000_000..135_000_000).contains(&header.parameters), "{}", header.parameters);
     assert!(header.has_chat_template && header.tensor_bytes < header.size_bytes);
-    let memory = memory_estimate(&header, 8192, 512, 8);
+    let memory = memory_estimate(&header, Hosting { context_tokens: 8192, ..HOSTING });
     assert_eq!(memory.kv_cache, 30 * 8192 * 3 * 128 * 2);
     assert!((400 << 20..800 << 20).contains(&memory.total()), "{memory:?}");
 }

@@ -129,7 +129,7 @@ impl Error {
 
 /// What ends one request.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It may pass. The source may have asked for a pause.
     Passing { problem: String, pause: Option<std::time::Duration> },
     /// The source has another file now.
@@ -141,7 +141,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn passing(problem: impl Into<String>) -> Self {
+    pub(crate) fn passing(problem: impl Into<String>) -> Self {
         Self::Passing { problem: problem.into(), pause: None }
     }
 }

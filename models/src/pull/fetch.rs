@@ -83,11 +83,9 @@ impl Fetch<'_> {
             let bytes = plan::bytes(&piece, size);
             let length = usize::try_from(bytes.end - bytes.start).unwrap_or(usize::MAX);
             while buffer.len() < length {
-                let before = buffer.len();
-                if !opened.body.append_to(&mut buffer).await? {
+                let Some(came) = opened.body.append_to(&mut buffer).await? else {
                     return Err(Failure::passing("it ended the connection early"));
-                }
-                let came = (buffer.len() - before) as u64;
+                };
                 self.meter.came(came);
                 self.options.pace.take(came).await;
             }

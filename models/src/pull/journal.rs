@@ -14,7 +14,7 @@ pub(super) const SIZE_MAX: u64 = 1 << 40;
 /// What tells one state of a file at its source from the next. What the source does not say is
 /// absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// `ETag` of the answer with the bytes.
     pub(super) etag: Option<String>,
     /// `ETag` by the repository, which may be a hash.
@@ -50,7 +50,7 @@ impl Mark {
 
 /// Which file it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pin {
+pub(crate) struct Pin {
     format: u32,
     /// The source, as it is written.
     pub(super) from: String,
@@ -61,7 +61,7 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    pub(super) fn new(from: String, sha256: Option<String>, size: u64, mark: Mark) -> Self {
+    pub(crate) fn new(from: String, sha256: Option<String>, size: u64, mark: Mark) -> Self {
         Self { format: FORMAT, from, sha256, size, mark }
     }
 

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::package::SIDECAR;
+
 /// How long a pull that was broken off may be taken up again.
 const PULLS_KEPT: Duration = Duration::from_hours(14 * 24);
 /// Nothing works that long on one file without writing to it.
@@ -20,6 +22,8 @@ pub fn clear_leftovers(folder: &Path, now: SystemTime) -> usize {
         let age = age.ok().and_then(|then| now.duration_since(then).ok()).unwrap_or_default();
         match name.strip_prefix('.').and_then(|name| name.rsplit_once('.')) {
             Some((_, "part")) => age > PARTS_KEPT,
+            // Fetched as a whole, and the daemon died before it was installed.
+            Some((_, "package")) => age > PULLS_KEPT,
             Some((_, "pull")) => {
                 let journal = path.with_extension("pull.journal");
                 !journal.exists() || (is_old(&journal, now) && is_free(&journal))
@@ -30,7 +34,11 @@ pub fn clear_leftovers(folder: &Path, now: SystemTime) -> usize {
                 is_of_a_pull && (!data.exists() || is_old(path, now)) && is_free(path)
             }
             // Written beside a model while it gets its name.
-            _ => name.ends_with(".origin.part") && age > PARTS_KEPT,
+            _ if name.ends_with(".origin.part") => age > PARTS_KEPT,
+            // Of a version that never came.
+            _ => name
+                .strip_suffix(SIDECAR)
+                .is_some_and(|model| age > PULLS_KEPT && !path.with_file_name(model).exists()),
         }
     };
     let leftovers: Vec<_> =
@@ -60,6 +68,9 @@ mod tests {
         let files = [
             "m.gguf",
             "m.gguf.origin.toml",
+            "m.gguf.package.json",
+            "gone@1.0.0.gguf.package.json",
+            ".fetched.package",
             ".whole.gguf.pull",
             ".whole.gguf.pull.journal",
             ".orphan.gguf.pull",
@@ -87,10 +98,13 @@ mod tests {
         let locked = File::open(dir.path().join(".whole.gguf.pull.journal")).unwrap();
         locked.lock().unwrap();
         let late = SystemTime::now() + PULLS_KEPT + PARTS_KEPT;
-        assert_eq!(clear_leftovers(dir.path(), late), 1, "the import");
+        assert_eq!(clear_leftovers(dir.path(), late), 3, "import, package, what never came");
         drop(locked);
         assert_eq!(clear_leftovers(dir.path(), late), 2, "the pull");
-        assert_eq!(left(), [".hidden", "m.gguf", "m.gguf.origin.toml", "notes.part"]);
+        assert_eq!(
+            left(),
+            [".hidden", "m.gguf", "m.gguf.origin.toml", "m.gguf.package.json", "notes.part"]
+        );
         assert_eq!(clear_leftovers(&dir.path().join("none"), late), 0);
     }
 }

@@ -7,14 +7,23 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_millis(250);
 
 /// What a pull is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Stage {
     /// Asking the source about the file.
+    #[default]
     Connecting,
     /// Bytes are coming.
     Fetching,
     /// What came is compared with what was expected.
     Checking,
+    /// Files on this machine are cut into chunks.
+    Reading,
+    /// A package is written.
+    Packing,
+    /// A package is unpacked.
+    Unpacking,
+    /// Chunks are sent to a repository.
+    Sending,
 }
 
 impl Stage {
@@ -25,12 +34,16 @@ impl Stage {
             Self::Connecting => "connecting",
             Self::Fetching => "fetching",
             Self::Checking => "checking",
+            Self::Reading => "reading",
+            Self::Packing => "packing",
+            Self::Unpacking => "unpacking",
+            Self::Sending => "sending",
         }
     }
 }
 
 /// How far a pull is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     /// What it is doing.
     pub stage: Stage,
@@ -45,7 +58,7 @@ pub struct Progress {
 }
 
 /// Counts and reports.
-pub(super) struct Meter<'a> {
+pub(crate) struct Meter<'a> {
     report: &'a (dyn Fn(Progress) + Send + Sync),
     state: Mutex<State>,
 }
@@ -56,20 +69,13 @@ struct State {
 }
 
 impl<'a> Meter<'a> {
-    pub(super) fn new(report: &'a (dyn Fn(Progress) + Send + Sync)) -> Self {
-        let progress = Progress {
-            stage: Stage::Connecting,
-            bytes_done: 0,
-            bytes_total: 0,
-            bytes_per_second: 0,
-            note: String::new(),
-        };
-        let state = State { progress, speed: Speed::new(Instant::now()) };
+    pub(crate) fn new(report: &'a (dyn Fn(Progress) + Send + Sync)) -> Self {
+        let state = State { progress: Progress::default(), speed: Speed::new(Instant::now()) };
         Self { report, state: Mutex::new(state) }
     }
 
     /// Another stage begins.
-    pub(super) fn stage(&self, stage: Stage, bytes_done: u64, bytes_total: u64) {
+    pub(crate) fn stage(&self, stage: Stage, bytes_done: u64, bytes_total: u64) {
         self.change(|state| {
             state.speed = Speed::new(Instant::now());
             let note = std::mem::take(&mut state.progress.note);
@@ -79,7 +85,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Says what did not go as planned.
-    pub(super) fn note(&self, note: String) {
+    pub(crate) fn note(&self, note: String) {
         self.change(|state| {
             state.progress.note = note;
             true
@@ -87,7 +93,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Bytes came.
-    pub(super) fn came(&self, bytes: u64) {
+    pub(crate) fn came(&self, bytes: u64) {
         self.change(|state| {
             let measured = state.speed.add(bytes, Instant::now());
             state.progress.bytes_per_second = state.speed.per_second();
@@ -96,7 +102,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Bytes are on disk.
-    pub(super) fn landed(&self, bytes: u64) {
+    pub(crate) fn landed(&self, bytes: u64) {
         self.change(|state| {
             state.progress.bytes_done += bytes;
             false
@@ -104,7 +110,7 @@ impl<'a> Meter<'a> {
     }
 
     /// So many bytes are done.
-    pub(super) fn is_at(&self, bytes_done: u64) {
+    pub(crate) fn is_at(&self, bytes_done: u64) {
         self.change(|state| {
             state.progress.bytes_done = bytes_done;
             true
@@ -112,7 +118,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Bytes that are done.
-    pub(super) fn bytes_done(&self) -> u64 {
+    pub(crate) fn bytes_done(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).progress.bytes_done
     }
 

@@ -20,7 +20,7 @@ impl Pace {
     }
 
     /// Waits until these bytes are paid for.
-    pub(super) async fn take(&self, bytes: u64) {
+    pub(crate) async fn take(&self, bytes: u64) {
         let pause = self.reserve(bytes, Instant::now());
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;

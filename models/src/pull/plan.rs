@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Bytes that are written, flushed and taken down together. A crash loses one for each connection.
-pub(super) const PIECE_BYTES: u64 = 1 << 20;
+pub(crate) const PIECE_BYTES: u64 = 1 << 20;
 /// Most pieces of one request, so that no connection is left alone with a long rest.
 const REQUEST_PIECES_MAX: u64 = 64;
 

@@ -3,6 +3,7 @@
 use std::io::SeekFrom;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
@@ -13,9 +14,10 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use super::chunked::{Chunked, Reader};
 use super::error::Failure;
 use super::journal::Mark;
-use super::{Error, Hub, Options, Token};
+use super::{Error, Hub, Options, S3, Token};
 use crate::Source;
 use crate::source::is_secure;
 
@@ -41,6 +43,7 @@ enum Origin {
     Web { url: Url, token: Option<Token>, advice: String },
     S3 { bucket: Bucket, credentials: Option<Credentials>, key: String },
     File(std::path::PathBuf),
+    Chunks(Arc<Chunked>),
 }
 
 /// A part of a file that is being sent.
@@ -59,38 +62,39 @@ pub(super) struct Opened {
 pub(super) enum Body {
     Web(Response),
     File(tokio::io::Take<tokio::fs::File>),
+    Chunks(Reader),
 }
 
 impl Body {
-    /// Appends the next bytes. False at the end.
-    pub(super) async fn append_to(&mut self, bytes: &mut Vec<u8>) -> Result<bool, Failure> {
+    /// Appends the next bytes and says how many of them had to be fetched. `None` at the end.
+    pub(super) async fn append_to(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, Failure> {
         match self {
             Self::Web(response) => match response.chunk().await {
                 Ok(Some(chunk)) => {
                     bytes.extend_from_slice(&chunk);
-                    Ok(true)
+                    Ok(Some(chunk.len() as u64))
                 }
-                Ok(None) => Ok(false),
+                Ok(None) => Ok(None),
                 Err(error) => Err(Failure::passing(plainly(error))),
             },
             Self::File(file) => {
                 bytes.reserve(STEP_BYTES);
                 let read = file.read_buf(bytes).await;
-                read.map(|count| count > 0).map_err(|error| Failure::passing(error.to_string()))
+                let read = read.map_err(|error| Failure::passing(error.to_string()))?;
+                Ok((read > 0).then_some(read as u64))
             }
+            Self::Chunks(reader) => reader.append_to(bytes).await,
         }
     }
 }
 
 impl Remote {
     pub(super) fn new(source: &Source, options: &Options) -> Result<Self, Error> {
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(options.idle)
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Unusable(format!("no connections can be made: {error}")))?;
+        Self::over(client(options)?, source, options)
+    }
+
+    /// As [`new`](Self::new), over connections that others use as well.
+    pub(super) fn over(client: Client, source: &Source, options: &Options) -> Result<Self, Error> {
         let origin = match source {
             Source::Hub(file) => on_hub(file, &options.hub)?,
             Source::Web(url) => Origin::Web {
@@ -98,10 +102,19 @@ impl Remote {
                 token: None,
                 advice: "the address must be one that anybody may read".to_owned(),
             },
-            Source::S3 { bucket, key } => in_bucket(bucket, key, options)?,
+            Source::S3 { bucket: name, key } => {
+                let (bucket, credentials) = bucket(name, &options.s3)?;
+                Origin::S3 { bucket, credentials, key: key.clone() }
+            }
             Source::File(path) => Origin::File(path.clone()),
         };
         Ok(Self { name: source.to_string(), origin, client })
+    }
+
+    /// A file that is put together from chunks.
+    pub(super) fn of_chunks(chunks: Arc<Chunked>) -> Self {
+        let (name, client) = (chunks.name().to_owned(), chunks.client().clone());
+        Self { name, origin: Origin::Chunks(chunks), client }
     }
 
     /// Asks for these bytes; with a mark, only if the file is still that one.
@@ -119,6 +132,12 @@ impl Remote {
                 let signed = bucket.get_object(credentials.as_ref(), key).sign(SIGNED_FOR);
                 self.get(signed, None, bytes, mark).await?
             }
+            Origin::Chunks(chunks) => Opened {
+                body: Body::Chunks(chunks.read(bytes.clone())),
+                size: Some(chunks.size()),
+                ranged: true,
+                mark: Mark { etag: Some(chunks.sha256()), ..Mark::default() },
+            },
         };
         match mark {
             Some(mark) if mark.differs(&opened.mark) => Err(Failure::Changed),
@@ -188,23 +207,11 @@ impl Remote {
             linked,
             modified: text(headers, LAST_MODIFIED.as_str()),
         };
-        let from = || self.name.clone();
         let ranged = match status {
             StatusCode::PARTIAL_CONTENT => true,
             StatusCode::OK => false,
             StatusCode::RANGE_NOT_SATISFIABLE => return Err(Failure::Changed),
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                return Err(Error::NotThere { from: from() }.into());
-            }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let (status, advice) = (status.as_u16(), self.advice());
-                return Err(Error::Denied { from: from(), status, advice }.into());
-            }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                return Err(passing(status, headers));
-            }
-            status if status.is_server_error() => return Err(passing(status, headers)),
-            status => return Err(self.refused(format!("it answered with status {status}"))),
+            status => return Err(judge_status(&self.name, status, headers, || self.advice())),
         };
         let size = if ranged {
             let part = text(headers, CONTENT_RANGE.as_str());
@@ -252,15 +259,53 @@ impl Remote {
     fn advice(&self) -> String {
         match &self.origin {
             Origin::Web { advice, .. } => advice.clone(),
-            Origin::S3 { credentials: None, .. } => {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where the daemon starts, or \
-                 models.pull.s3_access_key and s3_secret_key"
-                    .to_owned()
-            }
-            Origin::S3 { .. } | Origin::File(_) => {
-                "check keys, region and endpoint of S3, and that they may read this object"
-                    .to_owned()
-            }
+            Origin::S3 { credentials, .. } => advice_on_keys(credentials.as_ref()).to_owned(),
+            Origin::File(_) | Origin::Chunks(_) => String::new(),
+        }
+    }
+}
+
+/// What to do where a bucket does not let somebody in who has these keys.
+fn advice_on_keys(credentials: Option<&Credentials>) -> &'static str {
+    if credentials.is_some() {
+        "check keys, region and endpoint of S3, and that they may use this object"
+    } else {
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where the daemon starts, or \
+         models.pull.s3_access_key and s3_secret_key"
+    }
+}
+
+/// What asks.
+pub(crate) fn client(options: &Options) -> Result<Client, Error> {
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(options.idle)
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Error::Unusable(format!("no connections can be made: {error}")))
+}
+
+/// Why a source does not answer as it should.
+pub(crate) fn judge_status(
+    from: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    advice: impl FnOnce() -> String,
+) -> Failure {
+    let from = from.to_owned();
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Error::NotThere { from }.into(),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Error::Denied { from, status: status.as_u16(), advice: advice() }.into()
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            passing(status, headers)
+        }
+        status if status.is_server_error() => passing(status, headers),
+        status => {
+            let problem = format!("it answered with status {status}");
+            Error::Refused { from, problem }.into()
         }
     }
 }
@@ -305,8 +350,8 @@ fn on_hub(file: &crate::Hub, hub: &Hub) -> Result<Origin, Error> {
     Ok(Origin::Web { url, token: hub.token.clone(), advice })
 }
 
-fn in_bucket(bucket: &str, key: &str, options: &Options) -> Result<Origin, Error> {
-    let s3 = &options.s3;
+/// A bucket, and who asks it.
+pub(crate) fn bucket(name: &str, s3: &S3) -> Result<(Bucket, Option<Credentials>), Error> {
     // An endpoint of one's own seldom has a name for each bucket; that of AWS wants one.
     let (endpoint, style) = match &s3.endpoint {
         Some(endpoint) => (endpoint.clone(), UrlStyle::Path),
@@ -318,7 +363,7 @@ fn in_bucket(bucket: &str, key: &str, options: &Options) -> Result<Origin, Error
         ))
     };
     let url = Url::parse(&endpoint).map_err(|error| unusable(error.to_string()))?;
-    let bucket = Bucket::new(url, style, bucket.to_owned(), s3.region.clone())
+    let bucket = Bucket::new(url, style, name.to_owned(), s3.region.clone())
         .map_err(|error| unusable(error.to_string()))?;
     let credentials = s3.keys.as_ref().map(|keys| {
         let (id, Token(secret)) = (keys.id.clone(), keys.secret.clone());
@@ -327,7 +372,7 @@ fn in_bucket(bucket: &str, key: &str, options: &Options) -> Result<Origin, Error
             None => Credentials::new(id, secret),
         }
     });
-    Ok(Origin::S3 { bucket, credentials, key: key.to_owned() })
+    Ok((bucket, credentials))
 }
 
 fn passing(status: StatusCode, headers: &HeaderMap) -> Failure {
@@ -350,7 +395,7 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 }
 
 /// The whole chain of causes, and not the address, which may hold a key.
-fn plainly(error: reqwest::Error) -> String {
+pub(crate) fn plainly(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

@@ -38,7 +38,7 @@ pub(super) fn journal_path(folder: &Path, file: &str) -> PathBuf {
 
 /// A file on its way.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     folder: PathBuf,
     file: String,
     size: u64,
@@ -51,7 +51,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens what came of `file` in `folder` before, if `pin` says that it is still the same, or
     /// begins anew. `None` when the file is there as a whole.
-    pub(super) fn open(folder: &Path, file: &str, pin: &Pin) -> Result<Option<Self>, Error> {
+    pub(crate) fn open(folder: &Path, file: &str, pin: &Pin) -> Result<Option<Self>, Error> {
         let data_path = data_path(folder, file);
         let unwritable = |problem| Error::Unwritable { path: data_path.clone(), problem };
         fs::create_dir_all(folder).map_err(unwritable)?;
@@ -94,8 +94,13 @@ impl Store {
     }
 
     /// Where the bytes are.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         data_path(&self.folder, &self.file)
+    }
+
+    /// What the file will be called.
+    pub(super) fn target(&self) -> PathBuf {
+        self.folder.join(&self.file)
     }
 
     /// Which pieces are on disk.
@@ -104,7 +109,7 @@ impl Store {
     }
 
     /// Whether this piece is on disk.
-    pub(super) fn has(&self, piece: u64) -> bool {
+    pub(crate) fn has(&self, piece: u64) -> bool {
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         usize::try_from(piece).ok().and_then(|piece| done.get(piece).copied()).unwrap_or(false)
     }
@@ -117,7 +122,7 @@ impl Store {
     }
 
     /// Puts a piece on disk and takes it down.
-    pub(super) fn write(&self, piece: u64, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write(&self, piece: u64, bytes: &[u8]) -> Result<(), Error> {
         let written = || -> io::Result<()> {
             self.data.write_all_at(bytes, piece.saturating_mul(PIECE_BYTES))?;
             self.data.sync_data()?;
@@ -134,8 +139,8 @@ impl Store {
     }
 
     /// Gives the file its name.
-    pub(super) fn finish(&self) -> Result<PathBuf, Error> {
-        let target = self.folder.join(&self.file);
+    pub(crate) fn finish(&self) -> Result<PathBuf, Error> {
+        let target = self.target();
         let named = || -> io::Result<()> {
             self.data.sync_all()?;
             fs::rename(self.path(), &target)?;
@@ -147,7 +152,7 @@ impl Store {
     }
 
     /// Forgets all that came.
-    pub(super) fn discard(&self) -> Result<(), Error> {
+    pub(crate) fn discard(&self) -> Result<(), Error> {
         let problem = |problem| Error::Unwritable { path: self.path(), problem };
         remove(&self.path()).map_err(problem)?;
         remove(&journal_path(&self.folder, &self.file)).map_err(problem)

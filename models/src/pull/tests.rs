@@ -81,7 +81,8 @@ fn of(server: &Server) -> Target {
 
 fn from(sources: &[&str]) -> Target {
     let sources = sources.iter().map(|source| source.parse().unwrap()).collect();
-    Target { file: "m.gguf".into(), sources, sha256: None, size_bytes: None }
+    let content = pull::Content::Model;
+    Target { content, file: "m.gguf".into(), sources, sha256: None, size_bytes: None }
 }
 
 fn hash(content: &[u8]) -> String {
