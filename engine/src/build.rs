@@ -10,6 +10,18 @@ pub fn name() -> String {
     format!("{version} {} features {features:016x}", llama::build_info())
 }
 
+/// The kinds of graphics processors that this build can use.
+pub fn gpu_kinds() -> Vec<&'static str> {
+    let kinds = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("rocm", cfg!(feature = "rocm")),
+        ("vulkan", cfg!(feature = "vulkan")),
+        // For Apple's systems llama.cpp builds it in by itself.
+        ("metal", cfg!(any(feature = "metal", target_os = "macos"))),
+    ];
+    kinds.into_iter().filter(|(_, built_in)| *built_in).map(|(kind, _)| kind).collect()
+}
+
 /// FNV-1a: the same on every machine and in every build, which the standard hasher does not promise.
 fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -24,9 +24,6 @@ pub enum FrameError {
     /// Not the message that both sides agreed on.
     #[error("tandemd sent a frame that is no message: {0}; do versions match?")]
     Malformed(#[from] prost::DecodeError),
-    /// A message from a newer daemon.
-    #[error("tandemd sent a message of unknown kind; do versions match?")]
-    Unknown,
 }
 
 /// The socket on stdin, or why there is none.
@@ -51,8 +48,19 @@ impl<S: Read> Reader<S> {
         Self { stream, buffer: Vec::new() }
     }
 
-    /// Waits for the next message; `None` at the end of the stream between two frames.
+    /// Waits for the next message, passing over those of a kind that only a newer daemon knows; `None`
+    /// at the end of the stream between two frames.
     pub fn next(&mut self) -> Result<Option<Incoming>, FrameError> {
+        loop {
+            match self.next_frame()? {
+                None => return Ok(None),
+                Some(ToEngine { message: Some(message) }) => return Ok(Some(message)),
+                Some(ToEngine { message: None }) => {}
+            }
+        }
+    }
+
+    fn next_frame(&mut self) -> Result<Option<ToEngine>, FrameError> {
         let mut header = [0; 4];
         if self.stream.by_ref().take(1).read(&mut header)? == 0 {
             return Ok(None);
@@ -67,8 +75,7 @@ impl<S: Read> Reader<S> {
         if read < length {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        let message = ToEngine::decode(self.buffer.as_slice())?.message;
-        message.map(Some).ok_or(FrameError::Unknown)
+        Ok(Some(ToEngine::decode(self.buffer.as_slice())?))
     }
 }
 
@@ -154,11 +161,20 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_message_and_messages_of_unknown_kind_are_errors() {
+    fn bytes_that_are_no_message_are_an_error() {
         let read = Reader::new([3, 0, 0, 0, 0xff, 0xff, 0xff].as_slice()).next();
         assert!(matches!(read, Err(FrameError::Malformed(_))));
-        let read = Reader::new(frame(None).as_slice()).next();
-        assert!(matches!(read, Err(FrameError::Unknown)));
+    }
+
+    #[test]
+    fn messages_of_unknown_kind_are_passed_over() {
+        let mut bytes = frame(None);
+        // Field 999, with an empty message.
+        bytes.extend([3, 0, 0, 0, 0xba, 0x3e, 0x00]);
+        bytes.extend(frame(Some(Incoming::Cancel(Cancel { id: 7 }))));
+        let mut reader = Reader::new(bytes.as_slice());
+        assert_eq!(reader.next().unwrap(), Some(Incoming::Cancel(Cancel { id: 7 })));
+        assert_eq!(reader.next().unwrap(), None);
     }
 
     #[test]

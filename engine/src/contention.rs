@@ -61,6 +61,16 @@ impl Contention {
         Self { cores, threads, last: Sample::take(), looked: now, calm: 0, manner }
     }
 
+    /// Takes no more than `threads` from now on, however calm the machine is. How to compute until the
+    /// next look.
+    pub fn limit(&mut self, threads: u32) -> Manner {
+        // More than there were come at once, too: the next look takes back what others need.
+        self.manner.threads =
+            if threads > self.threads { threads } else { threads.min(self.manner.threads) };
+        self.threads = threads;
+        self.manner
+    }
+
     /// How to compute from now on, if it is time to look and that has changed.
     pub fn look(&mut self, now: Instant) -> Option<Manner> {
         if now.saturating_duration_since(self.looked) < PERIOD {
@@ -184,6 +194,19 @@ mod tests {
             assert_eq!(judge(&mut contention, 0.0), (4, Patience::Sleep));
         }
         assert_eq!(judge(&mut contention, 0.0), (8, Patience::Spin));
+    }
+
+    #[test]
+    fn a_limit_holds_however_calm_it_is_until_it_is_lifted() {
+        let mut contention = watch(8, 8);
+        assert_eq!(contention.limit(3).threads, 3);
+        for _ in 0..2 * CALM_LOOKS {
+            assert_eq!(judge(&mut contention, 0.0), (3, Patience::Spin));
+        }
+        assert_eq!(judge(&mut contention, 7.0), (3, Patience::Sleep));
+        assert_eq!(contention.limit(8).threads, 8);
+        assert_eq!(judge(&mut contention, 3.0).0, 5);
+        assert_eq!(contention.limit(6).threads, 5, "others have the rest");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tandem_proto::engine::Load;
 
-use crate::llama::{Context, ContextSettings, Model};
-use crate::load::{LoadError, looks_like_gguf};
+use crate::llama::{Context, ContextSettings, Model, ModelSettings};
+use crate::load::{LoadError, looks_like_gguf, make_context};
 use crate::vocabulary::Vocabulary;
 
 /// A draft model that fits.
@@ -50,14 +50,19 @@ pub fn load(request: &Load, model: &Model, settings: ContextSettings) -> Result<
     if !looks_like_gguf(path).map_err(|error| unusable(&error))? {
         return Err(unusable(&"it is not a GGUF file"));
     }
-    let draft = Model::load(Path::new(path), *use_extra_bufts, |_| {});
+    // It is small, and its few rows at a time are soon computed.
+    let how = ModelSettings { use_extra_bufts: *use_extra_bufts, gpu_layers: 0 };
+    let draft = Model::load(Path::new(path), how, |_| {});
     let draft = draft.map_err(|error| unusable(&error))?;
     fits(&draft, model).map_err(|misfit| unusable(&misfit))?;
     let trained = draft.context_trained();
     let settings = ContextSettings { spare_sequences: 0, spare_rows: 0, ..settings };
-    let context = Context::new(Arc::new(draft), settings).map_err(|error| {
-        LoadError::Memory(format!("the draft model {path}: {error}, or unset engine.draft_model"))
-    })?;
+    let (context, _) =
+        make_context(&Arc::new(draft), settings, &mut Vec::new()).map_err(|error| {
+            LoadError::Memory(format!(
+                "the draft model {path}: {error}, or unset engine.draft_model"
+            ))
+        })?;
     let cells = context.tokens();
     let sequence_tokens = if trained == 0 { cells } else { cells.min(trained) } as usize;
     Ok(Draft { context, sequence_tokens })

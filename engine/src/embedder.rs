@@ -19,6 +19,7 @@ use tandem_proto::engine::{Embed, Heartbeat};
 use self::batch::{Limits, Place, pack};
 pub use self::load::load;
 use self::request::{Request, Text};
+use crate::allowance::{Allowance, at_most};
 use crate::connection::Writer;
 use crate::intake::{Handover, Job, Ticket, Work};
 use crate::llama::{Batch, Context, DecodeError, Model};
@@ -46,6 +47,9 @@ pub struct Embedder {
     text: TextWorker,
     handover: Arc<Handover>,
     writer: Arc<Writer>,
+    allowance: Arc<Allowance>,
+    /// Threads that it was loaded with.
+    threads: u32,
     /// Whose turn it is comes first.
     open: VecDeque<Request>,
     batch: Batch,
@@ -54,8 +58,13 @@ pub struct Embedder {
 
 impl Embedder {
     /// Works with a model that was loaded for embeddings.
-    pub fn new(engine: Engine, handover: Arc<Handover>, writer: Arc<Writer>) -> Self {
-        let Engine { model, mut context, sequences, sequence_tokens, .. } = engine;
+    pub fn new(
+        engine: Engine,
+        handover: Arc<Handover>,
+        writer: Arc<Writer>,
+        allowance: Arc<Allowance>,
+    ) -> Self {
+        let Engine { model, mut context, sequences, sequence_tokens, loaded, .. } = engine;
         let heart = Arc::new(Heart::new(Arc::clone(&writer)));
         let beating = Arc::clone(&heart);
         context.set_pulse(Box::new(move || {
@@ -77,6 +86,8 @@ impl Embedder {
             text,
             handover,
             writer,
+            allowance,
+            threads: loaded.threads,
             open: VecDeque::new(),
             batch: Batch::default(),
             heart,
@@ -86,6 +97,7 @@ impl Embedder {
     /// Works until the reader is gone or llama.cpp can no longer be trusted.
     pub fn run(mut self, jobs: &Receiver<Job>) -> Result<(), DecodeError> {
         while self.take_jobs(jobs) {
+            self.adjust();
             let handover = Arc::clone(&self.handover);
             self.open.retain(|request| handover.is_wanted(request.id));
             let places = pack(&mut self.open, self.limits);
@@ -98,6 +110,14 @@ impl Embedder {
             }
         }
         Ok(())
+    }
+
+    /// Does with what the daemon says that the machine can spare.
+    fn adjust(&mut self) {
+        let Some(adjust) = self.allowance.news() else { return };
+        self.context.set_threads(at_most(self.threads, adjust.threads));
+        let tokens = at_most(self.context.batch_max(), adjust.batch_tokens) as usize;
+        self.limits.tokens = tokens.max(self.text_tokens);
     }
 
     /// Takes what has come in, and waits for something if there is nothing else to do. Whether

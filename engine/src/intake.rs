@@ -14,6 +14,7 @@ use tandem_proto::engine::from_engine::Message as Outgoing;
 use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{CountTokens, Detokenize, Embed, Generate, Step, Tokenize};
 
+use crate::allowance::Allowance;
 use crate::connection::Writer;
 use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::scheduler::{Cancels, Command};
@@ -63,13 +64,20 @@ pub struct Intake {
     writer: Arc<Writer>,
     jobs: Sender<Job>,
     handover: Arc<Handover>,
+    allowance: Arc<Allowance>,
     backlog: Arc<Backlog>,
 }
 
 impl Intake {
-    /// Sends jobs to the text thread, which passes requests on through `handover`.
-    pub fn new(writer: Arc<Writer>, jobs: Sender<Job>, handover: Arc<Handover>) -> Self {
-        Self { writer, jobs, handover, backlog: Arc::default() }
+    /// Sends jobs to the text thread, which passes requests on through `handover`, and puts what the
+    /// machine can spare into `allowance`.
+    pub fn new(
+        writer: Arc<Writer>,
+        jobs: Sender<Job>,
+        handover: Arc<Handover>,
+        allowance: Arc<Allowance>,
+    ) -> Self {
+        Self { writer, jobs, handover, allowance, backlog: Arc::default() }
     }
 
     /// Sees to one message.
@@ -85,12 +93,16 @@ impl Intake {
                 request.encoded_len() + entries * ENTRY_BYTES
             }
             Incoming::Embed(request) => request.encoded_len() + request.texts.len() * ENTRY_BYTES,
-            Incoming::Load(_) | Incoming::Cancel(_) => 0,
+            Incoming::Load(_) | Incoming::Cancel(_) | Incoming::Adjust(_) => 0,
         };
         let (id, work) = match message {
             Incoming::Load(_) => return Err(SecondLoad),
             Incoming::Cancel(cancel) => {
                 self.cancel(cancel.id);
+                return Ok(());
+            }
+            Incoming::Adjust(adjust) => {
+                self.allowance.set(adjust);
                 return Ok(());
             }
             Incoming::Generate(request) => (request.id, Work::Generate(Box::new(request))),
@@ -233,7 +245,8 @@ mod tests {
         let (jobs_in, jobs) = channel();
         let (commands_in, commands) = channel();
         let handover = Arc::new(Handover::new(commands_in, Arc::default()));
-        let intake = Intake::new(Arc::new(Writer::new(ours)), jobs_in, Arc::clone(&handover));
+        let writer = Arc::new(Writer::new(ours));
+        let intake = Intake::new(writer, jobs_in, Arc::clone(&handover), Arc::default());
         Fixture { intake, handover, jobs, commands, daemon }
     }
 

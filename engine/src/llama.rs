@@ -8,11 +8,13 @@
 #[cfg(test)]
 pub mod chain;
 mod context;
+mod device;
 mod embedding;
 #[cfg(test)]
 pub mod fixture;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
+mod layers;
 mod log;
 mod model;
 mod order;
@@ -28,10 +30,12 @@ use std::os::raw::c_char;
 
 use llama_cpp_sys_2 as sys;
 
-pub use context::{Batch, Context, ContextSettings, DecodeError, Pulse};
+pub use context::{Batch, Context, ContextError, ContextSettings, DecodeError, Pulse};
+pub use device::{Device, devices};
 pub use embedding::EmbeddingSettings;
+pub use layers::Layers;
 pub use log::recent as recent_log;
-pub use model::Model;
+pub use model::{Model, ModelSettings};
 pub use patience::{Patience, set_patience};
 pub use state::RestoreError;
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{
-    Heartbeat, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation,
+    Heartbeat, KvType, Load, LoadFailed, LoadFailure, LoadProgress, Loaded, Speculation,
 };
 
 use crate::alike::{ROWS_MAX, rows_alike};
@@ -20,17 +20,18 @@ use crate::connection::Writer;
 use crate::draft::{self, Draft};
 use crate::embedder;
 use crate::exact::{self, Inexact};
-use crate::llama::{self, Batch, Context, ContextSettings, DecodeError, Model};
+use crate::llama::{self, Context, ContextSettings, Model};
+use crate::load::opening::{Opened, open};
+use crate::load::trial::self_test;
 use crate::measure::measure;
 use crate::scheduler::{IDLE_HEARTBEAT, PREFIXES_KEPT};
-use crate::snapshot::{Budget, Key, Store};
+use crate::snapshot::{Budget, Key, ModelFile, Store};
 use crate::vocabulary::Vocabulary;
 
-/// Prompt of the self test: more than the widest block of rows that a kernel treats apart.
-const SELF_TEST_PROMPT: u32 = 64;
+mod opening;
+mod trial;
 
-/// Sequences that the self test decodes together.
-const SELF_TEST_SEQUENCES: u32 = 4;
+pub use opening::make_context;
 
 /// Longest chat template in bytes.
 const TEMPLATE_BYTES_MAX: usize = 256 << 10;
@@ -127,21 +128,19 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         threads: threads(request.threads),
         flash_attention: request.flash_attention,
         exact: request.exact,
+        quantized_kv: request.kv_type() == KvType::Q80,
     };
-    let key = Key::new(path, &build::name(), &settings, request.use_extra_bufts);
-    let key = key.map_err(|error| unreadable(request, &error))?;
-    let model = Model::load(path, request.use_extra_bufts, |part| progress.report(part));
-    let model = Arc::new(model.map_err(|error| refused(&error.to_string()))?);
+    let file = ModelFile::look(path).map_err(|error| unreadable(request, &error))?;
+    let Opened { model, context, settings, way } = open(request, settings, &mut progress)?;
     if model.embeds() && model.size() > 0 && model.has_texts() {
-        return embedder::load(model, request, writer, started);
+        let mut engine = embedder::load(model, request, writer, started)?;
+        way.describe(&mut engine.loaded);
+        return Ok(engine);
     }
-    if !model.generates() || model.size() == 0 || !model.has_texts() {
+    let Some(mut context) = context else {
         let message = "the model neither generates text nor makes embeddings; load one that does";
         return Err(LoadError::Model(message.to_owned()));
-    }
-    stage(writer, "context");
-    let context = Context::new(Arc::clone(&model), settings);
-    let mut context = context.map_err(|error| LoadError::Memory(error.to_string()))?;
+    };
     if !context.has_memory() {
         let message = "the model keeps no context, so it cannot generate text";
         return Err(LoadError::Model(message.to_owned()));
@@ -186,7 +185,9 @@ pub fn load(request: &Load, writer: &Arc<Writer>) -> Result<Engine, LoadError> {
         folder: folder.filter(|path| !path.as_os_str().is_empty()),
         disk_bytes: request.prefix_disk_bytes,
     };
+    let key = Key::new(file, &build::name(), way.model, &settings);
     let snapshots = Some(Store::open(key, &budget));
+    way.describe(&mut loaded);
     let sequences = settings.sequences;
     Ok(Engine { model, context, sequences, sequence_tokens, rows_alike, draft, snapshots, loaded })
 }
@@ -215,7 +216,7 @@ pub fn describe(
         load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         embeds,
         embedding_dimensions: if embeds { model.embedding_dimensions() } else { 0 },
-        measured: None,
+        ..Loaded::default()
     }
 }
 
@@ -299,48 +300,6 @@ pub fn threads(requested: u32) -> u32 {
     }
     let available = thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(available).unwrap_or(1)
-}
-
-/// Computes a prompt, single tokens and several sequences at once: each takes other kernels.
-fn self_test(
-    context: &mut Context,
-    vocabulary: u32,
-    settings: ContextSettings,
-) -> Result<(), LoadError> {
-    let prompt = SELF_TEST_PROMPT.min(settings.batch).min(settings.tokens / 2).max(1);
-    // Tokens from all over the vocabulary.
-    let token = |n: u32| n.wrapping_mul(97) % vocabulary;
-    let mut batch = Batch::default();
-    let last = (0..prompt).map(|n| batch.push(token(n), n, 0, n + 1 == prompt)).last();
-    compute(context, &mut batch, last)?;
-    if settings.tokens >= prompt + SELF_TEST_SEQUENCES + 2 {
-        batch.clear();
-        let row = batch.push(token(prompt), prompt, 0, true);
-        compute(context, &mut batch, Some(row))?;
-        batch.clear();
-        let mut rows = vec![batch.push(token(1), prompt + 1, 0, true)];
-        let others = 1..SELF_TEST_SEQUENCES.min(settings.sequences);
-        rows.extend(others.map(|sequence| batch.push(token(2), 0, sequence, true)));
-        compute(context, &mut batch, rows)?;
-    }
-    context.clear();
-    Ok(())
-}
-
-fn compute(
-    context: &mut Context,
-    batch: &mut Batch,
-    rows: impl IntoIterator<Item = usize>,
-) -> Result<(), LoadError> {
-    context.decode(batch).map_err(|error: DecodeError| LoadError::SelfTest(error.to_string()))?;
-    for row in rows {
-        let logits = context.logits(row).unwrap_or_default();
-        if logits.is_empty() || !logits.iter().all(|logit| logit.is_finite()) {
-            let message = "the model computes logits that are not numbers";
-            return Err(LoadError::SelfTest(message.to_owned()));
-        }
-    }
-    Ok(())
 }
 
 /// Reports each percent once.

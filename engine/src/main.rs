@@ -17,6 +17,7 @@
 )]
 
 mod alike;
+mod allowance;
 mod build;
 mod chat;
 mod confidence;
@@ -32,6 +33,7 @@ mod llama;
 mod load;
 mod log;
 mod measure;
+mod offload;
 mod output;
 mod process;
 mod reasoning;
@@ -56,11 +58,12 @@ use tandem_proto::engine::from_engine::Message as Outgoing;
 use tandem_proto::engine::to_engine::Message as Incoming;
 use tandem_proto::engine::{Hello, Load, PROTOCOL_VERSION};
 
+use crate::allowance::Allowance;
 use crate::connection::{Reader, Writer};
 use crate::embedder::Embedder;
 use crate::intake::{Handover, Intake, Job};
 use crate::load::Engine;
-use crate::scheduler::{Cancels, Command, Scheduler};
+use crate::scheduler::{Cancels, Orders, Scheduler};
 use crate::text::TextWorker;
 
 const HELP: &str = "\
@@ -83,7 +86,7 @@ const SCHEDULER_STACK_BYTES: usize = 64 << 20;
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
-        Some("--version" | "-V") => return print(&format!("tandem-engine {}\n", build::name())),
+        Some("--version" | "-V") => return print(&version()),
         Some("--help" | "-h") => return print(HELP),
         Some(other) => {
             log::line(format_args!("unknown argument {other}; see --help"));
@@ -97,6 +100,13 @@ fn main() -> ExitCode {
         return ExitCode::from(USAGE);
     };
     serve(stream)
+}
+
+/// For people, and for `tandem doctor`, which looks for the last line.
+fn version() -> String {
+    let kinds = Some(build::gpu_kinds().join(" ")).filter(|kinds| !kinds.is_empty());
+    let kinds = kinds.unwrap_or_else(|| "none".to_owned());
+    format!("tandem-engine {}\ngraphics processors: {kinds}\n", build::name())
 }
 
 fn print(text: &str) -> ExitCode {
@@ -121,6 +131,7 @@ fn serve(stream: UnixStream) -> ExitCode {
         protocol_version: PROTOCOL_VERSION,
         build: build::name(),
         system_info: llama::system_info(),
+        gpu_support: !build::gpu_kinds().is_empty(),
     }));
     let request = match reader.next() {
         Ok(Some(Incoming::Load(request))) => request,
@@ -132,11 +143,15 @@ fn serve(stream: UnixStream) -> ExitCode {
     let (commands_in, commands) = channel();
     let cancels = Arc::new(Cancels::default());
     let handover = Arc::new(Handover::new(commands_in, Arc::clone(&cancels)));
-    let intake = Intake::new(Arc::clone(&writer), jobs_in, Arc::clone(&handover));
+    let allowance = Arc::new(Allowance::default());
+    let intake =
+        Intake::new(Arc::clone(&writer), jobs_in, Arc::clone(&handover), Arc::clone(&allowance));
     let scheduler = thread::Builder::new()
         .name("scheduler".to_owned())
         .stack_size(SCHEDULER_STACK_BYTES)
-        .spawn(move || work(&request, &writer, handover, jobs, commands, cancels));
+        .spawn(move || {
+            work(&request, &writer, handover, jobs, Orders { commands, cancels, allowance });
+        });
     if let Err(error) = scheduler {
         fail(&error);
     }
@@ -159,8 +174,7 @@ fn work(
     writer: &Arc<Writer>,
     handover: Arc<Handover>,
     jobs: Receiver<Job>,
-    commands: Receiver<Command>,
-    cancels: Arc<Cancels>,
+    orders: Orders,
 ) {
     let engine = match load::load(request, writer) {
         Ok(engine) => engine,
@@ -174,8 +188,8 @@ fn work(
     writer.send(Outgoing::Loaded(engine.loaded.clone()));
     if embeds {
         // So that cancellations are not collected for a scheduler that there is not.
-        drop(commands);
-        return embed(engine, handover, writer, jobs);
+        drop(orders.commands);
+        return embed(engine, handover, writer, jobs, orders.allowance);
     }
     let (model, sequence_tokens) = (Arc::clone(&engine.model), engine.sequence_tokens);
     let text_writer = Arc::clone(writer);
@@ -190,15 +204,21 @@ fn work(
         fail(&error);
     }
     let speculation = request.speculation();
-    let scheduler = Scheduler::new(engine, speculation, Arc::clone(writer), commands, cancels);
+    let scheduler = Scheduler::new(engine, speculation, Arc::clone(writer), orders);
     if let Err(error) = scheduler.run() {
         fail(&error);
     }
 }
 
 /// Runs the embedder, on a thread with a stack for tokenizers.
-fn embed(engine: Engine, handover: Arc<Handover>, writer: &Arc<Writer>, jobs: Receiver<Job>) {
-    let embedder = Embedder::new(engine, handover, Arc::clone(writer));
+fn embed(
+    engine: Engine,
+    handover: Arc<Handover>,
+    writer: &Arc<Writer>,
+    jobs: Receiver<Job>,
+    allowance: Arc<Allowance>,
+) {
+    let embedder = Embedder::new(engine, handover, Arc::clone(writer), allowance);
     let run = move || {
         if let Err(error) = embedder.run(&jobs) {
             fail(&error);

@@ -40,8 +40,9 @@ use self::queue::Queue;
 use self::sequence::Sequence;
 use self::speculation::Drafter;
 use self::warm::Kv;
+use crate::allowance::{Allowance, at_most};
 use crate::connection::Writer;
-use crate::contention::Contention;
+use crate::contention::{Contention, Manner};
 use crate::intake::Ticket;
 use crate::llama::{self, Batch, DecodeError, Model};
 use crate::load::Engine;
@@ -73,6 +74,17 @@ pub enum Command {
     Cancel(u64),
 }
 
+/// Where the scheduler learns what to do.
+#[derive(Debug)]
+pub struct Orders {
+    /// In the order in which they are carried out.
+    pub commands: Receiver<Command>,
+    /// Cut steps short.
+    pub cancels: Arc<Cancels>,
+    /// What the machine can spare.
+    pub allowance: Arc<Allowance>,
+}
+
 /// Everything that steps need.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -81,6 +93,11 @@ pub struct Scheduler {
     writer: Arc<Writer>,
     commands: Receiver<Command>,
     cancels: Arc<Cancels>,
+    allowance: Arc<Allowance>,
+    /// As they were loaded.
+    most: Most,
+    /// Most tokens of prompts in one step.
+    prompts_max: usize,
     /// Requests that run at most.
     places: usize,
     /// Off where the cache cannot take tokens back.
@@ -100,17 +117,25 @@ pub struct Scheduler {
     heart: Arc<Heart>,
 }
 
+/// What no adjustment exceeds.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    threads: u32,
+    batch_tokens: u32,
+}
+
 impl Scheduler {
-    /// Serves `commands` with an engine that generates.
+    /// Serves `orders` with an engine that generates.
     pub fn new(
         engine: Engine,
         speculation: Speculation,
         writer: Arc<Writer>,
-        commands: Receiver<Command>,
-        cancels: Arc<Cancels>,
+        orders: Orders,
     ) -> Self {
+        let Orders { commands, cancels, allowance } = orders;
         let Engine { model, mut context, sequences, rows_alike, draft, snapshots, loaded, .. } =
             engine;
+        let most = Most { threads: loaded.threads, batch_tokens: context.batch_max() };
         let heart = Arc::new(Heart::new(Arc::clone(&writer)));
         let shares = context.shares();
         // A step of a large model on a busy machine takes longer than the daemon's patience, and
@@ -136,6 +161,9 @@ impl Scheduler {
             writer,
             commands,
             cancels,
+            allowance,
+            most,
+            prompts_max: most.batch_tokens as usize,
             places: sequences as usize,
             speculation: if shares { speculation } else { Speculation::Unspecified },
             rows_alike: rows_alike as usize,
@@ -144,7 +172,7 @@ impl Scheduler {
             running: Vec::new(),
             preemptions: 0,
             pace: Pace::default(),
-            contention: Contention::new(loaded.threads, Instant::now()),
+            contention: Contention::new(most.threads, Instant::now()),
             sampler: Sampler::default(),
             batch: Batch::default(),
             heart,
@@ -154,6 +182,7 @@ impl Scheduler {
     /// Works until the other end of `commands` is gone or llama.cpp can no longer be trusted.
     pub fn run(mut self) -> Result<(), DecodeError> {
         while self.take_commands() {
+            self.adjust();
             self.admit();
             if !self.running.is_empty() {
                 self.share_the_machine();
@@ -169,11 +198,26 @@ impl Scheduler {
 
     fn share_the_machine(&mut self) {
         if let Some(manner) = self.contention.look(Instant::now()) {
-            llama::set_patience(manner.patience);
-            self.kv.context.set_threads(manner.threads);
-            if let Some(drafter) = &mut self.drafter {
-                drafter.set_threads(manner.threads);
-            }
+            self.compute_with(manner);
+        }
+    }
+
+    /// Does with what the daemon says that the machine can spare.
+    fn adjust(&mut self) {
+        let Some(adjust) = self.allowance.news() else { return };
+        let manner = self.contention.limit(at_most(self.most.threads, adjust.threads));
+        self.compute_with(manner);
+        self.prompts_max = at_most(self.most.batch_tokens, adjust.batch_tokens) as usize;
+        if let Some(copies) = &mut self.kv.copies {
+            copies.limit(usize::try_from(adjust.prefix_memory_bytes).unwrap_or(usize::MAX));
+        }
+    }
+
+    fn compute_with(&mut self, manner: Manner) {
+        llama::set_patience(manner.patience);
+        self.kv.context.set_threads(manner.threads);
+        if let Some(drafter) = &mut self.drafter {
+            drafter.set_threads(manner.threads);
         }
     }
 

@@ -10,7 +10,7 @@ mod key;
 mod memory;
 mod store;
 
-pub use key::Key;
+pub use key::{Key, ModelFile};
 pub use store::{Budget, Store};
 
 /// A prefix and what the model computed for it.

@@ -14,6 +14,7 @@ fn context(exact: bool, tokens: u32) -> Context {
         threads: 2,
         flash_attention: true,
         exact,
+        quantized_kv: false,
     };
     Context::new(fixture::model(), settings).unwrap()
 }

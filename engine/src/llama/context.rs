@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
-use super::Model;
+use super::{Model, log};
 use crate::vocabulary::Vocabulary;
 
 /// Most tokens that go through the network at once; a longer batch is split by llama.cpp.
@@ -36,12 +36,19 @@ pub struct ContextSettings {
     /// Attend by the one path that treats every row alike, and let [`Context::fill`] and
     /// [`Context::close_holes`] keep cells in order. Needs flash attention.
     pub exact: bool,
+    /// Keep keys and values as blocks of 8-bit numbers. Needs flash attention, and has no effect where
+    /// `exact` is set.
+    pub quantized_kv: bool,
 }
 
-/// llama.cpp could not create the context, as a rule for want of memory.
+/// llama.cpp could not create the context, as a rule for want of memory. What its log says is for
+/// those who can do something about it.
 #[derive(Debug, thiserror::Error)]
 #[error("llama.cpp cannot create a context; ask for fewer tokens of context or free memory")]
-pub struct ContextError;
+pub struct ContextError {
+    /// The errors in llama.cpp's log.
+    pub log: String,
+}
 
 /// Why a batch was not decoded.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +155,8 @@ impl Context {
         if exact {
             // Of two types, for which llama.cpp has only one path. It is fastest for these.
             (parameters.type_k, parameters.type_v) = (sys::GGML_TYPE_BF16, sys::GGML_TYPE_F16);
+        } else if settings.quantized_kv {
+            (parameters.type_k, parameters.type_v) = (sys::GGML_TYPE_Q8_0, sys::GGML_TYPE_Q8_0);
         }
         let mut context = Self::create(model, parameters)?;
         if exact {
@@ -162,9 +171,11 @@ impl Context {
         model: Arc<Model>,
         parameters: sys::llama_context_params,
     ) -> Result<Self, ContextError> {
-        // SAFETY: the model is live and is kept alive by the context; null results are handled.
-        let handle = unsafe { sys::llama_init_from_model(model.handle.as_ptr(), parameters) };
-        let handle = NonNull::new(handle).ok_or(ContextError)?;
+        let (handle, log) = log::with_errors(|| {
+            // SAFETY: the model is live and is kept alive by the context; null results are handled.
+            unsafe { sys::llama_init_from_model(model.handle.as_ptr(), parameters) }
+        });
+        let handle = NonNull::new(handle).ok_or(ContextError { log })?;
         // SAFETY: the handle is a live context.
         let (tokens, batch) =
             unsafe { (sys::llama_n_ctx(handle.as_ptr()), sys::llama_n_batch(handle.as_ptr())) };

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
 
-use super::Model;
+use super::{Model, ModelSettings};
 
 /// Loads the model that `TANDEM_TEST_MODEL` names.
 pub fn model() -> Arc<Model> {
@@ -13,5 +13,6 @@ pub fn model() -> Arc<Model> {
     let path = std::env::var_os("TANDEM_TEST_MODEL").map(PathBuf::from).expect(
         "TANDEM_TEST_MODEL is not set: it names the GGUF file to test with; `make test` sets it",
     );
-    Arc::new(Model::load(&path, false, |_| {}).unwrap())
+    let settings = ModelSettings { use_extra_bufts: false, gpu_layers: 0 };
+    Arc::new(Model::load(&path, settings, |_| {}).unwrap())
 }

@@ -24,6 +24,16 @@ pub enum LoadError {
     Refused,
 }
 
+/// How to load a [`Model`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelSettings {
+    /// Repack weights, for the matrix kernels that need that.
+    pub use_extra_bufts: bool,
+    /// Layers that graphics processors compute, the output counting as one more. 0: none, and no
+    /// graphics processor is used.
+    pub gpu_layers: u32,
+}
+
 /// A model in memory. Shared between threads.
 #[derive(Debug)]
 pub struct Model {
@@ -40,24 +50,30 @@ unsafe impl Send for Model {}
 unsafe impl Sync for Model {}
 
 impl Model {
-    /// Loads a GGUF file, calling `progress` with a fraction from 0 to 1. `use_extra_bufts`
-    /// turns on repacked weights and the matrix kernels that need them.
+    /// Loads a GGUF file, calling `progress` with a fraction from 0 to 1.
     pub fn load(
         path: &Path,
-        use_extra_bufts: bool,
+        settings: ModelSettings,
         mut progress: impl FnMut(f32),
     ) -> Result<Self, LoadError> {
         let path = path.as_os_str().as_encoded_bytes();
         let path = CString::new(path).map_err(|_| LoadError::Path)?;
         let mut progress: &mut dyn FnMut(f32) = &mut progress;
         // SAFETY: returns a plain structure.
-        let mut settings = unsafe { sys::llama_model_default_params() };
-        settings.use_extra_bufts = use_extra_bufts;
-        settings.load_mode = sys::LLAMA_LOAD_MODE_MMAP;
-        settings.progress_callback = Some(on_progress);
-        settings.progress_callback_user_data = (&raw mut progress).cast();
-        // SAFETY: path and callback data outlive the call, the only one that uses them.
-        let model = unsafe { sys::llama_model_load_from_file(path.as_ptr(), settings) };
+        let mut parameters = unsafe { sys::llama_model_default_params() };
+        parameters.use_extra_bufts = settings.use_extra_bufts;
+        parameters.n_gpu_layers = i32::try_from(settings.gpu_layers).unwrap_or(i32::MAX);
+        let mut no_devices = [std::ptr::null_mut()];
+        if settings.gpu_layers == 0 {
+            // Without this, large prompts would still go through a graphics processor.
+            parameters.devices = no_devices.as_mut_ptr();
+        }
+        parameters.load_mode = sys::LLAMA_LOAD_MODE_MMAP;
+        parameters.progress_callback = Some(on_progress);
+        parameters.progress_callback_user_data = (&raw mut progress).cast();
+        // SAFETY: path, devices and callback data outlive the call, the only one that uses them; the
+        // list of devices ends with null.
+        let model = unsafe { sys::llama_model_load_from_file(path.as_ptr(), parameters) };
         let handle = NonNull::new(model).ok_or(LoadError::Refused)?;
         // SAFETY: the handle is a loaded model; its vocabulary lives as long as it does.
         let vocabulary = unsafe { sys::llama_model_get_vocab(handle.as_ptr()) };
@@ -90,6 +106,13 @@ impl Model {
     pub fn size_bytes(&self) -> u64 {
         // SAFETY: the handle is live.
         unsafe { sys::llama_model_size(self.handle.as_ptr()) }
+    }
+
+    /// Layers, the output not counted.
+    pub fn layers(&self) -> u32 {
+        // SAFETY: the handle is live.
+        let layers = unsafe { sys::llama_model_n_layer(self.handle.as_ptr()) };
+        u32::try_from(layers).unwrap_or(0)
     }
 
     /// Tokens of context that the model was trained with; 0 when the file does not say.

@@ -18,13 +18,23 @@ pub struct Want {
     pub waited: Duration,
 }
 
-/// Fills `shares` with the number of tokens that each sequence gets: at most `batch_max` together,
-/// and at most `beside` of prompts while answers are being generated.
-pub fn plan(wants: &[Want], batch_max: usize, beside: usize, shares: &mut Vec<usize>) {
+/// Most tokens of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// All together.
+    pub batch: usize,
+    /// Of prompts.
+    pub prompts: usize,
+    /// Of prompts while answers are being generated.
+    pub beside: usize,
+}
+
+/// Fills `shares` with the number of tokens that each sequence gets.
+pub fn plan(wants: &[Want], room: Room, shares: &mut Vec<usize>) {
     let generates = |want: &Want| want.pending <= 1 && want.follows.is_none();
     let decoding = wants.iter().filter(|want| generates(want)).count();
-    let room = batch_max.saturating_sub(decoding);
-    let mut prefill = if decoding == 0 { room } else { room.min(beside) };
+    let free = room.batch.saturating_sub(decoding).min(room.prompts);
+    let mut prefill = if decoding == 0 { free } else { free.min(room.beside) };
     shares.clear();
     shares.extend(wants.iter().map(|want| if generates(want) { want.pending } else { 0 }));
     for (at, pending) in reading_order(wants) {
@@ -83,9 +93,13 @@ mod tests {
         Want { follows: Some(leader), ..want(pending) }
     }
 
-    fn shares(wants: &[Want], batch_max: usize) -> Vec<usize> {
+    fn shares(wants: &[Want], batch: usize) -> Vec<usize> {
+        shares_in(wants, Room { batch, prompts: batch, beside: 128 })
+    }
+
+    fn shares_in(wants: &[Want], room: Room) -> Vec<usize> {
         let mut shares = Vec::new();
-        plan(wants, batch_max, 128, &mut shares);
+        plan(wants, room, &mut shares);
         shares
     }
 
@@ -105,6 +119,13 @@ mod tests {
     fn the_batch_is_never_exceeded() {
         assert_eq!(shares(&[want(1), want(1), want(1), want(90)], 4), [1, 1, 1, 1]);
         assert_eq!(shares(&[], 4), [0_usize; 0]);
+    }
+
+    #[test]
+    fn prompts_can_be_held_to_a_part_of_the_batch_and_still_get_on_beside_answers() {
+        let room = Room { batch: 512, prompts: 2, beside: 128 };
+        assert_eq!(shares_in(&[want(5000), want(300)], room), [0, 2]);
+        assert_eq!(shares_in(&[want(1), want(1), want(1), want(300)], room), [1, 1, 1, 2]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::attach;
-use super::plan::{self, Want};
+use super::plan::{self, Room, Want};
 use super::speculation::Guesses;
 use super::{Scheduler, Sequence};
 use crate::llama::DecodeError;
@@ -98,8 +98,12 @@ impl Scheduler {
             wants.push(Want { pending, follows, waited: sequence.waited(now) });
         }
         let mut shares = Shares::default();
-        let batch_max = self.kv.context.batch_max() as usize;
-        plan::plan(&wants, batch_max, self.pace.beside(), &mut shares.tokens);
+        let room = Room {
+            batch: self.kv.context.batch_max() as usize,
+            prompts: self.prompts_max,
+            beside: self.pace.beside(),
+        };
+        plan::plan(&wants, room, &mut shares.tokens);
         let generating = wants.iter().filter(|want| want.pending == 1 && want.follows.is_none());
         shares.generating = generating.count();
         shares

@@ -8,11 +8,14 @@ use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
-use crate::llama::ContextSettings;
+use crate::llama::{ContextSettings, ModelSettings};
 
 /// What [`crate::llama::Context::new`] decides by itself. llama.cpp checks the same once more when
 /// it restores a state.
 const CACHE: &str = "unified, keys f16, values f16";
+
+/// The same where `quantized_kv` is set.
+const QUANTIZED_CACHE: &str = "unified, keys q8_0, values q8_0";
 
 /// The same where `exact` is set.
 const EXACT_CACHE: &str = "unified, keys bf16, values f16";
@@ -26,23 +29,18 @@ const END_BYTES: u64 = 1 << 20;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key([u8; 32]);
 
-impl Key {
-    /// The key of the model at `path`, used by engine `build` with these settings. To be made
-    /// before the model is loaded: a file replaced meanwhile then has a new key the next time.
+/// What a model file is known by.
+#[derive(Debug, Clone)]
+pub struct ModelFile(Sha256);
+
+impl ModelFile {
+    /// Looks at the file at `path`. To be done before the model is loaded: a file replaced meanwhile
+    /// then has a new key the next time.
     ///
     /// The path says nothing about a file and reading all of it takes as long as loading it, so the
     /// file is known by its size, its two ends, and the time of its last change, for the tensors
     /// between. A copy with a new time only starts without snapshots.
-    ///
-    /// All settings of the context count. Some change the state (flash attention its layout, the
-    /// number of tokens the rope factors of models trained for long contexts), others only the
-    /// rounding (threads, batches, kernels); none changes often enough to be worth the distinction.
-    pub fn new(
-        path: &Path,
-        build: &str,
-        settings: &ContextSettings,
-        use_extra_bufts: bool,
-    ) -> io::Result<Self> {
+    pub fn look(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let facts = file.metadata()?;
         let changed = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -52,13 +50,35 @@ impl Key {
         hash.update(end(&mut file)?);
         file.seek(SeekFrom::Start(facts.len().saturating_sub(END_BYTES)))?;
         hash.update(end(&mut file)?);
-        let cache = if settings.exact { EXACT_CACHE } else { CACHE };
-        let how = format!("{cache}, repacked {use_extra_bufts}, {settings:?}");
+        Ok(Self(hash))
+    }
+}
+
+impl Key {
+    /// The key of a model, used by engine `build` with these settings, which are those that it was
+    /// loaded with in the end.
+    ///
+    /// All settings of the context count. Some change the state (flash attention its layout, the
+    /// number of tokens the rope factors of models trained for long contexts), others only the
+    /// rounding (threads, batches, kernels); none changes often enough to be worth the distinction.
+    pub fn new(
+        file: ModelFile,
+        build: &str,
+        model: ModelSettings,
+        context: &ContextSettings,
+    ) -> Self {
+        let ModelFile(mut hash) = file;
+        let cache = match (context.exact, context.quantized_kv) {
+            (true, _) => EXACT_CACHE,
+            (false, true) => QUANTIZED_CACHE,
+            (false, false) => CACHE,
+        };
+        let how = format!("{cache}, {model:?}, {context:?}");
         for text in [build, how.as_str()] {
             hash.update(text.len().to_le_bytes());
             hash.update(text);
         }
-        Ok(Self(hash.finalize().into()))
+        Self(hash.finalize().into())
     }
 
     /// The key as it is stored.
@@ -107,10 +127,13 @@ mod tests {
         threads: 2,
         flash_attention: true,
         exact: false,
+        quantized_kv: false,
     };
 
+    const MODEL: ModelSettings = ModelSettings { use_extra_bufts: true, gpu_layers: 0 };
+
     fn key(path: &Path) -> Key {
-        Key::new(path, "build", &SETTINGS, true).unwrap()
+        Key::new(ModelFile::look(path).unwrap(), "build", MODEL, &SETTINGS)
     }
 
     #[test]
@@ -120,15 +143,25 @@ mod tests {
         fs::write(&path, "model").unwrap();
         let original = key(&path);
         assert_eq!(key(&path), original);
+        let file = || ModelFile::look(&path).unwrap();
+        let without = ModelSettings { use_extra_bufts: false, ..MODEL };
+        let offloaded = ModelSettings { gpu_layers: 7, ..MODEL };
         let keys = [
-            Key::new(&path, "build 2", &SETTINGS, true),
-            Key::new(&path, "build", &SETTINGS, false),
-            Key::new(&path, "build", &ContextSettings { tokens: 8192, ..SETTINGS }, true),
-            Key::new(&path, "build", &ContextSettings { flash_attention: false, ..SETTINGS }, true),
-            Key::new(&path, "build", &ContextSettings { exact: true, ..SETTINGS }, true),
+            Key::new(file(), "build 2", MODEL, &SETTINGS),
+            Key::new(file(), "build", without, &SETTINGS),
+            Key::new(file(), "build", offloaded, &SETTINGS),
+            Key::new(file(), "build", MODEL, &ContextSettings { tokens: 8192, ..SETTINGS }),
+            Key::new(
+                file(),
+                "build",
+                MODEL,
+                &ContextSettings { flash_attention: false, ..SETTINGS },
+            ),
+            Key::new(file(), "build", MODEL, &ContextSettings { exact: true, ..SETTINGS }),
+            Key::new(file(), "build", MODEL, &ContextSettings { quantized_kv: true, ..SETTINGS }),
         ];
         for (index, key) in keys.into_iter().enumerate() {
-            assert_ne!(key.unwrap(), original, "{index}");
+            assert_ne!(key, original, "{index}");
         }
     }
 
@@ -156,6 +189,6 @@ mod tests {
 
     #[test]
     fn a_missing_file_has_no_key() {
-        assert!(Key::new(Path::new("/no/such/file"), "build", &SETTINGS, true).is_err());
+        assert!(ModelFile::look(Path::new("/no/such/file")).is_err());
     }
 }

@@ -26,6 +26,12 @@ impl Memory {
         Self { budget, used: 0, entries: VecDeque::new() }
     }
 
+    /// Holds at most `budget` bytes from now on, letting go of the snapshots unused for longest.
+    pub fn limit(&mut self, budget: usize) {
+        self.budget = budget;
+        self.make_room(0);
+    }
+
     /// Bytes that a snapshot counts for.
     pub fn cost(tokens: usize, state_bytes: usize) -> usize {
         tokens.saturating_mul(4).saturating_add(state_bytes).saturating_add(ENTRY_BYTES)
@@ -126,6 +132,22 @@ mod tests {
         memory.insert(snapshot(&[1], 100));
         memory.insert(snapshot(&[2], 101));
         assert_eq!((memory.longest(&[1, 0]), memory.longest(&[2, 0])), (1, 0));
+    }
+
+    #[test]
+    fn a_smaller_budget_holds_at_once_and_a_larger_one_brings_nothing_back() {
+        let cost = Memory::cost(1, 100);
+        let mut memory = Memory::new(3 * cost);
+        for token in 0..3 {
+            memory.insert(snapshot(&[token], 100));
+        }
+        memory.limit(cost);
+        let kept = |memory: &Memory| [0, 1, 2].map(|token| memory.longest(&[token, 0]) == 1);
+        assert_eq!((kept(&memory), memory.used), ([false, false, true], cost));
+        memory.limit(3 * cost);
+        assert_eq!(kept(&memory), [false, false, true]);
+        memory.insert(snapshot(&[0], 100));
+        assert_eq!(kept(&memory), [true, false, true]);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Budget<'a> {
 #[derive(Debug)]
 pub struct Store {
     memory: Memory,
+    /// Bytes in memory at most, whatever [`Self::limit`] is told.
+    memory_max: usize,
     disk: Option<Disk>,
 }
 
@@ -46,7 +48,13 @@ impl Store {
                 None
             }
         });
-        Self { memory: Memory::new(budget.memory_bytes), disk }
+        Self { memory: Memory::new(budget.memory_bytes), memory_max: budget.memory_bytes, disk }
+    }
+
+    /// Keeps at most so many bytes in memory from now on; 0 means as many as at first.
+    pub fn limit(&mut self, memory_bytes: usize) {
+        let budget = if memory_bytes == 0 { self.memory_max } else { memory_bytes };
+        self.memory.limit(budget.min(self.memory_max));
     }
 
     /// Length of the longest stored prefix behind which `prompt` goes on; 0 when there is none.

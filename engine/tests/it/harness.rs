@@ -138,6 +138,11 @@ impl Engine {
         engine
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn load(&mut self, request: Load) -> Result<Loaded, String> {
         assert!(matches!(self.receive(), Some(FromMessage::Hello(_))));
         self.send(ToMessage::Load(request));

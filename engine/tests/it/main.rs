@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod adjust;
 mod confidence;
 mod constrained;
 mod draft;

@@ -11,7 +11,7 @@ use crate::harness::{Answer, Engine, chat, greedy, load_request, raw};
 /// Answers with nothing but commas, as many as allowed.
 const COMMA: u32 = 28;
 
-fn commas(max_tokens: u32) -> Sampling {
+pub fn commas(max_tokens: u32) -> Sampling {
     Sampling { logit_bias: vec![LogitBias { token: COMMA, bias: 100.0 }], ..greedy(max_tokens) }
 }
 

@@ -12,6 +12,7 @@ const SETTINGS: ContextSettings = ContextSettings {
     threads: 2,
     flash_attention: true,
     exact: false,
+    quantized_kv: false,
 };
 
 fn context(settings: ContextSettings) -> Context {

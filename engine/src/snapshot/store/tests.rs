@@ -146,7 +146,7 @@ fn prefixes_that_come_faster_than_the_disk_are_dropped_and_not_waited_for() {
     // A disk that never gets anything done: nobody receives.
     let (writes, _waiting) = sync_channel(WRITES_WAITING_MAX);
     let disk = Disk { folder: Arc::clone(&folder), writes: Some(writes), writer: None };
-    let mut store = Store { memory: Memory::new(1 << 20), disk: Some(disk) };
+    let mut store = Store { memory: Memory::new(1 << 20), memory_max: 1 << 20, disk: Some(disk) };
     let (first, second) = (prefix(1).0, prefix(2).0);
     store.persist(&first, STATE_BYTES, state);
     store.persist(&second, STATE_BYTES, state);
