@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tandem_models::catalog::Unresolved;
-use tandem_models::pull;
+use tandem_models::{package, pull};
 
 /// Result of anything that a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,6 +92,18 @@ pub enum Error {
         /// Which source, and what happened.
         problem: String,
     },
+    /// A package or a version cannot be used, made or published as it stands.
+    #[error("{problem}")]
+    PackageFailed {
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A package or a version is not signed by a trusted key.
+    #[error("{problem}")]
+    PackageUntrusted {
+        /// Which one, and what is wrong.
+        problem: String,
+    },
     /// A model cannot be removed while engines host it.
     #[error("model {id:?} is loaded; end its engines first with `tandem model unload {id}`")]
     ModelInUse {
@@ -134,6 +146,22 @@ pub enum Error {
     Overloaded {
         /// Which limit was reached.
         what: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A client calls a method too often.
+    #[error(
+        "{client} calls {method} more than {per_minute} times a minute (resources.rates); try again \
+         in {} s",
+        retry_after.as_secs().max(1)
+    )]
+    RateLimited {
+        /// Who calls.
+        client: String,
+        /// Service and name.
+        method: String,
+        /// How often it may.
+        per_minute: u32,
         /// When to try again.
         retry_after: Duration,
     },
@@ -362,6 +390,19 @@ impl From<pull::Error> for Error {
     }
 }
 
+impl From<package::Error> for Error {
+    fn from(error: package::Error) -> Self {
+        let problem = error.to_string();
+        match error {
+            package::Error::Pull(error) => error.into(),
+            package::Error::Unsigned { .. } | package::Error::Untrusted { .. } => {
+                Self::PackageUntrusted { problem }
+            }
+            _ => Self::PackageFailed { problem },
+        }
+    }
+}
+
 /// A time for a person: `3 h 20 min`.
 pub(crate) fn span(time: Duration) -> String {
     match time.as_secs().max(1) {
@@ -422,6 +463,20 @@ impl Error {
                 | Self::Restarting { .. }
                 | Self::Unresponsive { .. }
         )
+    }
+
+    /// The local model that is itself to blame, so that another one may answer where the caller named
+    /// none.
+    #[must_use]
+    pub fn model_at_fault(&self) -> Option<&str> {
+        match self {
+            Self::ModelInvalid { id, .. }
+            | Self::ModelAbsent { id, .. }
+            | Self::ModelNotFound { id, .. }
+            | Self::ModelTooLarge { id, .. }
+            | Self::EngineUnavailable { model: id, .. } => Some(id),
+            _ => None,
+        }
     }
 
     /// Whether the other track may answer in place of the one that ended with this error.

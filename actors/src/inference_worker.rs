@@ -3,7 +3,7 @@
 //! handed to the next one together with the tokens generated so far.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -20,6 +20,7 @@ use crate::{
 
 mod embedding;
 mod in_flight;
+mod ladder;
 mod performance;
 mod process;
 mod query;
@@ -31,7 +32,8 @@ mod tuning;
 
 pub use embedding::Embeddings;
 use in_flight::{Entry, Ticket};
-pub(crate) use performance::Performance;
+pub(crate) use ladder::DWELL;
+pub(crate) use performance::{Performance, Tally};
 use process::ProcessEvent;
 pub use query::Counts;
 use query::Query;
@@ -79,6 +81,10 @@ pub struct Arguments {
     pub loader: ModelLoader,
     /// Where the worker can be reached.
     pub handle: Worker,
+    /// Held by the loader, and by those who are about to ask something.
+    pub lease: Weak<()>,
+    /// How long the machine must have wanted another context until an engine is started anew for it.
+    pub dwell: Duration,
     /// Its place in the tree.
     pub node: Node,
 }
@@ -390,6 +396,7 @@ impl Actor for InferenceWorker {
             Message::Tick => {
                 state.watch_for_hangs();
                 state.drop_unwanted_queries();
+                state.follow_the_ladder(&myself);
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

@@ -2,11 +2,12 @@
 //! started on demand, kept while they are used, stopped when idle or when their memory is needed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+pub use tandem_models::found::Roots;
 use tandem_proto::v1::Model;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -15,31 +16,41 @@ use crate::memory_store::MemoryStore;
 use crate::resource_monitor::ResourceMonitor;
 use crate::{Address, Error, Node, Result};
 
+mod choosing;
 mod cooling;
 mod describe;
+mod distribution;
 mod hosted;
 mod hosting;
 mod identity;
 mod import;
 mod inspect;
+mod leaving;
 mod listing;
 mod names;
 mod pool;
 mod pulling;
 mod quiet;
 mod removal;
+mod standing;
 mod state;
+mod swap;
 mod template;
 mod tuning;
 mod verification;
 
+pub use distribution::{Workshop, make_signing_key};
 use hosting::Promise;
 pub use identity::Place;
 pub use import::Progress as ImportProgress;
 use inspect::Inspected;
 pub use pulling::PullState;
 use pulling::Pulls;
+use standing::Standing;
 use state::State;
+pub use swap::UseProgress;
+use swap::{Plan, Step};
+pub use tandem_models::pull::Progress as FileProgress;
 
 /// Longest wait for the loader's own work, which is reading a header.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,7 +95,14 @@ pub struct ModelLoader {
     tunings: Arc<Semaphore>,
     /// Only one file is verified at a time, as that keeps the disk busy.
     verifications: Arc<Semaphore>,
+    /// Few packages and versions are made and fetched at a time, as each keeps disk and cores busy.
+    distributions: Arc<Semaphore>,
+    /// Swaps take turns.
+    swaps: Arc<Semaphore>,
     pulls: Pulls,
+    /// Where other programs keep models.
+    roots: Arc<Roots>,
+    standing: Arc<Standing>,
     /// How the engines of models have done, by the path of the file.
     performances: Arc<RwLock<HashMap<String, Arc<Performance>>>>,
 }
@@ -100,9 +118,19 @@ impl ModelLoader {
             imports: Arc::new(Semaphore::new(1)),
             tunings: Arc::new(Semaphore::new(1)),
             verifications: Arc::new(Semaphore::new(1)),
+            distributions: Arc::new(Semaphore::new(distribution::TOGETHER_MAX)),
+            swaps: Arc::new(Semaphore::new(1)),
             pulls: Pulls::default(),
+            roots: Arc::default(),
+            standing: Arc::default(),
             performances: Arc::default(),
         }
+    }
+
+    /// The same, with the models that other programs keep in these folders.
+    #[must_use]
+    pub fn finding(self, roots: Roots) -> Self {
+        Self { roots: Arc::new(roots), ..self }
     }
 
     /// A worker that hosts a model, started if there is none. It may still be loading.
@@ -114,10 +142,11 @@ impl ModelLoader {
     /// As [`acquire`](Self::acquire), for the next turn of a conversation: where a model has
     /// several engines, preferably the one that served the previous turn.
     pub async fn acquire_for(&self, id: &str, conversation: &str) -> Result<Worker> {
-        let (model, _permit) = (checked(id)?, self.permit()?);
-        let conversation = conversation.to_owned();
-        let acquire = |reply| Message::Acquire(Caller { model, conversation, reply });
-        self.address.ask(ASK_TIMEOUT, acquire).await?
+        let (asked, _permit) = (checked(id)?, self.permit()?);
+        let (model, swaps, conversation) = (String::new(), 0, conversation.to_owned());
+        let acquire = |reply| Message::Acquire(Caller { asked, model, swaps, conversation, reply });
+        // The model may have to wait until the one in its place has answered everybody.
+        self.address.ask(ASK_TIMEOUT + swap::DRAIN_PATIENCE, acquire).await?
     }
 
     /// As [`acquire`](Self::acquire), where an empty id means the default embedding model.
@@ -157,8 +186,8 @@ impl ModelLoader {
         self.info(&imported.map_err(problem)??).await
     }
 
-    /// All models: those of the catalog, other files in the models directory, and whatever is
-    /// loaded from elsewhere.
+    /// All models: those of the catalog, other files in the models directory, those that other
+    /// programs keep, and whatever is loaded from elsewhere.
     pub async fn list(&self) -> Result<Vec<Model>> {
         let _permit = self.permit()?;
         self.address.ask(ASK_TIMEOUT, Message::List).await
@@ -168,6 +197,17 @@ impl ModelLoader {
     pub async fn info(&self, id: &str) -> Result<Model> {
         let (id, _permit) = (checked(id)?, self.permit()?);
         self.address.ask(ASK_TIMEOUT, |reply| Message::Info { id, reply }).await?
+    }
+
+    /// Name of the model that answers when a caller names none.
+    #[must_use]
+    pub fn default_model(&self) -> String {
+        self.standing.default_model()
+    }
+
+    /// Keeps the model of a worker loaded until it is unloaded by name.
+    pub fn pin(&self, worker: &Worker) {
+        self.standing.pin(Path::new(&worker.facts().path));
     }
 
     /// Ends all engines of a model. False when it had none.
@@ -216,10 +256,17 @@ impl ModelLoader {
     /// The models that are loaded or being loaded, with their engines. Reads what the engines
     /// last said; asks nobody.
     pub async fn loaded(&self) -> Vec<Model> {
-        let workers = self.workers();
-        tokio::task::spawn_blocking(move || describe::of_workers(&workers))
-            .await
-            .unwrap_or_default()
+        let (workers, standing) = (self.workers(), Arc::clone(&self.standing));
+        let described = tokio::task::spawn_blocking(move || {
+            let mut models = describe::of_workers(&workers);
+            for model in &mut models {
+                let file = Path::new(&model.path);
+                model.is_default = standing.is_default_file(file);
+                model.pinned = standing.is_pinned(file);
+            }
+            models
+        });
+        described.await.unwrap_or_default()
     }
 }
 
@@ -244,8 +291,11 @@ fn checked(id: &str) -> Result<String> {
 /// Someone who wants a worker.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// By whichever of its names; empty for the default model, until the loader has put that here.
+    /// As the caller said it; empty for the default model.
+    asked: String,
+    /// What the loader makes of that, and the number of swaps by then.
     model: String,
+    swaps: u64,
     /// Empty outside of conversations.
     conversation: String,
     reply: RpcReplyPort<Result<Worker>>,
@@ -289,6 +339,22 @@ pub(crate) enum Message {
         inspected: Box<Result<Inspected>>,
         caller: Caller,
     },
+    /// Who can answer in place of the default model; see [`choosing`].
+    StandIns {
+        want: choosing::Want,
+        reply: RpcReplyPort<Vec<String>>,
+    },
+    /// What there is to choose from.
+    Candidates(RpcReplyPort<choosing::Choice>),
+    PlanSwap {
+        step: Step,
+        reply: RpcReplyPort<Result<Plan>>,
+    },
+    BeginSwap(Box<Plan>),
+    /// The swap that began is written down.
+    Flip(RpcReplyPort<()>),
+    /// Nobody waits for the swap that began.
+    EndSwap,
     /// The memory of workers that ended was measured anew.
     Settled,
     /// The pause before a worker is started again is over.
@@ -317,6 +383,7 @@ impl Actor for ModelLoaderActor {
         arguments.handle.address.publish(myself.clone());
         drop(myself.send_after(TICK, || Message::Tick));
         let mut state = State::new(arguments);
+        state.read_choices().await;
         state.clear_leftovers();
         Ok(state)
     }
@@ -342,11 +409,18 @@ impl Actor for ModelLoaderActor {
             Message::Info { id, reply } => state.info(&id, reply),
             Message::Unload { id, reply } => state.unload(&myself, &id, reply),
             Message::UnloadFile { path, reply } => state.unload_file(&myself, path, reply),
+            Message::StandIns { want, reply } => state.stand_ins(want, reply),
+            Message::Candidates(reply) => state.candidates(reply),
+            Message::PlanSwap { step, reply } => state.plan_swap(step, reply),
+            Message::BeginSwap(plan) => state.begin_swap(*plan),
+            Message::Flip(reply) => state.flip(&myself, reply),
+            Message::EndSwap => state.end_swap(&myself),
             Message::Settled => state.settle(&myself),
             Message::Restart(name) => state.restart(&myself, &name).await,
             Message::Tick => {
                 state.stop_idle(&myself);
                 state.tune_when_idle(&myself);
+                state.watch_over();
                 drop(myself.send_after(TICK, || Message::Tick));
             }
         }

@@ -1,14 +1,15 @@
 //! Admits questions, decides which track answers each, and runs their turns.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tandem_knowledge::template::DEFAULT_LANGUAGE;
-use tandem_proto::v1::{Admission, AskEvent, AskRequest, Policy, Priority, TurnCounts};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tandem_proto::v1::{AskEvent, AskRequest, Policy, Priority, TurnCounts};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api_escalator::ApiEscalator;
 use crate::bookkeeper::Bookkeeper;
@@ -23,19 +24,29 @@ use crate::settings::Settings;
 use crate::turn::{Overdue, Question};
 use crate::{Address, Error, Node, Result, image, sampling, tools};
 
+mod admission;
+mod class;
 mod counts;
+mod estimate;
 mod idle;
 pub(crate) mod pacing;
+mod places;
 mod plan;
 mod policy;
 mod queue;
 mod state;
+mod told;
 
+pub use class::Class;
 pub(crate) use counts::Counts;
+use estimate::Estimate;
+pub use places::Place;
+use places::Places;
 #[cfg(test)]
 pub(crate) use plan::Escalation;
 pub(crate) use plan::{HandOff, Plan};
 use state::State;
+pub(crate) use told::Told;
 
 /// Answers that the tracks of a turn begin: that of each, and once more when one fails.
 const RUNS_MAX: usize = 3;
@@ -44,9 +55,11 @@ const EVENTS_BESIDE_TOKENS: usize = 64;
 /// Longest name of a model or provider.
 const NAME_BYTES_MAX: usize = 4096;
 /// Longest name of a client.
-const CLIENT_BYTES_MAX: usize = 64;
+pub const CLIENT_BYTES_MAX: usize = 64;
 /// Most collections of documents that a question is answered from.
 const COLLECTIONS_MAX: usize = 8;
+/// Name of a client that nobody named.
+const NAMELESS: &str = "unnamed";
 /// How often waiting questions are checked for their deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -93,20 +106,14 @@ pub struct Router {
     address: Address<Message>,
     config: tandem_config::Router,
     prompt_bytes_max: usize,
-    /// One permit per question that runs or waits.
-    admission: Arc<Semaphore>,
+    /// One per question that runs or waits.
+    places: Places,
+    /// How long it takes until one is free.
+    estimate: Arc<Mutex<Estimate>>,
     draining: Arc<AtomicBool>,
-    /// Running and waiting questions.
-    load: Arc<watch::Sender<Load>>,
     counts: Arc<Counts>,
     /// Told when work is admitted, for whoever uses the time in between.
     demand: Arc<Notify>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Load {
-    running: u32,
-    waiting: u32,
 }
 
 /// A question that was admitted.
@@ -128,40 +135,46 @@ pub(crate) struct Job {
     /// A place kept for the last event, which is never lost.
     pub(crate) end: mpsc::OwnedPermit<Result<AskEvent>>,
     /// Its place among the admitted ones.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) place: Place,
+    /// What its caller knows of the wait.
+    pub(crate) told: Told,
 }
 
 impl Router {
     /// A router that is yet to be started. Prompts are at most `prompt_bytes_max` long.
     #[must_use]
     pub fn new(config: tandem_config::Router, prompt_bytes_max: usize) -> Self {
-        let places = config.running_max as usize + config.waiting_max as usize;
         Self {
             address: Address::new("the router"),
+            places: Places::new(config.running_max, config.waiting_max),
             config,
             prompt_bytes_max,
-            admission: Arc::new(Semaphore::new(places)),
+            estimate: Arc::default(),
             draining: Arc::default(),
-            load: Arc::new(watch::Sender::new(Load::default())),
             counts: Arc::default(),
             demand: Arc::default(),
         }
     }
 
     /// Admits a question. It is answered within `time` or `router.deadline`, whichever is less.
+    /// `caller` asks it, if the request names no client.
     pub async fn ask(
         &self,
         mut request: AskRequest,
+        caller: &str,
         time: Option<Duration>,
         services: &Services,
     ) -> Result<Answer> {
         self.check(&request)?;
+        let client = [&request.client, caller].into_iter().find(|name| !name.is_empty());
+        let (client, bytes) = (client.unwrap_or(NAMELESS), request.encoded_len());
+        let mut place = self.admit(request.priority().into(), client, bytes)?;
+        place.waits();
         if !request.template.is_empty() {
             let known =
                 services.settings.templates.render(&request.template, DEFAULT_LANGUAGE, &[]);
             known.map_err(|error| Error::invalid("template", error.to_string()))?;
         }
-        let permit = self.admit()?;
         let conversation = match request.conversation_id.as_str() {
             "" => None,
             id => Some(services.store.conversation(id).await?),
@@ -198,27 +211,11 @@ impl Router {
             deadline,
             events,
             end,
-            permit,
+            place,
+            told: Told::default(),
         };
         self.address.cast(Message::Submit(Box::new(job)))?;
         Ok(answer)
-    }
-
-    /// A place among the work that the daemon takes on, to be held until it is done.
-    pub fn admit(&self) -> Result<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.admission).try_acquire_owned();
-        // Looked at last: whoever holds a permit is waited for.
-        if self.draining.load(Ordering::SeqCst) {
-            return Err(Error::ShuttingDown);
-        }
-        self.demand.notify_waiters();
-        permit.map_err(|_| {
-            let what = format!(
-                "{} questions run and {} wait already (router.running_max, router.waiting_max)",
-                self.config.running_max, self.config.waiting_max
-            );
-            Error::Overloaded { what, retry_after: Duration::from_secs(2) }
-        })
     }
 
     /// Runs `work` if there is nothing else to do, and only until there is. `None` when it was not
@@ -239,22 +236,7 @@ impl Router {
 
     /// Nothing is admitted, and the daemon is not about to end.
     fn is_idle(&self) -> bool {
-        let places = self.config.running_max as usize + self.config.waiting_max as usize;
-        let idle = self.admission.available_permits() == places;
-        idle && !self.draining.load(Ordering::SeqCst)
-    }
-
-    /// How much is being done, and how much may be.
-    #[must_use]
-    pub fn admission(&self) -> Admission {
-        let load = *self.load.borrow();
-        Admission {
-            running: load.running,
-            running_max: self.config.running_max,
-            waiting: load.waiting,
-            waiting_max: self.config.waiting_max,
-            draining: self.draining.load(Ordering::SeqCst),
-        }
+        self.places.are_free() && !self.draining.load(Ordering::SeqCst)
     }
 
     /// Turns since start.
@@ -272,9 +254,7 @@ impl Router {
     /// answered after `timeout` end with [`Error::ShuttingDown`].
     pub async fn drain(&self, timeout: Duration) {
         self.refuse_new();
-        let places = self.config.running_max + self.config.waiting_max;
-        let idle = self.admission.acquire_many(places);
-        if tokio::time::timeout(timeout, idle).await.is_err() {
+        if tokio::time::timeout(timeout, self.places.all_free()).await.is_err() {
             tracing::warn!(?timeout, "questions are not answered in time, ending them");
             let _ = self.address.ask(Duration::from_secs(2), Message::EndAll).await;
         }
@@ -393,7 +373,7 @@ impl Actor for RouterActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Submit(job) => state.submit(*job),
+            Message::Submit(job) => state.submit(job),
             Message::Warm(question) => state.warm(question),
             Message::Summarise(overdue) => state.idle.add(overdue),
             Message::EndAll(reply) => {
@@ -402,6 +382,7 @@ impl Actor for RouterActor {
             }
             Message::Tick => {
                 state.expire();
+                state.tell_waiting(Instant::now());
                 state.use_idle_time();
                 drop(myself.send_after(TICK, || Message::Tick));
             }

@@ -30,14 +30,16 @@ pub struct Settings {
     pub knowledge: tandem_config::Knowledge,
     /// How models are told to answer from them.
     pub templates: Arc<Templates>,
+    /// When the machine counts as pressed, and what is given up then.
+    pub resources: tandem_config::Resources,
     /// How contexts are built.
     pub memory: tandem_config::Memory,
     /// Longest answer of the fast track when the caller does not say.
     pub max_tokens: u32,
-    /// The model that answers when the caller names none.
-    pub default_model: String,
     /// Context of local models in tokens.
     pub fast_context_tokens: u32,
+    /// How often one client may call what.
+    pub rates: tandem_config::Rates,
     /// How long a question waits for its local model to load before the slow track answers it; zero
     /// means for ever.
     pub cold_start_patience: Duration,
@@ -62,13 +64,32 @@ impl Settings {
                 templates(&config.knowledge)
                     .map_err(|error| Error::invalid("knowledge.templates", error.to_string()))?,
             ),
+            resources: config.resources.clone(),
             memory: config.memory.clone(),
             max_tokens: config.engine.max_tokens,
-            default_model: config.models.default.clone(),
             fast_context_tokens: config.engine.context_tokens,
+            rates: rates(&config.resources.rates)?,
             cold_start_patience: config.router.cold_start_patience,
         })
     }
+}
+
+/// What can always be called, to find out what is wrong.
+pub const NEVER_LIMITED: &str = "Admin/Status";
+
+/// Refuses what would limit nothing.
+fn rates(rates: &tandem_config::Rates) -> Result<tandem_config::Rates> {
+    let known = tandem_proto::methods();
+    if let Some(unknown) = rates.methods.keys().find(|method| !known.contains(*method)) {
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        let problem = format!("{unknown:?} is no method; there are {}", known.join(", "));
+        return Err(Error::invalid("resources.rates.methods", problem));
+    }
+    if rates.methods.contains_key(NEVER_LIMITED) {
+        let problem = format!("has {NEVER_LIMITED}, which is never limited; leave it out");
+        return Err(Error::invalid("resources.rates.methods", problem));
+    }
+    Ok(rates.clone())
 }
 
 fn scorer(weights: Option<&Path>) -> Result<Scorer> {

@@ -17,7 +17,7 @@ use crate::experiments::{Recent, feedback, report};
 use crate::knowledge_base::{self, KnowledgeBase, KnowledgeBaseActor};
 use crate::memory_search::{self, MemorySearch, MemorySearchActor};
 use crate::memory_store::{self, MemoryStore, MemoryStoreActor};
-use crate::model_loader::{self, ModelLoader, ModelLoaderActor};
+use crate::model_loader::{self, ModelLoader, ModelLoaderActor, Roots};
 use crate::resource_monitor::{self, ResourceMonitor, ResourceMonitorActor};
 use crate::router::{self, Router, RouterActor, Services};
 use crate::settings::Settings;
@@ -68,14 +68,16 @@ impl Tandem {
     pub async fn start(
         config: &Config,
         binary: PathBuf,
+        roots: Roots,
     ) -> Result<(Self, JoinHandle<()>), SpawnErr> {
         let tree = Tree::new();
         let root = tree.root("tandem");
         let monitor = ResourceMonitor::new();
+        monitor.set(config.resources.clone());
         let store = MemoryStore::new();
         let search = MemorySearch::new(config.daemon.data_dir.join("store-search"));
         let caches = Caches::new(&config.memory);
-        let loader = ModelLoader::new();
+        let loader = ModelLoader::new().finding(roots);
         let knowledge = KnowledgeBase::new(
             config.daemon.data_dir.join("knowledge"),
             config.daemon.data_dir.join("store").join(memory_store::COLLECTIONS),
@@ -107,6 +109,7 @@ impl Tandem {
                 ResourceMonitorActor,
                 resource_monitor::Arguments {
                     sample_interval: config.resources.sample_interval,
+                    data_dir: config.daemon.data_dir.clone(),
                     handle: monitor.clone(),
                     node: root.child("resource_monitor"),
                 },
@@ -214,10 +217,11 @@ impl Tandem {
     pub async fn ask(
         &self,
         request: tandem_proto::v1::AskRequest,
+        caller: &str,
         time: Option<std::time::Duration>,
     ) -> Result<Answer> {
         let services = self.services.borrow().clone();
-        self.router.ask(request, time, &services).await
+        self.router.ask(request, caller, time, &services).await
     }
 
     /// The settings that questions are answered by.
@@ -228,6 +232,7 @@ impl Tandem {
 
     /// Answers questions by these settings from now on. Those under way keep theirs.
     pub fn set(&self, settings: Settings) {
+        self.monitor.set(settings.resources.clone());
         self.services.send_modify(|services| services.settings = Arc::new(settings));
     }
 

@@ -10,13 +10,12 @@ use tandem_proto::v1::{
     Citation, ContextLedger, ContextOutcome, ContextPart, NoticeKind, Priority, Track, Turn,
     ask_event::Event,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use crate::experiments::Answered;
 use crate::memory_store::MemoryStore;
-use crate::router::{self, Counts, Job, Plan, Services};
+use crate::router::{self, Counts, Job, Place, Plan, Services};
 use crate::{Error, TrackEvent};
 
 mod aside;
@@ -26,6 +25,7 @@ mod documents;
 mod facts;
 mod history;
 mod hold_back;
+mod host;
 mod machine;
 mod masking;
 mod memories;
@@ -91,7 +91,7 @@ pub(crate) struct State {
     outlet: Outlet,
     accepted: Instant,
     /// The turn's place among the admitted ones.
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     question: Arc<Question>,
     services: Services,
     counts: Arc<Counts>,
@@ -122,7 +122,17 @@ impl Actor for TurnActor {
         Arguments { turn_id, job, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Job {
-            request, policy, assignment, seed, accepted, deadline, events, end, permit, ..
+            request,
+            policy,
+            assignment,
+            seed,
+            accepted,
+            deadline,
+            events,
+            end,
+            place,
+            told,
+            ..
         } = job;
         let person_waits = request.priority() == Priority::High;
         let question = Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
@@ -132,7 +142,7 @@ impl Actor for TurnActor {
             prompt: question.prompt.clone(),
             images: u32::try_from(question.luggage.images.len()).unwrap_or(u32::MAX),
             tool_results: question.luggage.results.clone(),
-            fast_model: question.model.clone(),
+            fast_model: question.fast_model(&services),
             slow_model: question.provider_model(&services),
             seed: question.sampling.seed.or(Some(question.seed)),
             private: plan.private,
@@ -141,6 +151,7 @@ impl Actor for TurnActor {
             reply: person_waits.then(|| reply::find(&question.prompt)).flatten(),
             apology: reply::apology(&question.prompt),
             not_in_documents: reply::not_in_documents(&question.prompt),
+            degraded: services.monitor.degraded(),
         };
         info!(turn = facts.turn_id, first = ?plan.first, other = ?plan.other, score = plan.score, "routed");
         debug!(turn = facts.turn_id, reasons = ?plan.reasons, "routed");
@@ -160,9 +171,9 @@ impl Actor for TurnActor {
         });
         let mut state = State {
             machine,
-            outlet: Outlet::new(events, end),
+            outlet: Outlet::new(events, end, told.events),
             accepted,
-            _permit: permit,
+            _place: place,
             question: Arc::new(question),
             services,
             counts,

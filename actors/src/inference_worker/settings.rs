@@ -10,7 +10,8 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sysinfo::{CpuRefreshKind, System};
-use tandem_proto::engine::{Load, Speculation};
+use tandem_config::{Gpu, KvCache};
+use tandem_proto::engine::{KvType, Load, Speculation};
 use tandem_proto::v1::SettingsSource;
 
 use super::tuning::Settings;
@@ -38,6 +39,10 @@ impl Rung {
     pub(super) fn apply(self, load: &mut Load) {
         load.use_extra_bufts = self == Self::Defaults;
         load.flash_attention = self != Self::Plain;
+        if self == Self::Plain {
+            // A driver may be what crashes.
+            load.gpu_layers = Some(0);
+        }
     }
 
     /// For a person.
@@ -132,6 +137,15 @@ pub(super) fn choice_key(
     let model = model.display();
     let text = format!("{model}\n{size}\n{modified}\n{build}\n{cores}\n{first:?}\n{threads}");
     let text = if config.exact { format!("{text}\nexact") } else { text };
+    let text = match config.kv_cache {
+        KvCache::F16 => text,
+        KvCache::Q8_0 => format!("{text}\nq8_0"),
+    };
+    // As keys were before there were these settings.
+    let text = match (config.gpu, config.gpu_layers) {
+        (Gpu::Auto, None) => text,
+        (gpu, layers) => format!("{text}\ngpu {gpu:?} {layers:?}"),
+    };
     let digest = Sha256::digest(text);
     digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
@@ -151,8 +165,39 @@ pub(super) fn request(config: &tandem_config::Engine, path: &Path, template: &st
         threads: config.threads,
         chat_template: template.to_owned(),
         exact: config.exact,
+        kv_type: kv_type(config.kv_cache).into(),
+        gpu_layers: match config.gpu {
+            Gpu::Auto => config.gpu_layers,
+            Gpu::Off => Some(0),
+        },
         ..Load::default()
     }
+}
+
+/// As the engine knows it.
+fn kv_type(kept: KvCache) -> KvType {
+    match kept {
+        KvCache::F16 => KvType::Unspecified,
+        KvCache::Q8_0 => KvType::Q80,
+    }
+}
+
+/// Settings and their reason, with what else is `given_up` and why, where something is.
+pub(super) fn also(
+    settings: String,
+    reason: String,
+    given_up: &str,
+    why: impl FnOnce() -> String,
+) -> (String, String) {
+    if given_up.is_empty() {
+        return (settings, reason);
+    }
+    let (nothing, none) = (Rung::Defaults.describe(), "");
+    let listed = |first: String, empty: &str, between, then: String| {
+        if first == empty { then } else { format!("{first}{between}{then}") }
+    };
+    let why = format!("{given_up}: {}", why());
+    (listed(settings, nothing, " ", given_up.to_owned()), listed(reason, none, "; ", why))
 }
 
 /// Largest default for the memory of kept prefixes, in bytes.
@@ -211,13 +256,13 @@ mod tests {
         loop {
             let mut load = Load::default();
             choice.rung.apply(&mut load);
-            seen.push((load.use_extra_bufts, load.flash_attention));
+            seen.push((load.use_extra_bufts, load.flash_attention, load.gpu_layers));
             match choice.safer("killed by SIGILL") {
                 Some(next) => choice = next,
                 None => break,
             }
         }
-        assert_eq!(seen, [(true, true), (false, true), (false, false)]);
+        assert_eq!(seen, [(true, true, None), (false, true, None), (false, false, Some(0))]);
         assert!(choice.reason.contains("killed by SIGILL"));
     }
 
@@ -239,6 +284,21 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_is_told_how_to_keep_its_context_and_what_graphics_processors_may_do() {
+        let asked = |config: &tandem_config::Engine| {
+            let load = request(config, Path::new("/m.gguf"), "");
+            (load.kv_type(), load.gpu_layers)
+        };
+        let mut config = tandem_config::Engine::default();
+        assert_eq!(asked(&config), (KvType::Unspecified, None));
+        config.kv_cache = KvCache::Q8_0;
+        config.gpu_layers = Some(7);
+        assert_eq!(asked(&config), (KvType::Q80, Some(7)));
+        config.gpu = Gpu::Off;
+        assert_eq!(asked(&config), (KvType::Q80, Some(0)));
+    }
+
+    #[test]
     fn an_engine_guesses_when_that_is_switched_on() {
         let mut load = Load::default();
         let speculation = tandem_config::Speculation::Auto;
@@ -248,6 +308,25 @@ mod tests {
         config.speculation = tandem_config::Speculation::Off;
         allow_speculation(&mut load, &config, None);
         assert_eq!((load.speculation(), &*load.draft_path), (Speculation::Unspecified, ""));
+    }
+
+    #[test]
+    fn what_is_given_up_is_said_beside_the_other_settings() {
+        let both = |settings: &str, reason: &str, given_up: &str| {
+            let why = || "little memory".to_owned();
+            let (settings, reason) = also(settings.to_owned(), reason.to_owned(), given_up, why);
+            format!("{settings} ({reason})")
+        };
+        assert_eq!(both("defaults", "", ""), "defaults ()");
+        let short = "context_tokens=1024";
+        assert_eq!(
+            both("defaults", "", short),
+            "context_tokens=1024 (context_tokens=1024: little memory)"
+        );
+        assert_eq!(
+            both("threads=3", "measured", short),
+            "threads=3 context_tokens=1024 (measured; context_tokens=1024: little memory)"
+        );
     }
 
     #[test]
@@ -274,6 +353,13 @@ mod tests {
         assert_ne!(original, key("build", "2 × cpu", &threads));
         let exact = tandem_config::Engine { exact: true, ..config.clone() };
         assert_ne!(original, key("build", "2 × cpu", &exact));
+        let kv_cache = KvCache::Q8_0;
+        let quantized = tandem_config::Engine { kv_cache, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &quantized));
+        let without = tandem_config::Engine { gpu: Gpu::Off, ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &without));
+        let layers = tandem_config::Engine { gpu_layers: Some(7), ..config.clone() };
+        assert_ne!(original, key("build", "2 × cpu", &layers));
         std::fs::write(&model, "12").unwrap();
         assert_ne!(original, key("build", "2 × cpu", &config));
     }

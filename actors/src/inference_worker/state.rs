@@ -5,25 +5,26 @@ use std::time::Instant;
 
 use ractor::ActorRef;
 use tandem_proto::engine::{
-    FromEngine, Hello, Load, LoadFailed, LoadFailure, PROTOCOL_VERSION, from_engine, to_engine,
+    FromEngine, Hello, LoadFailed, LoadFailure, PROTOCOL_VERSION, from_engine, to_engine,
 };
 use tandem_proto::v1::Health;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::in_flight::InFlight;
+use super::ladder::Thrift;
 use super::process::{Exit, Process};
 use super::query::Queries;
 use super::recovery::{self, COOL_DOWN, Next, Stage};
-use super::settings::{
-    Choice, Rung, allow_prefixes, allow_speculation, choice_key, cores, request, tuning_key,
-};
+use super::settings::{Choice, Rung, choice_key, cores, tuning_key};
 use super::tuning::Tuning;
 use super::{Arguments, Message, Phase, Report};
 use crate::Error;
 use crate::supervisor::ledger::{Intensity, Ledger};
 
+mod loading;
 mod requests;
+mod thrift;
 
 pub(crate) struct State {
     arguments: Arguments,
@@ -38,6 +39,9 @@ pub(crate) struct State {
     proven: bool,
     /// Key under which `choice` is remembered, once the engine has introduced itself.
     choice_key: String,
+    thrift: Thrift,
+    /// How often the engine that takes the place of one that served may still find no memory.
+    memory_tries: u32,
     ledger: Ledger,
     epoch: Instant,
     /// When the process last made progress.
@@ -73,6 +77,8 @@ impl State {
             choice,
             proven: false,
             choice_key: String::new(),
+            thrift: Thrift::default(),
+            memory_tries: 0,
             ledger,
             epoch: Instant::now(),
             last_sign: Instant::now(),
@@ -132,15 +138,8 @@ impl State {
                 report.phase = Phase::Loading(progress.fraction, progress.stage);
             }),
             Some(from_engine::Message::Loaded(loaded)) => {
-                let settings = self.choice.settings().describe();
-                info!(model = self.model(), settings, "model loaded");
-                self.stage = Stage::Serving { productive: false };
-                self.arguments.node.started();
-                self.remember();
-                self.report(|report| {
-                    report.phase = Phase::Ready;
-                    report.loaded = Some(loaded);
-                });
+                self.on_loaded(loaded);
+                self.follow_the_ladder(myself);
                 self.submit();
             }
             Some(from_engine::Message::LoadFailed(failed)) => self.on_load_failed(myself, failed),
@@ -219,45 +218,6 @@ impl State {
         });
     }
 
-    pub(super) fn on_remembered(
-        &mut self,
-        key: String,
-        remembered: Option<Choice>,
-        tuning: Option<Tuning>,
-    ) {
-        self.choice_key = key;
-        if let Some(choice) = remembered {
-            self.choice = choice;
-            self.proven = true;
-        }
-        if let Some(tuning) = tuning {
-            if let Some(choice) = tuning.choice(&self.choice) {
-                self.choice = choice;
-                self.proven = true;
-            }
-            self.arguments.handle.performance().set_tuning(tuning);
-        }
-        self.load();
-    }
-
-    fn load(&mut self) {
-        let Arguments { config, path, template, draft, .. } = &self.arguments;
-        let mut load = Load { self_test: !self.proven, ..request(config, path, template) };
-        self.choice.settings().apply(&mut load);
-        let available = self.arguments.monitor.current().memory_available_bytes;
-        let free = available.saturating_sub(self.arguments.handle.facts().memory_estimate_bytes);
-        allow_speculation(&mut load, config, draft.as_deref());
-        allow_prefixes(&mut load, config, &self.arguments.prefix_dir, free);
-        self.arguments.node.set_health(Health::Starting);
-        let choice = self.choice.clone();
-        self.report(|report| {
-            report.settings = choice.settings().describe();
-            report.settings_reason = choice.reason;
-            report.settings_source = choice.source.into();
-        });
-        self.send(to_engine::Message::Load(load));
-    }
-
     fn on_load_failed(&mut self, myself: &ActorRef<Message>, failed: LoadFailed) {
         let (model, failure) = (self.model().to_owned(), failed.failure());
         let error = match failure {
@@ -270,6 +230,11 @@ impl State {
                 // Without repacked weights one row is computed as many are, on more CPUs.
                 let exit = Exit { signal: Some(4), how: format!("not exact: {}", failed.message) };
                 return self.on_exit(myself, &exit);
+            }
+            // Others took the memory meanwhile, and those who wait must not pay for that.
+            LoadFailure::Memory if self.memory_tries > 0 => {
+                self.memory_tries -= 1;
+                return self.wait_for_memory(myself, &failed.message);
             }
             LoadFailure::Memory => Error::EngineUnavailable {
                 model,
@@ -298,7 +263,10 @@ impl State {
         self.life += 1;
         let model = self.model().to_owned();
         let died = || Error::EngineCrashed { model: model.clone(), reason: exit.how.clone() };
+        let requests = self.in_flight.len();
         self.in_flight.on_death(&exit.how, died);
+        let failed = requests - self.in_flight.len();
+        self.arguments.handle.performance().count_death(failed);
         self.queries.fail(&died(), false);
         self.show_queue();
 
@@ -316,7 +284,10 @@ impl State {
                 self.hand_over();
                 drop(myself.send_after(pause, || Message::StartEngine));
             }
-            Next::GiveUp(error) => self.fail(myself, error),
+            Next::GiveUp(error) => {
+                self.arguments.handle.performance().count_failed(self.in_flight.len());
+                self.give_up(myself, error);
+            }
         }
     }
 
@@ -344,8 +315,14 @@ impl State {
         self.end_report(error);
     }
 
-    /// There will be no engine: everyone is told, and the worker ends.
+    /// As [`give_up`](Self::give_up), of an engine that has not died.
     fn fail(&mut self, myself: &ActorRef<Message>, error: Error) {
+        self.arguments.handle.performance().count_death(self.in_flight.len());
+        self.give_up(myself, error);
+    }
+
+    /// There will be no engine: everyone is told, and the worker ends.
+    fn give_up(&mut self, myself: &ActorRef<Message>, error: Error) {
         error!(model = self.model(), %error, "engine given up");
         self.hand_over();
         self.in_flight.end_all(&error);
@@ -366,21 +343,6 @@ impl State {
         if let Some(process) = &mut self.process {
             process.kill(cause);
         }
-    }
-
-    /// Stores the settings that the self test has just proven.
-    fn remember(&mut self) {
-        if self.proven {
-            return;
-        }
-        self.proven = true;
-        let (store, key) = (self.arguments.store.clone(), self.choice_key.clone());
-        let choice = self.choice.encode();
-        self.tasks.spawn(async move {
-            if let Err(error) = store.remember_engine_choice(&key, &choice).await {
-                warn!(%error, "engine settings are not remembered; the next load tests them again");
-            }
-        });
     }
 
     fn report(&self, change: impl FnOnce(&mut Report)) {

@@ -1,7 +1,9 @@
-//! How long those who ask a worker wait for it.
+//! How long those who ask a worker wait for it, and how it follows the ladder.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+
+mod ladder;
 
 /// Stands in for a worker whose engine never answers.
 struct Silent;

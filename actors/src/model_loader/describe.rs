@@ -1,7 +1,8 @@
 //! A hosted model with its engines, as status shows it.
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
-use tandem_proto::v1::{EngineStatus, Model, ModelState};
+use tandem_proto::engine::{Device, KvType, Loaded};
+use tandem_proto::v1::{EngineDevice, EngineStatus, Model, ModelState};
 
 use crate::inference_worker::{Phase, Worker};
 
@@ -52,9 +53,28 @@ fn of_worker(worker: &Worker) -> Model {
         settings: report.settings,
         settings_reason: report.settings_reason,
         settings_source: report.settings_source.into(),
+        kv_cache: kv_cache(&loaded).to_owned(),
+        gpu_layers: loaded.gpu_layers,
+        devices: loaded.devices.into_iter().map(device).collect(),
+        notices: loaded.notices,
+        gpu_support: report.hello.as_ref().is_some_and(|hello| hello.gpu_support),
         system_info: report.hello.map(|hello| hello.system_info).unwrap_or_default(),
     });
     model
+}
+
+/// How keys and values are kept; empty while nothing is loaded, and where there are none.
+fn kv_cache(loaded: &Loaded) -> &'static str {
+    match loaded.kv_type() {
+        _ if loaded.context_tokens == 0 || loaded.embeds => "",
+        KvType::Unspecified => "f16",
+        KvType::Q80 => "q8_0",
+    }
+}
+
+fn device(device: Device) -> EngineDevice {
+    let Device { name, memory_total_bytes, memory_used_bytes } = device;
+    EngineDevice { name, memory_total_bytes, memory_used_bytes }
 }
 
 fn resident_bytes(pid: u32) -> u64 {

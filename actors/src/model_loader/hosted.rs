@@ -21,6 +21,8 @@ pub(super) struct Hosted {
     pub(super) last_used: Instant,
     /// Asked to stop.
     pub(super) stopping: bool,
+    /// To be stopped when nobody uses it any more, as another takes its place.
+    pub(super) retiring: bool,
 }
 
 impl Hosted {

@@ -1,10 +1,12 @@
 //! Whether a model fits in memory, and which idle engines would have to go.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hosted::Hosted;
 use super::state::State;
+use super::swap::Plan;
 
 /// An engine that is used by nobody at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +71,19 @@ impl State {
         available.saturating_sub(self.arguments.memory_reserve_bytes).saturating_sub(promised)
     }
 
+    /// Whether the engine makes room for the model in `new`, which is about to take its place.
+    pub(super) fn makes_room_for_swap(&self, number: u64, new: &Path) -> bool {
+        let Some((old, planned)) = self.swap.as_ref().and_then(Plan::files) else { return false };
+        let is_old = |hosted: &Hosted| hosted.number == number && hosted.path() == old;
+        planned == new && self.hosted.iter().any(is_old)
+    }
+
     /// Engines that could be given up, least recently used first.
     pub(super) fn idle(&self) -> Vec<Idle> {
-        let mut idle: Vec<_> =
-            self.hosted.iter().filter(|hosted| hosted.is_idle() && !hosted.is_loading()).collect();
+        let may_go = |hosted: &&Hosted| {
+            hosted.is_idle() && !hosted.is_loading() && !self.standing().is_pinned(hosted.path())
+        };
+        let mut idle: Vec<_> = self.hosted.iter().filter(may_go).collect();
         idle.sort_by_key(|hosted| hosted.last_used);
         let describe = |hosted: &Hosted| Idle {
             number: hosted.number,

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use ractor::RpcReplyPort;
-use tandem_models::catalog::{Entry, Located};
+use tandem_models::catalog::Located;
 use tandem_proto::v1::Sampling;
 
 use super::inspect::Inspector;
@@ -60,7 +60,7 @@ impl State {
                 Place {
                     identity: serving
                         .map_or_else(|| identity(&located, inspector), |it| *it.identity()),
-                    sampling: located.entry.as_ref().map(Entry::sampling).unwrap_or_default(),
+                    sampling: located.sampling(),
                     id: located.id,
                 }
             });
@@ -80,7 +80,6 @@ pub(super) fn identity(located: &Located, inspector: &Inspector) -> Digest {
             all = all.with(number.to_le_bytes());
         }
     }
-    let named = located.entry.as_ref().and_then(|entry| entry.template.as_deref());
-    let template = named.and_then(|name| template::read(inspector.templates(), name).ok());
-    all.with(template.unwrap_or_default()).digest()
+    let template = template::of(located.entry.as_ref(), inspector.templates());
+    all.with(template.ok().flatten().unwrap_or_default()).digest()
 }

@@ -1,18 +1,26 @@
 //! Finding a model's file and reading what it says about itself. Blocking.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use tandem_config::Speculation;
-use tandem_models::catalog::{self, Catalog, Entry, Located};
+use tandem_config::{KvCache, Speculation};
+use tandem_models::Source;
+use tandem_models::catalog::{self, Catalog, Located};
 use tandem_models::confidence::Rule;
-use tandem_models::gguf::{self, Header};
+use tandem_models::found::{Keeper, Roots};
+use tandem_models::gguf::{self, Header, Hosting};
 use tandem_models::origin::Origin;
 use tandem_models::pull::unfinished_bytes;
-use tandem_proto::v1::{Model, ModelState, Sampling};
+use tandem_models::selection::Candidate;
+use tandem_models::versions::{self, Versions};
+use tandem_proto::v1::{FoundIn, Model, ModelState, Sampling};
 
+use super::choosing::Machine;
 use super::identity::identity;
+use super::standing::Standing;
+use super::swap::is_automatic;
 use super::template;
 use crate::cache::Digest;
 use crate::{Error, Result};
@@ -34,6 +42,8 @@ pub(crate) struct Inspected {
     pub(crate) confidence: Rule,
     /// Most engines that it may have.
     pub(crate) engines_max: u32,
+    /// The settings say that it stays loaded.
+    pub(crate) pinned: bool,
 }
 
 /// What it takes to look at models.
@@ -41,16 +51,29 @@ pub(crate) struct Inspected {
 pub(crate) struct Inspector {
     models: tandem_config::Models,
     engine: tandem_config::Engine,
+    /// Where other programs keep models.
+    roots: Arc<Roots>,
+    standing: Arc<Standing>,
+    pub(super) machine: Machine,
+    /// What there is to choose from, and when the models directory was changed last by then.
+    pub(super) known: Mutex<Option<(Changed, Arc<Vec<Candidate>>)>>,
     /// The only embedding model, and when the models directory was changed last by then.
     only_embedding: Mutex<Option<(Changed, String)>>,
 }
 
 /// When the models directory and the catalog in it were changed last.
-type Changed = [Option<SystemTime>; 2];
+pub(super) type Changed = [Option<SystemTime>; 2];
 
 impl Inspector {
-    pub(crate) fn new(models: tandem_config::Models, engine: tandem_config::Engine) -> Self {
-        Self { models, engine, only_embedding: Mutex::default() }
+    pub(crate) fn new(
+        models: tandem_config::Models,
+        engine: tandem_config::Engine,
+        roots: Arc<Roots>,
+        standing: Arc<Standing>,
+        machine: Machine,
+    ) -> Self {
+        let (known, only_embedding) = (Mutex::default(), Mutex::default());
+        Self { models, engine, roots, standing, machine, known, only_embedding }
     }
 
     /// Finds a model by id or path and reads its header.
@@ -62,20 +85,19 @@ impl Inspector {
                 problem: "its path is not UTF-8; rename it".to_owned(),
             });
         }
-        let header = gguf::read(&located.path).map_err(|problem| Error::ModelInvalid {
-            id: located.id.clone(),
-            problem: problem.to_string(),
-        })?;
+        let header = header(&located)
+            .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?;
         let entry = located.entry.as_ref();
-        let sampling = entry.map_or_else(Sampling::default, Entry::sampling);
-        let named = entry.and_then(|entry| entry.template.as_deref());
-        let template = named.map(|name| template::read(&self.engine.templates, name)).transpose();
-        let template = template
+        let sampling = located.sampling();
+        let template = template::of(entry, &self.engine.templates)
             .map_err(|problem| Error::ModelInvalid { id: located.id.clone(), problem })?
             .unwrap_or_default();
         let confidence = entry.and_then(|entry| entry.confidence).unwrap_or(Rule::UNCALIBRATED);
         let engines_max = entry.and_then(|entry| entry.engines).unwrap_or(self.models.engines);
-        let mut model = self.describe(&located, Some(&header));
+        let is_it = |name: &String| self.locate(name).is_ok_and(|it| it.path == located.path);
+        let pinned = self.models.pinned.iter().any(is_it);
+        let default = self.default_file();
+        let mut model = self.describe(&located, Some(&header), default.as_deref());
         let draft = if header.embeds { None } else { self.draft_model()? };
         let draft = draft.map(|(path, bytes)| {
             model.memory_estimate_bytes = model.memory_estimate_bytes.saturating_add(bytes);
@@ -91,6 +113,7 @@ impl Inspector {
             draft,
             confidence,
             engines_max,
+            pinned,
         })
     }
 
@@ -105,15 +128,18 @@ impl Inspector {
         if located.path.to_str().is_none() {
             return Err(invalid("its path is not UTF-8; rename it".to_owned()));
         }
-        let header = gguf::read(&located.path).map_err(|problem| invalid(problem.to_string()))?;
+        let header = header(&located).map_err(invalid)?;
         let bytes = self.memory(&header);
         Ok(Some((located.path, bytes)))
     }
 
     /// Bytes that an engine takes for a model.
-    fn memory(&self, header: &Header) -> u64 {
+    pub(super) fn memory(&self, header: &Header) -> u64 {
         let tandem_config::Engine { context_tokens, batch_tokens, sequences_max, .. } = self.engine;
-        gguf::memory_estimate(header, context_tokens, batch_tokens, sequences_max).total()
+        // Exact answers need keys and values as they are.
+        let quantized_kv = self.engine.kv_cache == KvCache::Q8_0 && !self.engine.exact;
+        let hosting = Hosting { context_tokens, batch_tokens, sequences_max, quantized_kv };
+        gguf::memory_estimate(header, hosting).total()
     }
 
     /// Folder of the chat templates.
@@ -121,19 +147,58 @@ impl Inspector {
         &self.engine.templates
     }
 
-    /// Finds the file of a model by id or path.
+    /// The models directory.
+    pub(super) fn folder(&self) -> &Path {
+        &self.models.dir
+    }
+
+    /// Finds the file of a model by id or path. Where a version was chosen, that is what an id means.
     pub(crate) fn locate(&self, id: &str) -> Result<Located> {
-        Ok(self.catalog().resolve(id, &self.models.dir)?)
+        if is_automatic(id) {
+            return self.locate(&self.automatic()?);
+        }
+        let versions = Versions::load(&self.models.dir);
+        if let Some(problem) = versions.problem() {
+            tracing::warn!(problem, file = versions::FILE, "no version counts as chosen");
+        }
+        Ok(versions.resolve(&self.catalog(), id)?)
+    }
+
+    /// As [`locate`](Self::locate), had no version been chosen.
+    pub(super) fn locate_without_choice(&self, id: &str) -> Result<Located> {
+        Ok(Versions::load(&self.models.dir).without_choice(&self.catalog(), id)?)
+    }
+
+    /// Name of the default model.
+    pub(super) fn default_name(&self) -> String {
+        self.standing.default_model()
+    }
+
+    /// Name of the default model of the settings.
+    pub(super) fn settings_default(&self) -> String {
+        self.standing.settings_default()
+    }
+
+    /// Finds the file of the default model.
+    pub(super) fn default_model(&self) -> Result<Located> {
+        self.locate(&self.default_name())
     }
 
     /// All models that can be found, usable or not.
     pub(crate) fn list(&self) -> Vec<Model> {
-        let located = self.catalog().list(&self.models.dir);
-        located.iter().map(|located| self.look_at(located)).collect()
+        let default = self.default_file();
+        let located = self.located();
+        located.iter().map(|located| self.look_at(located, default.as_deref())).collect()
+    }
+
+    /// Where all models are that can be found, or are expected.
+    pub(super) fn located(&self) -> Vec<Located> {
+        self.catalog().list(&self.models.dir)
     }
 
     /// The embedding model to use when a request names none: that of the settings, else the only
-    /// one whose file is there. Headers are read again only when files came or went.
+    /// one whose file is in the models directory; those of other programs want to be named. Headers
+    /// are read again only when files came or went.
     pub(crate) fn embedding_model(&self) -> Result<String> {
         if let Some(id) = &self.models.embedding {
             return Ok(id.clone());
@@ -150,16 +215,21 @@ impl Inspector {
         Ok(only)
     }
 
-    fn changed(&self) -> Changed {
+    pub(super) fn changed(&self) -> Changed {
         let changed = |path: PathBuf| std::fs::metadata(path).and_then(|it| it.modified()).ok();
         [self.models.dir.clone(), self.models.dir.join(catalog::USER_FILE)].map(changed)
     }
 
     fn only_embedding(&self) -> Result<String> {
         let embeds = |model: &Model| {
-            model.embedding_dimensions > 0 && model.state() == ModelState::Available
+            model.embedding_dimensions > 0
+                && model.state() == ModelState::Available
+                && model.found_in() == FoundIn::Unspecified
         };
-        let mut found: Vec<_> = self.list().into_iter().filter(embeds).map(|it| it.id).collect();
+        // Versions of one model are no choice.
+        let plain = |model: Model| versions::plain(&model.id).to_owned();
+        let found: BTreeSet<_> = self.list().into_iter().filter(embeds).map(plain).collect();
+        let mut found: Vec<_> = found.into_iter().collect();
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
@@ -179,45 +249,57 @@ impl Inspector {
 
     /// One model, usable or not.
     pub(crate) fn info(&self, id: &str) -> Result<Model> {
+        let default = self.default_file();
         match self.locate(id) {
-            Ok(located) => Ok(self.look_at(&located)),
-            Err(Error::ModelAbsent { id, .. }) => {
+            Ok(located) => Ok(self.look_at(&located, default.as_deref())),
+            Err(Error::ModelAbsent { id, path }) => {
+                // A version is not in the catalog.
                 let expected = self.catalog().expected(&id, &self.models.dir);
-                expected.map(|located| self.look_at(&located)).ok_or_else(|| Error::Internal {
-                    problem: format!("model {id:?} is in the catalog and cannot be found there"),
-                })
+                expected
+                    .map(|located| self.look_at(&located, default.as_deref()))
+                    .ok_or(Error::ModelAbsent { id, path })
             }
             Err(error) => Err(error),
         }
     }
 
-    fn look_at(&self, located: &Located) -> Model {
-        if !located.path.exists() {
-            let mut model = self.describe(located, None);
+    pub(super) fn look_at(&self, located: &Located, default: Option<&Path>) -> Model {
+        if located.problem().is_none() && !located.path.exists() {
+            let mut model = self.describe(located, None, default);
             model.set_state(ModelState::Absent);
             let file = located.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             model.pulled_bytes = unfinished_bytes(&self.models.dir, file);
             return model;
         }
-        match gguf::read(&located.path) {
-            Ok(header) => self.describe(located, Some(&header)),
+        match header(located) {
+            Ok(header) => {
+                let mut model = self.describe(located, Some(&header), default);
+                model.problem = self.standing.problem(&located.path).unwrap_or_default();
+                model
+            }
             Err(problem) => {
-                let mut model = self.describe(located, None);
+                let mut model = self.describe(located, None, default);
                 model.set_state(ModelState::Broken);
-                model.problem = problem.to_string();
+                model.problem = problem;
                 model
             }
         }
     }
 
     /// What is known about a model: from its header, and from the catalog where that is silent.
-    fn describe(&self, located: &Located, header: Option<&Header>) -> Model {
+    fn describe(
+        &self,
+        located: &Located,
+        header: Option<&Header>,
+        default: Option<&Path>,
+    ) -> Model {
         let mut model = Model {
             id: located.id.clone(),
             name: located.id.clone(),
             path: located.path.display().to_string(),
             state: ModelState::Available.into(),
-            is_default: self.is_default(located),
+            is_default: default == Some(located.path.as_path()),
+            pinned: self.standing.is_pinned(&located.path),
             ..Model::default()
         };
         if let Some(entry) = &located.entry {
@@ -235,7 +317,22 @@ impl Inspector {
             model.variants = entry.variant_ids();
             model.sha256.clone_from(&entry.sha256);
         }
-        if let Some(origin) = Origin::of(&located.path) {
+        if let Some(found) = &located.found {
+            model.set_found_in(match found.keeper {
+                Keeper::HuggingFace => FoundIn::HuggingFace,
+                Keeper::Ollama => FoundIn::Ollama,
+                Keeper::LmStudio => FoundIn::LmStudio,
+                Keeper::Tandemd => FoundIn::Tandemd,
+            });
+            model.sha256 = found.sha256.clone().unwrap_or(model.sha256);
+            if model.sources.is_empty() {
+                let sources = found.sources.iter().cloned().map(Source::Hub);
+                model.sources = sources.map(|source| source.to_string()).collect();
+            }
+            if model.license.is_empty() {
+                model.license.clone_from(&found.license);
+            }
+        } else if let Some(origin) = Origin::of(&located.path) {
             model.sources = vec![origin.source];
             model.sha256 = origin.sha256;
         }
@@ -254,21 +351,36 @@ impl Inspector {
         model
     }
 
-    /// Whether this is what `models.default` names, by whichever of its names.
-    fn is_default(&self, located: &Located) -> bool {
-        match self.locate(&self.models.default) {
-            Ok(default) => default.path == located.path,
-            Err(Error::ModelAbsent { id, .. }) => id == located.id,
-            Err(_) => false,
+    /// Puts into a description from when the model was loaded what may have changed since.
+    pub(super) fn refresh(&self, model: &mut Model) {
+        let path = Path::new(&model.path);
+        model.pinned = self.standing.is_pinned(path);
+        model.is_default = self.default_file().as_deref() == Some(path);
+    }
+
+    /// The file of the default model, by whichever of its names; also where it is expected.
+    pub(super) fn default_file(&self) -> Option<PathBuf> {
+        match self.default_model() {
+            Ok(Located { path, .. }) => Some(path),
+            Err(Error::ModelAbsent { path, .. }) => Some(path.into()),
+            Err(_) => None,
         }
     }
 
     fn catalog(&self) -> Catalog {
-        let catalog = Catalog::load(&self.models.dir);
+        let catalog = Catalog::load(&self.models.dir).finding(&self.roots);
         if let Some(problem) = catalog.problem() {
             tracing::warn!(problem, "the catalog of the models directory is not in effect");
         }
         catalog
+    }
+}
+
+/// What the file says about itself, or why it cannot be used.
+pub(super) fn header(located: &Located) -> Result<Header, String> {
+    match located.problem() {
+        Some(problem) => Err(problem.to_owned()),
+        None => gguf::read(&located.path).map_err(|problem| problem.to_string()),
     }
 }
 
@@ -285,7 +397,10 @@ mod tests {
             let config = tandem_config::Config::defaults(folder.clone(), folder);
             let draft_model = draft.map(str::to_owned);
             let engine = tandem_config::Engine { draft_model, speculation, ..config.engine };
-            let inspected = Inspector::new(config.models, engine).inspect(&path)?;
+            let (standing, machine) = (Arc::default(), Machine::default());
+            let inspector =
+                Inspector::new(config.models, engine, Arc::default(), standing, machine);
+            let inspected = inspector.inspect(&path)?;
             Ok::<_, Error>((inspected.model.memory_estimate_bytes, inspected.draft))
         };
         let (alone, none) = taken(None, Speculation::Auto).unwrap();

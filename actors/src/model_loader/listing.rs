@@ -12,7 +12,8 @@ impl State {
         let workers = self.workers();
         self.blocking(move |inspector| {
             let mut models = inspector.list();
-            for hosted in describe::of_workers(&workers) {
+            for mut hosted in describe::of_workers(&workers) {
+                inspector.refresh(&mut hosted);
                 match models.iter_mut().find(|model| model.id == hosted.id) {
                     Some(model) => *model = hosted,
                     None => models.push(hosted),
@@ -34,7 +35,9 @@ impl State {
         self.blocking(move |inspector| {
             let model = inspector.info(&id).map(|model| {
                 workers.retain(|worker| worker.facts().path == model.path);
-                describe::of_workers(&workers).pop().unwrap_or(model)
+                let Some(mut hosted) = describe::of_workers(&workers).pop() else { return model };
+                inspector.refresh(&mut hosted);
+                hosted
             });
             let _ = reply.send(model);
         });

@@ -18,12 +18,12 @@ impl Names {
         known.map(|(_, file)| file.as_path())
     }
 
-    /// Remembers a name.
+    /// Remembers a name. The same in another case is looked up again: it may be an id.
     pub(super) fn learn(&mut self, name: &str, file: &Path) {
         if self.file(name) == Some(file) {
             return;
         }
-        self.0.retain(|(known, _)| known != name);
+        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         if self.0.len() == NAMES_MAX {
             self.0.pop_front();
         }
@@ -59,5 +59,7 @@ mod tests {
         assert_eq!(names.file("1"), Some(a));
         names.forget(b);
         assert_eq!((names.file("2"), names.file("1"), names.0.len()), (None, Some(a), 2));
+        names.learn("One More", b);
+        assert_eq!((names.file("One More"), names.file("one more")), (Some(b), None));
     }
 }

@@ -9,16 +9,18 @@ use std::time::{Duration, SystemTime};
 
 use tandem_config::Secret;
 use tandem_models::Source;
-use tandem_models::catalog::Catalog;
+use tandem_models::catalog::{Catalog, Located};
+use tandem_models::found::Roots;
 use tandem_models::origin::Origin;
 use tandem_models::pull::{
-    self, HUB_ENDPOINT, Hub, Options, Pace, Progress, Retry, S3, S3Keys, Stage, Target, Token,
+    self, HUB_ENDPOINT, Hub, Options, Pace, Progress, Retry, S3, S3Keys, Target, Token,
 };
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::state::State;
+use super::swap::is_automatic;
 use super::{ModelLoader, checked};
 use crate::{Error, Result};
 
@@ -65,21 +67,37 @@ impl Pulls {
 
 impl ModelLoader {
     /// Fetches a model: that of a catalog id, or any other by its source. An empty text means the
-    /// default model. What is under way already is shared. The pull ends when nobody listens to it.
+    /// default model. What is under way already is shared, and what another program keeps is not
+    /// fetched. The pull ends when nobody listens to it.
     pub async fn pull(
         &self,
         what: &str,
         models: &tandem_config::Models,
     ) -> Result<watch::Receiver<PullState>> {
-        let what = if what.is_empty() { models.default.clone() } else { checked(what)? };
+        let what = if what.is_empty() { self.default_model() } else { checked(what)? };
+        if is_automatic(&what) {
+            let problem = format!(
+                "{what:?} is whichever model is the best; name one of those that `tandem model \
+                 recommend --all` shows"
+            );
+            return Err(Error::invalid("id", problem));
+        }
         let (settings, pulls) = (models.clone(), self.pulls.clone());
+        let roots = Arc::clone(&self.roots);
         let prepared = spawn_blocking(move || {
-            let (target, id) = target(&what, &settings.dir)?;
-            Ok::<_, Error>((options(&target, &settings.pull, &pulls)?, target, id))
+            let (target, id) = match target(&what, &settings.dir, &roots)? {
+                Wanted::Kept { id } => return Ok(Err(id)),
+                Wanted::Fetched { target, id } => (target, id),
+            };
+            let options = options(&target.sources, &settings.pull, &pulls)?;
+            Ok::<_, Error>(Ok((options, target, id)))
         });
         let internal =
             |error: tokio::task::JoinError| Error::Internal { problem: error.to_string() };
-        let (options, target, id) = prepared.await.map_err(internal)??;
+        let (options, target, id) = match prepared.await.map_err(internal)?? {
+            Ok(prepared) => prepared,
+            Err(kept) => return Ok(watch::channel(PullState::Ended(Ok(kept))).1),
+        };
 
         let mut running = self.pulls.running();
         if let Some((sources, pull)) = running.get(&target.file) {
@@ -95,13 +113,7 @@ impl ModelLoader {
                 retry_after: Duration::from_secs(10),
             });
         }
-        let begin = Progress {
-            stage: Stage::Connecting,
-            bytes_done: 0,
-            bytes_total: target.size_bytes.unwrap_or(0),
-            bytes_per_second: 0,
-            note: String::new(),
-        };
+        let begin = Progress { bytes_total: target.size_bytes.unwrap_or(0), ..Progress::default() };
         let (state, listener) = watch::channel(PullState::Running(begin));
         running.insert(target.file.clone(), (target.sources.clone(), state.clone()));
         drop(running);
@@ -171,26 +183,42 @@ fn not_another(target: &Target, folder: &Path) -> Result<()> {
     Err(Error::invalid("id", problem))
 }
 
-/// What is to be fetched, and how the model is called then. Blocking.
-fn target(what: &str, folder: &Path) -> Result<(Target, String)> {
-    let catalog = Catalog::load(folder);
+/// What somebody wants who asks for a model, and how it is called then.
+#[derive(Debug)]
+enum Wanted {
+    /// Another program keeps it here.
+    Kept { id: String },
+    /// It is to be fetched.
+    Fetched { target: Target, id: String },
+}
+
+/// Blocking.
+fn target(what: &str, folder: &Path, roots: &Roots) -> Result<Wanted> {
+    let catalog = Catalog::load(folder).finding(roots);
+    let resolved = catalog.resolve(what, folder);
+    if let Ok(Located { id, found: Some(found), .. }) = &resolved
+        && found.problem.is_none()
+    {
+        return Ok(Wanted::Kept { id: id.clone() });
+    }
+    let fetched = |target, id: &str| Ok(Wanted::Fetched { target, id: id.to_owned() });
     if Source::is_meant(what) {
         let source: Source =
             what.parse().map_err(|problem: String| Error::invalid("id", problem))?;
         let target = Target::of_source(source)?;
         // A file with the name of a catalog entry's is taken for that model, and must be it.
-        return Ok(if let Some(entry) = catalog.entry_of_file(&target.file) {
-            (Target { sources: target.sources, ..Target::of_entry(entry) }, entry.id.clone())
-        } else {
-            not_another(&target, folder)?;
-            let id = target.file.clone();
-            (target, id)
-        });
+        if let Some(entry) = catalog.entry_of_file(&target.file) {
+            let target = Target { sources: target.sources, ..Target::of_entry(entry) };
+            return fetched(target, &entry.id);
+        }
+        not_another(&target, folder)?;
+        let id = target.file.clone();
+        return fetched(target, &id);
     }
     if let Some(entry) = catalog.entry(what) {
-        return Ok((Target::of_entry(entry), entry.id.clone()));
+        return fetched(Target::of_entry(entry), &entry.id);
     }
-    match catalog.resolve(what, folder) {
+    match resolved {
         Ok(located) => Err(Error::invalid(
             "id",
             format!("{} is here, and the catalog does not know where it came from", located.id),
@@ -199,9 +227,13 @@ fn target(what: &str, folder: &Path) -> Result<(Target, String)> {
     }
 }
 
-/// How to fetch it. Only the secrets that its sources want are read. Blocking.
-fn options(target: &Target, settings: &tandem_config::Pull, pulls: &Pulls) -> Result<Options> {
-    let wants = |kind: fn(&Source) -> bool| target.sources.iter().any(kind);
+/// How to fetch from these. Only the secrets that they want are read. Blocking.
+pub(super) fn options(
+    sources: &[Source],
+    settings: &tandem_config::Pull,
+    pulls: &Pulls,
+) -> Result<Options> {
+    let wants = |kind: fn(&Source) -> bool| sources.iter().any(kind);
     let is_hub = wants(|source| matches!(source, Source::Hub(_)));
     let is_s3 = wants(|source| matches!(source, Source::S3 { .. }));
     let bandwidth = settings.bandwidth.and_then(NonZeroU64::new);
@@ -260,13 +292,16 @@ fn variable(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
 
     #[test]
     fn an_id_means_the_catalog_and_a_source_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let of = |what: &str| target(what, folder.path());
+        let of = |what: &str| match target(what, folder.path(), &Roots::default())? {
+            Wanted::Fetched { target, id } => Ok::<_, Error>((target, id)),
+            Wanted::Kept { id } => panic!("nobody keeps {id}"),
+        };
         let (known, id) = of("SMOLLM2-135m-instruct").unwrap();
         assert_eq!(id, "smollm2-135m-instruct");
         assert!(known.sha256.is_some() && known.size_bytes.is_some());
@@ -286,6 +321,20 @@ mod tests {
     }
 
     #[test]
+    fn what_another_program_keeps_is_not_fetched() {
+        let (folder, hub) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let snapshot = hub.path().join("models--o--r/snapshots/v1");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::write(snapshot.join("m.gguf"), "model").unwrap();
+        let roots = Roots { hugging_face: vec![hub.path().to_owned()], ..Roots::default() };
+        let of = |what: &str| target(what, folder.path(), &roots).unwrap();
+        let kept = of("hf:o/r@v1/m.gguf");
+        assert!(matches!(kept, Wanted::Kept { id } if id == "hf:o/r@v1/m.gguf"));
+        // Another revision may be another file.
+        assert!(matches!(of("hf:o/r/m.gguf"), Wanted::Fetched { .. }));
+    }
+
+    #[test]
     fn half_a_key_is_refused_and_only_wanted_secrets_are_read() {
         let absent = || Some(Secret::File("/no/such/file".into()));
         let settings = tandem_config::Pull {
@@ -296,7 +345,7 @@ mod tests {
         };
         let of = |source: &str| {
             let target = Target::of_source(source.parse().unwrap()).unwrap();
-            options(&target, &settings, &Pulls::default())
+            options(&target.sources, &settings, &Pulls::default())
         };
         assert_eq!(of("https://h/m.gguf").unwrap().parallel, 3);
         for source in ["hf:o/r/m.gguf", "s3://b/m.gguf"] {

@@ -3,9 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tandem_models::catalog::{Catalog, Unresolved};
+use tandem_models::catalog::{Catalog, Located, Unresolved};
+use tandem_models::found::Roots;
 use tandem_models::origin::Origin;
+use tandem_models::package::Installed;
 use tandem_models::pull;
 use tandem_proto::v1::RemoveModelResponse;
 use tokio::task::spawn_blocking;
@@ -20,14 +23,31 @@ impl ModelLoader {
         let id = checked(id)?;
         let loaded: Vec<_> =
             self.workers().iter().map(|worker| PathBuf::from(&worker.facts().path)).collect();
-        let removed = spawn_blocking(move || remove(&id, &folder, &loaded)).await;
+        let roots = Arc::clone(&self.roots);
+        let removed = spawn_blocking(move || remove(&id, &folder, &roots, &loaded)).await;
         removed.map_err(|error| Error::Internal { problem: error.to_string() })?
     }
 }
 
 /// Blocking.
-fn remove(id: &str, folder: &Path, loaded: &[PathBuf]) -> Result<RemoveModelResponse> {
-    let path = match Catalog::load(folder).resolve(id, folder) {
+fn remove(
+    id: &str,
+    folder: &Path,
+    roots: &Roots,
+    loaded: &[PathBuf],
+) -> Result<RemoveModelResponse> {
+    let path = match Catalog::load(folder).finding(roots).resolve(id, folder) {
+        Ok(Located { found: Some(found), entry, .. }) => {
+            // What came of it before the other program had it is tandem's own.
+            let own = entry.map(|entry| folder.join(entry.file));
+            let removed_bytes = own.as_deref().map(forget).transpose()?.flatten();
+            return match removed_bytes.zip(own) {
+                Some((removed_bytes, path)) => {
+                    Ok(RemoveModelResponse { removed_bytes, path: path.display().to_string() })
+                }
+                None => Err(Error::invalid("id", found.belongs())),
+            };
+        }
         Ok(located) => {
             let is_hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
             let is_model =
@@ -41,7 +61,7 @@ fn remove(id: &str, folder: &Path, loaded: &[PathBuf]) -> Result<RemoveModelResp
         Err(Unresolved::Absent { id, path }) => {
             let removed_bytes = forget(&path)?;
             // Of a file that is gone.
-            drop(Origin::forget(&path));
+            drop(Origin::forget(&path).and(Installed::forget(&path)));
             let path = path.display().to_string();
             return match removed_bytes {
                 Some(removed_bytes) => Ok(RemoveModelResponse { removed_bytes, path }),
@@ -53,6 +73,9 @@ fn remove(id: &str, folder: &Path, loaded: &[PathBuf]) -> Result<RemoveModelResp
             let path = folder.join(id);
             let is_name = path.parent() == Some(folder) && path.file_name().is_some();
             let removed_bytes = if is_name { forget(&path)? } else { None };
+            if removed_bytes.is_some() {
+                drop(Installed::forget(&path));
+            }
             return match removed_bytes {
                 Some(removed_bytes) => {
                     Ok(RemoveModelResponse { removed_bytes, path: path.display().to_string() })
@@ -79,7 +102,7 @@ fn remove(id: &str, folder: &Path, loaded: &[PathBuf]) -> Result<RemoveModelResp
     // Of a link, what it takes itself.
     let removed_bytes = fs::symlink_metadata(&path).map_err(failed)?.len();
     fs::remove_file(&path).map_err(failed)?;
-    Origin::forget(&path).map_err(failed)?;
+    Origin::forget(&path).and(Installed::forget(&path)).map_err(failed)?;
     forget(&path)?;
     Ok(RemoveModelResponse { removed_bytes, path: path.display().to_string() })
 }
@@ -107,7 +130,8 @@ mod tests {
         let origin = Origin { source: "s".into(), sha256: "h".into(), size_bytes: 5 };
         origin.write(&file).unwrap();
         fs::write(folder.path().join(".m.gguf.pull"), "part").unwrap();
-        let of = |id: &str, loaded: &[PathBuf]| remove(id, folder.path(), loaded);
+        let of =
+            |id: &str, loaded: &[PathBuf]| remove(id, folder.path(), &Roots::default(), loaded);
         let in_use = of("m", std::slice::from_ref(&file)).unwrap_err();
         assert_eq!(in_use, Error::ModelInUse { id: "m".into() });
         assert_eq!(of("m", &[]).unwrap().removed_bytes, 5);
@@ -130,8 +154,27 @@ mod tests {
             [("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"), ("own.gguf", "own.gguf")]
         {
             fs::write(folder.path().join(format!(".{file}.pull")), "part").unwrap();
-            remove(id, folder.path(), &[]).unwrap();
+            remove(id, folder.path(), &Roots::default(), &[]).unwrap();
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{id}");
         }
+    }
+
+    #[test]
+    fn a_model_of_another_program_is_left_to_it() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = other.path().join("p/r/m.gguf");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "model").unwrap();
+        let roots = Roots { lm_studio: vec![other.path().to_owned()], ..Roots::default() };
+        let text = "[[models]]\nid = 'm'\nname = 'M'\nfile = 'm.gguf'\nsources = ['hf:p/r/m.gguf']";
+        fs::write(folder.path().join("catalog.toml"), text).unwrap();
+        for id in ["lmstudio:p/r/m.gguf", "m"] {
+            let refused = remove(id, folder.path(), &roots, &[]).unwrap_err().to_string();
+            assert!(refused.contains("belongs to LM Studio"), "{refused}");
+        }
+        assert!(file.exists());
+        fs::write(folder.path().join(".m.gguf.pull"), "part").unwrap();
+        remove("m", folder.path(), &roots, &[]).unwrap();
+        assert!(file.exists() && !folder.path().join(".m.gguf.pull").exists());
     }
 }

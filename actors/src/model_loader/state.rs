@@ -10,12 +10,15 @@ use tandem_models::catalog::Located;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::choosing::Machine;
 use super::cooling::CoolingDown;
 use super::hosted::Hosted;
 use super::hosting::{Room, find_room};
 use super::inspect::{Inspected, Inspector};
 use super::names::Names;
 use super::pool::{Candidate, Homes, choose, wants_another};
+use super::standing::Standing;
+use super::swap::{Plan, Probation};
 use super::tuning::Idleness;
 use super::{Arguments, Caller, Message};
 use crate::inference_worker::{self, InferenceWorker, Phase, Worker};
@@ -36,7 +39,7 @@ pub(crate) struct State {
     next_number: u64,
     homes: Homes,
     /// Who wants to know when all engines of a file are gone.
-    unloads: Vec<(PathBuf, RpcReplyPort<Result<bool>>)>,
+    pub(super) unloads: Vec<(PathBuf, RpcReplyPort<Result<bool>>)>,
     children: Children,
     /// Models to be decided about once workers that are on their way out are gone, and their
     /// memory is measured to be free.
@@ -44,7 +47,16 @@ pub(crate) struct State {
     /// A worker ended a moment ago; its memory may not be measured to be free yet.
     settling: bool,
     cooling_down: CoolingDown,
-    names: Names,
+    pub(super) names: Names,
+    /// Another model or version is about to take the place of one.
+    pub(super) swap: Option<Plan>,
+    /// What is about to take a place was hosted before, and stays if nothing comes of that.
+    pub(super) hosts_new_anyway: bool,
+    /// Swaps that came to an end, one way or the other.
+    pub(super) swaps: u64,
+    /// What it takes the place of had to end before it could be loaded.
+    pub(super) displaced: bool,
+    pub(super) probation: Option<Probation>,
     /// Bytes that engines will take which serve nobody.
     pub(super) promised: Arc<AtomicU64>,
     pub(super) idleness: Idleness,
@@ -54,7 +66,15 @@ pub(crate) struct State {
 
 impl State {
     pub(super) fn new(arguments: Arguments) -> Self {
-        let inspector = Inspector::new(arguments.models.clone(), arguments.engine.clone());
+        let machine = Machine::of(&arguments);
+        let handle = &arguments.handle;
+        let inspector = Inspector::new(
+            arguments.models.clone(),
+            arguments.engine.clone(),
+            Arc::clone(&handle.roots),
+            Arc::clone(&handle.standing),
+            machine,
+        );
         Self {
             children: Children::new(arguments.node.clone(), Intensity::default()),
             arguments,
@@ -67,6 +87,11 @@ impl State {
             settling: false,
             cooling_down: CoolingDown::default(),
             names: Names::default(),
+            swap: None,
+            hosts_new_anyway: false,
+            swaps: 0,
+            displaced: false,
+            probation: None,
             promised: Arc::default(),
             idleness: Idleness::default(),
             epoch: Instant::now(),
@@ -75,12 +100,15 @@ impl State {
     }
 
     pub(super) async fn acquire(&mut self, myself: &ActorRef<Message>, caller: Caller) {
+        // Before more is asked of it: answers that come fast would make up for deaths.
+        self.watch_over();
         if self.idleness.disturb() {
             // The memory of the trial that was broken off is not measured to be free yet.
             self.wait_until_settled(myself);
         }
-        let model = self.or_default(&caller.model);
-        let mut caller = Caller { model, ..caller };
+        let model =
+            self.instead_of(&caller.asked).unwrap_or_else(|| self.or_default(&caller.asked));
+        let mut caller = Caller { model, swaps: self.swaps, ..caller };
         if let Some(path) = self.file_of(&caller.model) {
             match self.hand_out(myself, &path, caller).await {
                 Some(back) => caller = back,
@@ -95,10 +123,8 @@ impl State {
     }
 
     /// The file of a model that is hosted and was asked for by this name before.
-    fn file_of(&self, name: &str) -> Option<PathBuf> {
-        let hosted = self.hosted.iter().find(|hosted| hosted.worker.model() == name);
-        let path = hosted.map(Hosted::path);
-        path.or_else(|| self.names.file(name)).map(Path::to_owned)
+    pub(super) fn file_of(&self, name: &str) -> Option<PathBuf> {
+        self.names.file(name).map(Path::to_owned)
     }
 
     /// Gives the caller one of the workers that host this file. Gives the caller back when there is
@@ -116,8 +142,9 @@ impl State {
         let hosted = self.hosted.iter_mut().find(|hosted| Some(hosted.number) == chosen);
         let Some(hosted) = hosted else { return Some(caller) };
         self.homes.settle(&caller.conversation, hosted.number);
-        if caller.model != hosted.worker.model() {
-            self.names.learn(&caller.model, path);
+        self.names.learn(&caller.model, path);
+        if caller.asked.is_empty() && self.swap.is_none() {
+            self.arguments.handle.standing.found_default(path);
         }
         let _ = caller.reply.send(Ok(hosted.hand_out()));
         if !wants_another(&candidates, hosted.inspected.engines_max)
@@ -142,6 +169,11 @@ impl State {
         inspected: Result<Inspected>,
         caller: Caller,
     ) {
+        if caller.swaps != self.swaps {
+            // The name may mean another file by now.
+            drop(myself.cast(Message::Acquire(caller)));
+            return;
+        }
         let inspected = match inspected {
             Ok(inspected) => inspected,
             Err(error) => return drop(caller.reply.send(Err(error))),
@@ -167,8 +199,11 @@ impl State {
                 self.homes.settle(&caller.conversation, number);
                 let hosted = self.hosted.iter_mut().find(|hosted| hosted.number == number);
                 let worker = hosted.map(Hosted::hand_out);
-                if worker.is_some() && caller.model != id {
+                if worker.is_some() {
                     self.names.learn(&caller.model, &path);
+                }
+                if caller.asked.is_empty() && self.swap.is_none() {
+                    self.standing().found_default(&path);
                 }
                 // It is gone when its actor could not be started.
                 let part = "the inference worker".to_owned();
@@ -177,8 +212,12 @@ impl State {
             Room::AfterUnloading(numbers) => {
                 for number in numbers {
                     info!(number, "unloading an idle engine to make room");
+                    self.displaced |= self.makes_room_for_swap(number, &path);
                     self.begin_stop(myself, number);
                 }
+                self.waiting.push((inspected, caller));
+            }
+            Room::TooLittle if self.drains_for(&inspected) => {
                 self.waiting.push((inspected, caller));
             }
             Room::TooLittle => {
@@ -200,7 +239,12 @@ impl State {
             inspected.clone();
         let performance = self.arguments.handle.performance(&model.path);
         let worker = Worker::new(model, identity, sampling, performance);
+        self.standing().forgive(&located.path);
+        if inspected.pinned {
+            self.standing().pin(&located.path);
+        }
         let name = self.child_name(&located.id);
+        let lease = Arc::new(());
         let arguments = inference_worker::Arguments {
             model: located.id,
             path: located.path,
@@ -214,6 +258,8 @@ impl State {
             store: self.arguments.store.clone(),
             loader: self.arguments.handle.clone(),
             handle: worker.clone(),
+            lease: Arc::downgrade(&lease),
+            dwell: inference_worker::DWELL,
             node: self.arguments.node.child(&name),
         };
         self.hosted.push(Hosted {
@@ -221,9 +267,10 @@ impl State {
             name: name.clone(),
             worker,
             inspected,
-            lease: Arc::new(()),
+            lease,
             last_used: Instant::now(),
             stopping: false,
+            retiring: false,
         });
         self.publish();
         let spec = ChildSpec::new(name, InferenceWorker, arguments);
@@ -240,61 +287,6 @@ impl State {
         names.find(is_free).unwrap_or_default()
     }
 
-    pub(super) fn unload(
-        &mut self,
-        myself: &ActorRef<Message>,
-        id: &str,
-        reply: RpcReplyPort<Result<bool>>,
-    ) {
-        let (id, myself) = (self.or_default(id), myself.clone());
-        if let Some(path) = self.file_of(&id) {
-            return self.unload_file(&myself, path, reply);
-        }
-        self.blocking(move |inspector| match inspector.locate(&id) {
-            Ok(Located { path, .. }) => {
-                let _ = myself.cast(Message::UnloadFile { path, reply });
-            }
-            Err(Error::ModelAbsent { .. }) => drop(reply.send(Ok(false))),
-            Err(error) => drop(reply.send(Err(error))),
-        });
-    }
-
-    /// Stops the workers of this file, and replies when their memory is back.
-    pub(super) fn unload_file(
-        &mut self,
-        myself: &ActorRef<Message>,
-        path: PathBuf,
-        reply: RpcReplyPort<Result<bool>>,
-    ) {
-        let pool = self.hosted.iter().filter(|hosted| hosted.path() == path);
-        let numbers: Vec<u64> = pool.map(|hosted| hosted.number).collect();
-        if numbers.is_empty() {
-            return drop(reply.send(Ok(false)));
-        }
-        self.unloads.push((path, reply));
-        for number in numbers {
-            self.begin_stop(myself, number);
-        }
-    }
-
-    /// Stops the workers that nobody has used for `models.keep_alive`.
-    pub(super) fn stop_idle(&mut self, myself: &ActorRef<Message>) {
-        while self.tasks.try_join_next().is_some() {}
-        let keep_alive = self.arguments.models.keep_alive;
-        let mut expired = Vec::new();
-        for hosted in &mut self.hosted {
-            if !hosted.is_idle() || hosted.is_loading() {
-                hosted.last_used = Instant::now();
-            } else if keep_alive > Duration::ZERO && hosted.last_used.elapsed() > keep_alive {
-                info!(model = hosted.worker.model(), "unloading an engine, as nobody uses it");
-                expired.push(hosted.number);
-            }
-        }
-        for number in expired {
-            self.begin_stop(myself, number);
-        }
-    }
-
     pub(super) async fn restart(&mut self, myself: &ActorRef<Message>, name: &str) {
         let verdict = self.children.restart(name, myself.get_cell()).await;
         self.carry_out(myself, verdict);
@@ -307,7 +299,7 @@ impl State {
         self.decide_again(myself);
     }
 
-    fn decide_again(&mut self, myself: &ActorRef<Message>) {
+    pub(super) fn decide_again(&mut self, myself: &ActorRef<Message>) {
         for (inspected, caller) in std::mem::take(&mut self.waiting) {
             let inspected = Box::new(Ok(inspected));
             let _ = myself.cast(Message::Inspected { inspected, caller });
@@ -373,6 +365,9 @@ impl State {
         }
         let Phase::Failed(error) = gone.worker.watch().borrow().phase.clone() else { return };
         let model = gone.worker.model();
+        if !matches!(error, Error::Cancelled { .. } | Error::Restarting { .. }) {
+            self.standing().blame(path, error.to_string());
+        }
         match error {
             Error::Cancelled { .. } => (),
             _ if self.hosted.iter().any(|hosted| hosted.path() == path && hosted.serves()) => {
@@ -387,7 +382,7 @@ impl State {
         }
     }
 
-    fn begin_stop(&mut self, myself: &ActorRef<Message>, number: u64) {
+    pub(super) fn begin_stop(&mut self, myself: &ActorRef<Message>, number: u64) {
         // Also one between two lives, which takes no requests.
         let is_it = |hosted: &&mut Hosted| !hosted.stopping && hosted.number == number;
         if let Some(hosted) = self.hosted.iter_mut().find(is_it) {
@@ -398,7 +393,11 @@ impl State {
     }
 
     pub(super) fn or_default(&self, id: &str) -> String {
-        if id.is_empty() { self.arguments.models.default.clone() } else { id.to_owned() }
+        if id.is_empty() { self.standing().default_model() } else { id.to_owned() }
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.arguments.handle.standing
     }
 
     pub(super) fn workers(&self) -> Vec<Worker> {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use tandem_models::catalog::distance;
+use tandem_models::catalog::{Entry, distance};
 
 /// Longest template in bytes, which is what an engine takes.
 const BYTES_MAX: u64 = 256 << 10;
@@ -12,8 +12,19 @@ const EXTENSION: &str = "jinja";
 /// Templates that the error about an unknown one names, the most similar first.
 const KNOWN_MAX: usize = 10;
 
+/// The template that takes the place of a model's own, if one does: the one that it came with, or the
+/// one in `folder` that the catalog names. Fails with a sentence about what is wrong. Blocking.
+pub(super) fn of(entry: Option<&Entry>, folder: &Path) -> Result<Option<String>, String> {
+    let Some(entry) = entry else { return Ok(None) };
+    match (&entry.template_text, &entry.template) {
+        (Some(text), _) => Ok(Some(text.clone())),
+        (None, Some(name)) => read(folder, name).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
 /// The template `name` in `folder`, or a sentence about what is wrong. Blocking.
-pub(super) fn read(folder: &Path, name: &str) -> Result<String, String> {
+fn read(folder: &Path, name: &str) -> Result<String, String> {
     let path = folder.join(format!("{name}.{EXTENSION}"));
     // A name that leads out of the folder is none of its templates.
     let known = known(folder);

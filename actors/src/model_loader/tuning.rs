@@ -31,6 +31,7 @@ impl ModelLoader {
             let known = self.known_performance(&model.path);
             ModelStats {
                 answers: known.as_ref().map(|known| known.answers()),
+                health: known.as_ref().map(|known| known.health()),
                 tuning: known.and_then(|known| known.tuning()).map(|tuning| tuning.describe()),
                 model: Some(model),
             }

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use tandem_models::catalog::{Catalog, Located};
+use tandem_models::found::Roots;
 use tandem_models::gguf;
 use tandem_models::origin::{Origin, sha256};
+use tandem_models::versions::Versions;
 use tandem_proto::v1::{KnownFrom, VerifyModelResponse};
 use tokio::task::spawn_blocking;
 
@@ -20,36 +22,54 @@ impl ModelLoader {
         id: &str,
         models: &tandem_config::Models,
     ) -> Result<VerifyModelResponse> {
-        let id = if id.is_empty() { models.default.clone() } else { checked(id)? };
+        let id = if id.is_empty() { self.default_model() } else { checked(id)? };
         let _turn = self.verifications.acquire().await.map_err(|_| Error::ShuttingDown)?;
-        let folder = models.dir.clone();
+        let (folder, roots) = (models.dir.clone(), Arc::clone(&self.roots));
         // Goes when the caller does, and the thread with it.
         let wanted = Arc::new(());
         let still = Arc::downgrade(&wanted);
-        let verified = spawn_blocking(move || verify(&id, &folder, &still)).await;
-        verified.map_err(|error| Error::Internal { problem: error.to_string() })?
+        let verified = spawn_blocking(move || verify(&id, &folder, &roots, &still)).await;
+        let verified =
+            verified.map_err(|error| Error::Internal { problem: error.to_string() })??;
+        if verified.known_from() != KnownFrom::Unspecified
+            && let Some(known) = self.known_performance(&verified.path)
+        {
+            known.set_verified(verified.problem.is_empty());
+        }
+        Ok(verified)
     }
 }
 
 /// Blocking.
-fn verify(id: &str, folder: &Path, wanted: &Weak<()>) -> Result<VerifyModelResponse> {
-    let Located { id, path, entry } = Catalog::load(folder).resolve(id, folder)?;
+fn verify(
+    id: &str,
+    folder: &Path,
+    roots: &Roots,
+    wanted: &Weak<()>,
+) -> Result<VerifyModelResponse> {
+    let catalog = Catalog::load(folder).finding(roots);
+    let Located { id, path, entry, found } = Versions::load(folder).resolve(&catalog, id)?;
     let invalid = |problem: String| Error::ModelInvalid { id: id.clone(), problem };
     let header = gguf::read(&path);
     let hash = sha256(&path, &mut |_| wanted.strong_count() > 0);
     let hash = hash.map_err(|error| invalid(format!("the file cannot be read: {error}")))?;
     let sha256 = hash.ok_or_else(|| Error::Cancelled { reason: "nobody waits".to_owned() })?;
     let in_catalog = entry.map(|entry| entry.sha256).filter(|hash| !hash.is_empty());
-    let (expected_sha256, known_from) = match (in_catalog, Origin::of(&path)) {
-        (Some(hash), _) => (hash, KnownFrom::Catalog),
-        (None, Some(origin)) => (origin.sha256, KnownFrom::FirstPull),
-        (None, None) => (String::new(), KnownFrom::Unspecified),
+    let told = match &found {
+        Some(found) => found.sha256.clone().map(|hash| (hash, KnownFrom::Keeper)),
+        None => Origin::of(&path).map(|origin| (origin.sha256, KnownFrom::FirstPull)),
+    };
+    let known = in_catalog.map(|hash| (hash, KnownFrom::Catalog)).or(told);
+    let (expected_sha256, known_from) = known.unwrap_or_default();
+    let remedy = match &found {
+        Some(found) => found.remedy(),
+        None => format!("remove it with `tandem model rm {id}` and pull it again"),
     };
     let problem = match header {
         Err(problem) => problem.to_string(),
-        Ok(_) if known_from != KnownFrom::Unspecified && expected_sha256 != sha256 => format!(
-            "the file is damaged or another one; remove it with `tandem model rm {id}` and pull it again"
-        ),
+        Ok(_) if known_from != KnownFrom::Unspecified && expected_sha256 != sha256 => {
+            format!("the file is damaged or another one; {remedy}")
+        }
         Ok(_) => String::new(),
     };
     let size_bytes = std::fs::metadata(&path).map_or(0, |facts| facts.len());
@@ -83,7 +103,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let wanted = Arc::new(());
         let path = folder.path().to_owned();
-        let of = |id: &str| verify(id, &path, &Arc::downgrade(&wanted)).unwrap();
+        let roots = Roots::default();
+        let of = |id: &str| verify(id, &path, &roots, &Arc::downgrade(&wanted)).unwrap();
         let file = path.join("own.gguf");
         fs::write(&file, model()).unwrap();
         let unknown = of("own");
@@ -106,7 +127,27 @@ mod tests {
         assert_eq!((other.known_from(), other.sha256), (KnownFrom::Catalog, sha256));
         assert!(other.problem.contains("another one"), "{}", other.problem);
         drop(wanted);
-        let gone = verify("own", &path, &Weak::new()).unwrap_err();
+        let gone = verify("own", &path, &roots, &Weak::new()).unwrap_err();
         assert!(matches!(gone, Error::Cancelled { .. }), "{gone}");
+    }
+
+    #[test]
+    fn a_file_of_ollama_is_compared_with_the_hash_in_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let (folder, ollama) = (home.path().join("models"), home.path().join("ollama"));
+        let manifest = ollama.join("manifests/registry.ollama.ai/library/tiny/latest");
+        let digits = "a".repeat(64);
+        let layer = format!(
+            r#"{{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:{digits}"}}"#
+        );
+        fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+        fs::write(manifest, format!(r#"{{"layers": [{layer}]}}"#)).unwrap();
+        fs::create_dir(ollama.join("blobs")).unwrap();
+        fs::write(ollama.join(format!("blobs/sha256-{digits}")), model()).unwrap();
+        let roots = Roots { ollama: vec![ollama], ..Roots::default() };
+        let wanted = Arc::new(());
+        let verified = verify("ollama:tiny", &folder, &roots, &Arc::downgrade(&wanted)).unwrap();
+        assert_eq!((verified.known_from(), verified.expected_sha256), (KnownFrom::Keeper, digits));
+        assert!(verified.problem.ends_with("fetch it again with Ollama"), "{}", verified.problem);
     }
 }

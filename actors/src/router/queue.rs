@@ -1,128 +1,122 @@
-//! Turns that wait for a slot: higher priority first, then first come, first served; those
+//! Turns that wait for a slot. The more urgent go first, and among equals the clients take turns. Those
 //! whose deadline passes while they wait are given back.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tandem_proto::v1::Priority;
+use super::class::Class;
 
-/// Waiting jobs and running ones by number.
+mod lane;
+#[cfg(test)]
+mod tests;
+
+use lane::Lane;
+
+/// How long background work waits before it counts as that of a program.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waiting jobs, and running ones by number.
 #[derive(Debug)]
 pub(super) struct Queue<J> {
-    running: u32,
-    running_max: u32,
-    arrivals: u64,
-    waiting: BTreeMap<(Reverse<u8>, u64), Waiting<J>>,
+    slots: u32,
+    /// By class.
+    running: [u32; 3],
+    /// By class.
+    lanes: [Lane<Waiting<J>>; 3],
 }
 
 #[derive(Debug)]
 struct Waiting<J> {
     job: J,
+    since: Instant,
     deadline: Instant,
 }
 
 impl<J> Queue<J> {
-    pub(super) fn new(running_max: u32) -> Self {
-        Self { running: 0, running_max, arrivals: 0, waiting: BTreeMap::new() }
+    pub(super) fn new(slots: u32) -> Self {
+        Self { slots, running: [0; 3], lanes: Default::default() }
     }
 
-    pub(super) fn push(&mut self, job: J, priority: Priority, deadline: Instant) {
-        let rank = match priority {
-            Priority::Low => 0,
-            Priority::Unspecified | Priority::Normal => 1,
-            Priority::High => 2,
-        };
-        self.arrivals += 1;
-        self.waiting.insert((Reverse(rank), self.arrivals), Waiting { job, deadline });
+    /// Adds a job that waits since `now`.
+    pub(super) fn push(
+        &mut self,
+        job: J,
+        class: Class,
+        client: &Arc<str>,
+        now: Instant,
+        deadline: Instant,
+    ) {
+        self.lane(class).push(client, Waiting { job, since: now, deadline });
     }
 
-    /// The next job, if there is a slot for it, which it then holds.
-    pub(super) fn pop(&mut self) -> Option<J> {
-        if self.running >= self.running_max {
-            return None;
-        }
-        let (_, waiting) = self.waiting.pop_first()?;
-        self.running += 1;
-        Some(waiting.job)
+    /// The next job, if there is a slot for it, which it then holds, and as what it does.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(J, Class)> {
+        self.promote(now);
+        let may_go =
+            |class: &Class| !self.lanes[*class as usize].is_empty() && self.may_run(*class);
+        let class = Class::ALL.into_iter().find(may_go)?;
+        let waiting = self.lane(class).pop()?;
+        self.running[class as usize] += 1;
+        Some((waiting.job, class))
     }
 
-    /// A job that was popped is over.
-    pub(super) fn release(&mut self) {
-        self.running = self.running.saturating_sub(1);
+    /// A job that was popped as one of this class is over.
+    pub(super) fn release(&mut self, class: Class) {
+        let running = &mut self.running[class as usize];
+        *running = running.saturating_sub(1);
     }
 
     /// Removes the jobs whose deadline has passed, and those that nobody waits for any more.
     pub(super) fn expire(&mut self, now: Instant, abandoned: impl Fn(&J) -> bool) -> Vec<J> {
-        self.waiting
-            .extract_if(.., |_, waiting| waiting.deadline <= now || abandoned(&waiting.job))
-            .map(|(_, w)| w.job)
-            .collect()
+        self.take(|waiting| waiting.deadline <= now || abandoned(&waiting.job))
     }
 
     /// Removes everything that waits.
     pub(super) fn clear(&mut self) -> Vec<J> {
-        std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.job).collect()
+        self.take(|_| true)
+    }
+
+    /// Shows `each` the jobs in the order in which they would be started if no other came, with their
+    /// place in it, from 1, and since when they wait.
+    pub(super) fn each_in_turn(&mut self, mut each: impl FnMut(u32, Class, Instant, &mut J)) {
+        let mut position = 0;
+        for (class, lane) in Class::ALL.into_iter().zip(&mut self.lanes) {
+            lane.each_in_turn(|Waiting { job, since, .. }| {
+                position += 1;
+                each(position, class, *since, job);
+            });
+        }
     }
 
     pub(super) fn running(&self) -> u32 {
-        self.running
+        self.running.iter().sum()
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn higher_priority_goes_first_and_equals_in_order_of_arrival() {
-        let mut queue = Queue::new(10);
-        let later = Instant::now() + Duration::from_secs(60);
-        queue.push("low", Priority::Low, later);
-        queue.push("first", Priority::Unspecified, later);
-        queue.push("second", Priority::Normal, later);
-        queue.push("high", Priority::High, later);
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order, ["high", "first", "second", "low"]);
+        self.lanes.iter().map(Lane::len).sum()
     }
 
-    #[test]
-    fn no_more_run_than_there_are_slots() {
-        let mut queue = Queue::new(2);
-        let later = Instant::now() + Duration::from_secs(60);
-        for job in 0..3 {
-            queue.push(job, Priority::Normal, later);
+    /// Background work that has waited for long counts as that of a program from now on.
+    fn promote(&mut self, now: Instant) {
+        let old = |waiting: &Waiting<J>| now.saturating_duration_since(waiting.since) >= PATIENCE;
+        for (client, waiting) in self.lane(Class::Background).take(old) {
+            self.lane(Class::Batch).push(&client, waiting);
         }
-        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(0), Some(1), None));
-        queue.release();
-        assert_eq!(queue.pop(), Some(2));
-        assert_eq!((queue.running(), queue.waiting()), (2, 0));
     }
 
-    #[test]
-    fn what_nobody_waits_for_is_given_back() {
-        let mut queue = Queue::new(0);
-        let later = Instant::now() + Duration::from_secs(60);
-        queue.push("gone", Priority::Normal, later);
-        queue.push("here", Priority::Normal, later);
-        assert_eq!(queue.expire(Instant::now(), |job| *job == "gone"), ["gone"]);
-        assert_eq!(queue.waiting(), 1);
+    /// Whether one more of this class leaves room enough for all that are more urgent.
+    fn may_run(&self, class: Class) -> bool {
+        let held = |by: Class| -> u32 { self.running.iter().skip(by as usize).sum() };
+        let mut bounds = Class::ALL.into_iter().filter(|bound| *bound <= class);
+        bounds.all(|bound| held(bound) < bound.slots(self.slots))
     }
 
-    #[test]
-    fn what_waits_past_its_deadline_is_given_back() {
-        let mut queue = Queue::new(0);
-        let now = Instant::now();
-        queue.push("late", Priority::High, now);
-        queue.push("early", Priority::Low, now + Duration::from_secs(1));
-        assert_eq!(queue.expire(now, |_| false), ["late"]);
-        assert_eq!(queue.waiting(), 1);
-        assert_eq!(queue.clear(), ["early"]);
+    fn lane(&mut self, class: Class) -> &mut Lane<Waiting<J>> {
+        &mut self.lanes[class as usize]
+    }
+
+    fn take(&mut self, meant: impl Fn(&Waiting<J>) -> bool) -> Vec<J> {
+        let taken = self.lanes.iter_mut().flat_map(|lane| lane.take(&meant));
+        taken.map(|(_, waiting)| waiting.job).collect()
     }
 }

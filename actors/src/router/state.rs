@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorRef, SupervisionEvent};
 use tandem_config::Redact;
-use tandem_proto::v1::{Policy, Pressure};
+use tandem_proto::v1::{Policy, Pressure, Queued, Rung};
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
+use super::class::Class;
 use super::idle::Idle;
 use super::plan::{Escalation, HandOff, Obstacle, Plan, Situation, decide};
 use super::queue::Queue;
-use super::{Arguments, Job, Load, Message, Services, lasting_id};
+use super::{Arguments, Job, Message, Services, lasting_id};
 use crate::experiments::Feature;
 use crate::needs;
 use crate::provider::Provider;
+use crate::resource_monitor::ResourceMonitor;
 use crate::turn::{self, Question, TurnActor, warm};
 use crate::{Error, Node, Result};
 
@@ -28,10 +30,15 @@ const BYTES_PER_TOKEN: usize = 3;
 const SEARCHED_BYTES_MAX: usize = 64 << 10;
 /// When to ask again while the machine is short of everything.
 const PRESSURE_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// How often callers hear where in the queue their questions stand, and how long one waits before its
+/// caller does.
+const TELL_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(crate) struct State {
     arguments: Arguments,
-    queue: Queue<Job>,
+    queue: Queue<Box<Job>>,
+    /// When callers are told again how long they will wait.
+    tell_at: Instant,
     turns: HashMap<ActorId, Turn>,
     /// Conversations that the local model reads ahead; dropping them ends that.
     warming: JoinSet<()>,
@@ -41,6 +48,9 @@ pub(crate) struct State {
 struct Turn {
     actor: ActorRef<turn::Message>,
     node: Node,
+    /// Whose slot it holds, and since when.
+    class: Class,
+    begun: Instant,
 }
 
 impl State {
@@ -53,37 +63,40 @@ impl State {
             // Turns of an earlier life may be left.
             idle.hear();
         }
-        Self { arguments, queue, turns: HashMap::new(), warming: JoinSet::new(), idle }
+        let (turns, warming) = (HashMap::new(), JoinSet::new());
+        Self { arguments, queue, tell_at: Instant::now(), turns, warming, idle }
     }
 
-    pub(super) fn submit(&mut self, job: Job) {
-        let (priority, deadline) = (job.request.priority(), job.deadline);
-        self.queue.push(job, priority, deadline);
+    pub(super) fn submit(&mut self, job: Box<Job>) {
+        let (class, client) = (job.place.class(), Arc::clone(job.place.client()));
+        let (accepted, deadline) = (job.accepted, job.deadline);
+        self.queue.push(job, class, &client, accepted, deadline);
     }
 
     /// Starts turns as long as there are slots.
     pub(super) async fn run_next(&mut self, myself: &ActorRef<Message>) {
-        while let Some(job) = self.queue.pop() {
+        while let Some((mut job, class)) = self.queue.pop(Instant::now()) {
             if job.events.is_closed() {
                 self.arguments.handle.counts.cancelled();
-                self.queue.release();
+                self.queue.release(class);
                 continue;
             }
             let services = Services { settings: Arc::clone(&job.settings), ..self.services() };
             let plan = match plan(&job, &services) {
                 Ok(plan) => plan,
                 Err(error) => {
-                    self.refuse(job, error);
-                    self.queue.release();
+                    self.refuse(*job, error);
+                    self.queue.release(class);
                     continue;
                 }
             };
+            job.place.runs();
             self.arguments.handle.counts.started();
             let turn_id = job.turn_id.clone();
             let node = self.arguments.node.child(&format!("turn {turn_id}"));
             let arguments = turn::Arguments {
                 turn_id,
-                job,
+                job: *job,
                 plan,
                 services,
                 counts: self.arguments.handle.counts.clone(),
@@ -92,12 +105,13 @@ impl State {
             match Actor::spawn_linked(None, TurnActor, arguments, myself.get_cell()).await {
                 Ok((actor, _)) => {
                     node.started();
-                    self.turns.insert(actor.get_id(), Turn { actor, node });
+                    let turn = Turn { actor, node, class, begun: Instant::now() };
+                    self.turns.insert(turn.actor.get_id(), turn);
                 }
                 Err(problem) => {
                     error!(%problem, "a turn could not be started");
                     node.remove();
-                    self.queue.release();
+                    self.queue.release(class);
                 }
             }
         }
@@ -113,7 +127,8 @@ impl State {
         };
         if let Some(turn) = self.turns.remove(&cell.get_id()) {
             turn.node.remove();
-            self.queue.release();
+            self.queue.release(turn.class);
+            self.arguments.handle.estimate().saw(turn.begun.elapsed());
             if self.services().settings.memory.facts {
                 self.idle.hear();
             }
@@ -133,14 +148,34 @@ impl State {
                 continue;
             }
             let stage = "while the question waited for a slot".to_owned();
-            self.refuse(job, Error::DeadlineExceeded { stage });
+            self.refuse(*job, Error::DeadlineExceeded { stage });
         }
+    }
+
+    /// Tells callers where their questions stand, if they have waited for a while.
+    pub(super) fn tell_waiting(&mut self, now: Instant) {
+        if now < self.tell_at {
+            return;
+        }
+        self.tell_at = now + TELL_INTERVAL;
+        let handle = &self.arguments.handle;
+        let (estimate, slots) = (*handle.estimate(), handle.config.running_max);
+        let waiting = u32::try_from(self.queue.waiting()).unwrap_or(u32::MAX);
+        self.queue.each_in_turn(|position, class, since, job| {
+            if now.saturating_duration_since(since) < TELL_INTERVAL {
+                return;
+            }
+            let wait = estimate.wait(position, class.slots(slots));
+            let estimate_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            let Job { told, events, .. } = &mut **job;
+            told.tell(Queued { position, waiting, estimate_ms }, events);
+        });
     }
 
     /// Ends everything that waits or runs.
     pub(super) fn end_all(&mut self) {
         for job in self.queue.clear() {
-            self.refuse(job, Error::ShuttingDown);
+            self.refuse(*job, Error::ShuttingDown);
         }
         for turn in self.turns.values() {
             if turn.actor.cast(turn::Message::Abort(Error::ShuttingDown)).is_err() {
@@ -153,14 +188,14 @@ impl State {
         self.arguments.services.borrow().clone()
     }
 
-    /// Lets the local model read a conversation ahead, unless enough others are being read: it only
-    /// saves time.
+    /// Lets the local model read a conversation ahead, unless enough others are being read or the
+    /// machine is short: it only saves time.
     pub(super) fn warm(&mut self, question: Arc<Question>) {
         while self.warming.try_join_next().is_some() {}
-        if self.warming.len() >= WARMING_MAX {
+        let services = self.services();
+        if spares_itself(&services.monitor) || self.warming.len() >= WARMING_MAX {
             return;
         }
-        let services = self.services();
         self.warming.spawn(async move {
             if let Err(error) = warm(&question, &services).await {
                 debug!(%error, "a conversation was not read ahead");
@@ -168,9 +203,12 @@ impl State {
         });
     }
 
-    /// Sums up and looks for facts while nobody asks anything.
+    /// Sums up and looks for facts while nobody asks anything and the machine has something to spare.
     pub(super) fn use_idle_time(&mut self) {
         let services = self.services();
+        if spares_itself(&services.monitor) {
+            return;
+        }
         self.idle.go_on(&self.arguments.handle, &services, Instant::now());
     }
 
@@ -180,16 +218,14 @@ impl State {
     }
 
     fn show_load(&self) {
-        let waiting = self.queue.waiting();
-        let running = self.queue.running();
-        self.arguments.node.set_queue(running as usize + waiting);
-        let load = Load { running, waiting: u32::try_from(waiting).unwrap_or(u32::MAX) };
-        self.arguments.handle.load.send_if_modified(|shown| {
-            let changed = *shown != load;
-            *shown = load;
-            changed
-        });
+        let accepted = self.queue.running() as usize + self.queue.waiting();
+        self.arguments.node.set_queue(accepted);
     }
+}
+
+/// Whether the machine does nothing that can wait: either rung can be turned off.
+fn spares_itself(monitor: &ResourceMonitor) -> bool {
+    [Rung::Remote, Rung::Template].into_iter().any(|rung| monitor.is_in_effect(rung))
 }
 
 /// Who answers, and why.
@@ -247,6 +283,10 @@ fn fast_obstacle(job: &Job, services: &Services) -> Option<Obstacle> {
     let needs = needs(&job.request);
     if !needs.are_local() {
         return Some(Obstacle { error: services.escalator.not_local(needs), passing: false });
+    }
+    let spared = [Rung::Remote, Rung::Template];
+    if let Some(error) = spared.into_iter().find_map(|rung| services.monitor.obstacle(rung)) {
+        return Some(Obstacle { error, passing: true });
     }
     let pressed = services.monitor.current().pressure() == Pressure::Critical;
     if pressed && services.loader.workers().is_empty() {

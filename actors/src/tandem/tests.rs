@@ -14,7 +14,8 @@ const PARTS: usize = 9;
 
 async fn start(dir: &tempfile::TempDir) -> (Tandem, JoinHandle<()>) {
     let config = Config::defaults(dir.path().to_owned(), dir.path().join("tandem.sock"));
-    Tandem::start(&config, PathBuf::from("/nonexistent/tandem-engine")).await.unwrap()
+    let engine = PathBuf::from("/nonexistent/tandem-engine");
+    Tandem::start(&config, engine, Roots::default()).await.unwrap()
 }
 
 /// Waits until the parts of the tree are as expected.
@@ -60,7 +61,7 @@ async fn every_actor_that_is_killed_comes_back_alone() {
         prompt: "Is anybody there?".to_owned(),
         ..tandem_proto::v1::AskRequest::default()
     };
-    let mut answer = tandem.ask(question, None).await.unwrap();
+    let mut answer = tandem.ask(question, "", None).await.unwrap();
     let mut last = None;
     while let Some(event) = timeout(SOON, answer.recv()).await.unwrap() {
         last = Some(event);

@@ -5,13 +5,14 @@
 //! it takes long to load.
 
 use tandem_proto::v1::{
-    Citation, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult, Track,
-    TrackDone, Turn, ask_event::Event,
+    Citation, Degraded, Delta, Done, Notice, NoticeKind, Routed, Superseded, ToolCall, ToolResult,
+    Track, TrackDone, Turn, ask_event::Event,
 };
 
 use super::citations::cited;
 use super::hold_back::{HoldBack, Verdict};
 use super::recall;
+use crate::resource_monitor::ResourceMonitor;
 use crate::router::Plan;
 use crate::{Completion, Error, TrackEvent};
 
@@ -68,6 +69,8 @@ pub(super) struct Facts {
     pub(super) apology: String,
     /// What to say when the user's documents have nothing to do with the question.
     pub(super) not_in_documents: String,
+    /// What was given up for the sake of the machine when the turn began.
+    pub(super) degraded: Option<Degraded>,
 }
 
 /// One turn.
@@ -121,6 +124,13 @@ impl Machine {
             model: facts.model(first).to_owned(),
             beside: beside.unwrap_or(Track::Unspecified).into(),
         };
+        let mut effects = vec![Effect::Emit(Event::Routed(routed))];
+        effects.extend(
+            facts
+                .degraded
+                .as_ref()
+                .map(|degraded| notice(NoticeKind::Degraded, ResourceMonitor::explain(degraded))),
+        );
         let may_hand_over =
             first == Track::Fast && beside.is_none() && plan.other == Some(Track::Slow);
         let handoff = plan.escalation.handoff.filter(|_| may_hand_over);
@@ -135,7 +145,7 @@ impl Machine {
             cited: Vec::new(),
             state: State::Running,
         };
-        let mut effects = vec![Effect::Emit(Event::Routed(routed)), machine.run(first, "")];
+        effects.push(machine.run(first, ""));
         effects.extend(beside.map(|track| machine.run(track, "")));
         (machine, effects)
     }
@@ -457,6 +467,7 @@ impl Machine {
             context: None,
             citations: numbered(&self.cited),
             cached,
+            degraded: self.facts.degraded.take(),
         };
         let mut effects = vec![Effect::Emit(Event::Done(done))];
         if self.cold && stored && track == Track::Slow {

@@ -20,8 +20,9 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(events: mpsc::Sender<Sent>, end: mpsc::OwnedPermit<Sent>) -> Self {
-        Self { events, end: Some(end), next_number: 0, stalled: false }
+    /// Goes on behind `sent` events that were sent while the question waited.
+    pub(super) fn new(events: mpsc::Sender<Sent>, end: mpsc::OwnedPermit<Sent>, sent: u64) -> Self {
+        Self { events, end: Some(end), next_number: sent, stalled: false }
     }
 
     /// Sends an event. Fails when the caller does not read any more: the channel holds a whole answer,
@@ -67,7 +68,7 @@ mod tests {
     fn outlet(room: usize) -> (Outlet, mpsc::Receiver<Sent>) {
         let (events, receiver) = mpsc::channel(room + 1);
         let end = events.clone().try_reserve_owned().unwrap();
-        (Outlet::new(events, end), receiver)
+        (Outlet::new(events, end, 0), receiver)
     }
 
     fn received(mut receiver: mpsc::Receiver<Sent>) -> Vec<Sent> {

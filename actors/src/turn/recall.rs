@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use ractor::ActorRef;
-use tandem_proto::v1::{Cached, FinishReason, Policy, Timings, Track, TrackDone, Usage};
+use tandem_proto::v1::{Cached, FinishReason, Policy, Rung, Timings, Track, TrackDone, Usage};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -41,7 +41,7 @@ pub(super) struct Recall {
     exact: Digest,
     question: String,
     /// Name of the model that is asked.
-    model: String,
+    pub(super) model: String,
     /// The answer draws on a turn that was asked in private.
     reads_private: bool,
     comparison: Comparison,
@@ -87,6 +87,10 @@ impl Recall {
             all = limits.iter().fold(all, |all, limit| all.with(limit.to_le_bytes()));
             model = place.id;
         }
+        // Less of a conversation is read then.
+        if services.monitor.is_in_effect(Rung::ShorterContext) {
+            all = all.with("halved");
+        }
         let certain = temperature == Some(0.0) || question.sampling.seed.is_some();
         if !certain && !question.cache_sampled {
             return None;
@@ -131,7 +135,8 @@ impl Recall {
         if let Some(hit) = self.caches.same(&self.exact).await {
             return Some(hit);
         }
-        if self.caches.compares_questions() && is_comparable(&self.question) {
+        let comparable = self.caches.compares_questions() && is_comparable(&self.question);
+        if comparable && services.monitor.let_compute().is_ok() {
             self.comparison.begin(services, self.scope, self.question.clone());
         }
         if self.track != Track::Slow {

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, MaybeDone, OptionFuture, maybe_done, pending};
 use ractor::ActorRef;
 use tandem_proto::engine::Loaded;
-use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Sampling, Track};
+use tandem_proto::v1::{AskRequest, NoticeKind, Policy, Rung, Sampling, Track};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::Message;
 use super::context::{Budget, Memory, Rules, estimate};
 use super::documents::{Documents, Quoting};
 use super::history::Luggage;
+use super::host::host;
 use super::machine::Run;
 use super::masking::{Unmask, mask};
 use super::memories::for_question;
@@ -25,7 +25,7 @@ use super::recall::{Hit, Recall};
 use super::reply;
 use crate::api_escalator::SlowRequest;
 use crate::experiments::Feature;
-use crate::inference_worker::{Counts, Phase};
+use crate::inference_worker::Counts;
 use crate::provider::Provider;
 use crate::router::{Plan, Services, lasting_id};
 use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackEvents, TrackRequest, sampling};
@@ -52,7 +52,7 @@ pub(crate) struct Question {
     /// What was found in them; looked for when a track needs it first.
     pub(super) documents: OnceCell<Documents>,
     pub(super) system: String,
-    /// Id or path of the fast track's model.
+    /// Id or path of the fast track's model; empty for the default model.
     pub(super) model: String,
     /// Name of the slow track's provider; empty when the plan has none.
     pub(super) provider: String,
@@ -72,7 +72,7 @@ pub(crate) struct Question {
     /// The slow track may take over within an answer of the fast one.
     pub(super) watched: bool,
     /// How long to wait for the local model to load before the turn hears of it, if it has a choice.
-    patience: Option<Duration>,
+    pub(super) patience: Option<Duration>,
     pub(super) sampling: Sampling,
     pub(super) seed: u64,
     pub(super) deadline: Instant,
@@ -125,7 +125,7 @@ impl Question {
             system: request
                 .system
                 .unwrap_or_else(|| services.settings.memory.system_prompt.clone()),
-            model: default(request.model, &services.settings.default_model),
+            model: request.model,
             provider: plan.provider.clone().unwrap_or_default(),
             sampling: request.sampling.unwrap_or_default(),
             seed,
@@ -149,9 +149,16 @@ impl Question {
         provider.map(|provider| provider.model().to_owned()).unwrap_or_default()
     }
 
-    /// How long the prompt may be. Only a conversation is held to `memory.context_tokens`.
+    /// Name of the local model that would answer.
+    pub(super) fn fast_model(&self, services: &Services) -> String {
+        if self.model.is_empty() { services.loader.default_model() } else { self.model.clone() }
+    }
+
+    /// How long the prompt may be. Only a conversation is held to `memory.context_tokens`, and to half
+    /// of that while the machine is short.
     fn budget(&self, context: u32, answer: u32, services: &Services) -> Budget {
-        let memory = services.settings.memory.context_tokens;
+        let halved = u32::from(services.monitor.is_in_effect(Rung::ShorterContext));
+        let memory = services.settings.memory.context_tokens >> halved;
         let limit = (!self.conversation_id.is_empty()).then_some(memory);
         Budget::new(context, limit, answer)
     }
@@ -169,6 +176,8 @@ struct Started {
     context: Context,
     /// The lengths of its parts, if nobody has asked for them yet.
     counting: Option<BoxFuture<'static, Result<Counts>>>,
+    /// The local model that answers.
+    local: Option<String>,
 }
 
 /// Runs a track to its end. Everything that happens is sent to the turn.
@@ -199,13 +208,19 @@ pub(super) async fn run(
     };
     // A turn that has ended hears nothing more, and this task ends with it.
     let send = |event| turn.cast(Message::Track(run, event)).is_ok();
-    let Started { mut events, mut unmask, mut context, counting } = match started {
+    let Started { mut events, mut unmask, mut context, counting, local } = match started {
         Ok(started) => started,
         Err(error) => {
             send(TrackEvent::Failed(error));
             return;
         }
     };
+    // An answer is kept for the model that gave it, which may not be the one that was expected.
+    if let (Some(local), Some(expected)) = (&local, &recall)
+        && *local != expected.model
+    {
+        recall = None;
+    }
     let mut counts = pin!(maybe_done(OptionFuture::from(counting)));
     loop {
         let event = tokio::select! {
@@ -253,23 +268,9 @@ async fn start_fast(
     services: &Services,
     turn: &ActorRef<Message>,
 ) -> Result<Started> {
-    let (model, conversation) = (&question.model, &question.conversation_id);
-    let worker = services.loader.acquire_for(model, conversation).await?;
-    if worker.facts().embedding_dimensions > 0 {
-        let problem = format!("model {:?} makes embeddings and generates no text", worker.model());
-        return Err(Error::ModelUnsuitable { problem });
-    }
-    let _ = turn.cast(Message::FastModel(worker.model().to_owned()));
-    if worker.watch().borrow().phase != Phase::Ready {
-        let message = format!("model {:?} is being loaded", worker.model());
-        let _ = turn.cast(Message::Notice(NoticeKind::Waiting, message));
-        if let Some(patience) = question.patience
-            && timeout(patience, worker.loaded()).await.is_err()
-        {
-            let _ = turn.cast(Message::Cold);
-        }
-    }
-    let context = context_tokens(&worker.loaded().await?);
+    services.monitor.let_compute()?;
+    let (worker, loaded) = host(question, services, turn).await?;
+    let context = context_tokens(&loaded);
     let mut sampling = sampling::complete(
         &question.sampling,
         worker.recommended_sampling(),
@@ -307,7 +308,8 @@ async fn start_fast(
         tools: Tools::default(),
         deadline: question.deadline,
     })?;
-    Ok(Started { events, unmask: None, context: reading.context, counting })
+    let local = Some(worker.model().to_owned());
+    Ok(Started { events, unmask: None, context: reading.context, counting, local })
 }
 
 /// Lets the local model read a conversation that another one continued, so that it can answer the
@@ -412,7 +414,7 @@ async fn start_slow(
         redactions,
     };
     let events = services.escalator.start(slow).await?;
-    Ok(Started { events, unmask, context: reading.context, counting: None })
+    Ok(Started { events, unmask, context: reading.context, counting: None, local: None })
 }
 
 /// The answer to a question that means the same, if it is found before the track says anything.

@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::choosing::Machine;
 use super::super::inspect::Inspector;
 use super::*;
 
@@ -247,7 +248,9 @@ fn the_only_embedding_model_is_looked_for_again_only_when_files_came_or_went() {
         dir: dir.clone(),
         ..tandem_config::Config::defaults(dir.clone(), dir.join("socket")).models
     };
-    let inspector = Inspector::new(models, tandem_config::Engine::default());
+    let engine = tandem_config::Engine::default();
+    let (roots, standing) = Default::default();
+    let inspector = Inspector::new(models, engine, roots, standing, Machine::default());
     let found = inspector.embedding_model().unwrap();
     assert_eq!(found, only.display().to_string());
     let whole = fs::read(&only).unwrap();

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use proptest::prelude::*;
-use tandem_proto::v1::{Cached, TokenLogprob, Usage};
+use tandem_proto::v1::{Cached, Rung, TokenLogprob, Usage};
 
 use super::*;
 use crate::router::{Escalation, HandOff};
@@ -33,6 +33,7 @@ fn facts(conversation: &str) -> Facts {
         reply: None,
         apology: "sorry".to_owned(),
         not_in_documents: "not there".to_owned(),
+        degraded: None,
     }
 }
 
@@ -87,6 +88,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     let kind = |effect: &Effect| match effect {
         Effect::Emit(Event::Routed(_)) => "routed",
         Effect::Emit(Event::Delta(_)) => "delta",
+        Effect::Emit(Event::Queued(_)) => "queued",
         Effect::Emit(Event::ToolCall(_)) => "tool call",
         Effect::Emit(Event::Notice(_)) => "notice",
         Effect::Emit(Event::TrackDone(_)) => "track done",
@@ -379,6 +381,27 @@ fn a_question_with_a_built_in_reply_gets_it_when_nobody_else_answers() {
     let Effect::Commit(turn) = &effects[4] else { unreachable!() };
     assert_eq!((turn.answer.as_str(), turn.track()), ("Hello!", Track::BuiltIn));
     assert_eq!(kinds(&machine.on_committed(Ok(()))), ["done", "end"]);
+}
+
+#[test]
+fn what_is_given_up_for_the_machine_is_said_before_the_answer_and_at_its_end() {
+    let degraded = Degraded {
+        rung: Rung::FewerThreads.into(),
+        reasons: vec!["the hottest sensor is at 98 °C".to_owned()],
+    };
+    let facts = Facts { degraded: Some(degraded.clone()), ..facts("") };
+    let (mut machine, effects) = Machine::begin(facts, plan(Track::Fast, None));
+    assert_eq!(kinds(&effects), ["routed", "notice", "run fast"]);
+    let Effect::Emit(Event::Notice(notice)) = &effects[1] else { unreachable!() };
+    assert_eq!(notice.kind(), NoticeKind::Degraded);
+    let sentence = "models compute with fewer threads: the hottest sensor is at 98 °C";
+    assert_eq!(notice.message, sentence);
+    let effects = machine.on_track(FAST, completion());
+    let done = effects.iter().find_map(|effect| match effect {
+        Effect::Emit(Event::Done(done)) => Some(done.clone()),
+        _ => None,
+    });
+    assert_eq!(done.unwrap().degraded, Some(degraded));
 }
 
 /// Anything that can happen to a turn.
