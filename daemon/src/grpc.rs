@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use governor::clock::MonotonicClock;
 use tandem_actors::Tandem;
 use tandem_config::Config;
 use tandem_proto::v1::admin_server::AdminServer;
@@ -15,16 +16,19 @@ use tandem_proto::v1::memories_server::MemoriesServer;
 use tandem_proto::v1::models_server::ModelsServer;
 use tandem_proto::v1::storage_server::StorageServer;
 use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
+use tower::filter::FilterLayer;
 
 use crate::reload::Reloader;
 
 mod admin;
 mod assistant;
 mod cache;
+mod caller;
+mod connections;
 mod conversations;
 mod deadline;
+mod distribution;
 mod embedding;
 mod health;
 mod inference;
@@ -32,8 +36,10 @@ mod knowledge;
 mod memories;
 mod models;
 mod pulling;
+mod rates;
 mod status;
 mod storage;
+mod swapping;
 mod tuning;
 
 /// Largest request that is read at all. Larger than any that is allowed, so that the refusal
@@ -41,6 +47,9 @@ mod tuning;
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Calls that one connection may have open.
 const STREAMS_MAX: u32 = 1024;
+/// Calls of one connection that are read and worked on before their answer begins. It bounds the
+/// requests in memory that no place was found for yet. The others are read later.
+const BEGINNING_MAX: usize = 256;
 
 /// What the services work with.
 #[derive(Debug, Clone)]
@@ -75,7 +84,10 @@ pub(crate) async fn serve(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let health = health::service(&daemon);
+    let (rates, limited) = (rates::Rates::new(MonotonicClock), daemon.clone());
     let server = tonic::transport::Server::builder()
+        .concurrency_limit_per_connection(BEGINNING_MAX)
+        .layer(FilterLayer::new(move |request| rates::check(&limited, &rates, request)))
         .max_concurrent_streams(STREAMS_MAX)
         .add_service(health)
         .add_service(reflection)
@@ -98,7 +110,7 @@ pub(crate) async fn serve(
         .add_service(MemoriesServer::new(daemon.clone()))
         .add_service(CacheServer::new(daemon.clone()))
         .add_service(AdminServer::new(daemon));
-    let incoming = UnixListenerStream::new(listener);
+    let incoming = connections::incoming(listener, connections::connections_max());
     server.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()).await?;
     Ok(())
 }

@@ -9,8 +9,13 @@ use clap::Parser;
 use tandem_config::{Config, Overrides};
 use tandem_knowledge::read::{READER, serve};
 
+#[cfg(feature = "embedded")]
+mod embedded;
+#[cfg(any(feature = "embedded", test))]
+mod extraction;
 mod grpc;
 mod logging;
+mod metrics;
 mod reload;
 mod run;
 mod socket;
@@ -60,7 +65,9 @@ fn main() -> ExitCode {
         return read_document();
     }
     let Arguments { config, socket, profile } = Arguments::parse();
-    let overrides = Overrides { config_file: config, socket, profile };
+    let overrides = Overrides { config_file: config, socket, profile, embedded: None };
+    #[cfg(feature = "embedded")]
+    let overrides = Overrides { embedded: Some(embedded::defaults()), ..overrides };
     let config = match Config::load(&overrides) {
         Ok(config) => config,
         Err(error) => {

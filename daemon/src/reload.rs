@@ -173,7 +173,17 @@ impl Inner {
         let settings = Settings::new(&config).map_err(|error| invalid(error.to_string()))?;
         self.filter.set(&config.telemetry.log).map_err(|error| invalid(error.to_string()))?;
         self.tandem.set(settings);
+        if config.models.default != running.models.default {
+            self.follow(config.models.default.clone());
+        }
         Ok((config, new))
+    }
+
+    /// Lets the old default model answer until the new one can.
+    fn follow(&self, default: String) {
+        let loader = self.tandem.loader.clone();
+        // Ends with the daemon; how it went is in the log.
+        tokio::spawn(async move { loader.follow_settings(default).await });
     }
 
     /// Whether the file was changed before it was watched.

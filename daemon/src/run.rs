@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tandem_actors::Tandem;
+use tandem_actors::model_loader::Roots;
 use tandem_config::{Config, Overrides};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::grpc::{self, Daemon};
 use crate::logging::Filter;
+use crate::metrics;
 use crate::reload::Reloader;
 use crate::socket::{Claim, Socket, create_private_dir};
 
@@ -47,8 +49,11 @@ pub(crate) async fn run(
     listener.set_nonblocking(true).context("cannot prepare the socket")?;
     let listener = UnixListener::from_std(listener).context("cannot prepare the socket")?;
 
-    let (tandem, mut root) =
-        Tandem::start(&config, engine_binary(&config)?).await.context("cannot start the actors")?;
+    let roots = roots(&config);
+    #[cfg(feature = "embedded")]
+    let roots = Roots { embedded: extract(&config).await?, ..roots };
+    let actors = Tandem::start(&config, engine_binary(&config)?, roots);
+    let (tandem, mut root) = actors.await.context("cannot start the actors")?;
     let tandem = Arc::new(tandem);
     // Cancelled to begin the end; `closing` follows when the accepted work is done.
     let draining = CancellationToken::new();
@@ -62,6 +67,10 @@ pub(crate) async fn run(
         draining: draining.clone(),
         started,
         startup: started.elapsed(),
+    };
+    let _metrics = match daemon.config.telemetry.metrics {
+        Some(address) => Some(metrics::serve(address, Arc::clone(&tandem))?),
+        None => None,
     };
     let drain_timeout = daemon.config.daemon.drain_timeout;
     let mut server = tokio::spawn(grpc::serve(daemon.clone(), listener, closing.clone()));
@@ -122,6 +131,22 @@ impl StopSignals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// Puts what is inside this program on the disk, and returns where the model is.
+#[cfg(feature = "embedded")]
+async fn extract(config: &Config) -> anyhow::Result<Option<PathBuf>> {
+    let config = config.clone();
+    let extracted = tokio::task::spawn_blocking(move || crate::embedded::extract(&config)).await;
+    extracted.context("the extraction panicked")?.context("cannot use what is inside this program")
+}
+
+/// Where other programs keep models, unless nobody wants to know.
+fn roots(config: &Config) -> Roots {
+    if !config.models.find {
+        return Roots::default();
+    }
+    Roots::usual(std::env::home_dir().as_deref(), |name| std::env::var_os(name))
 }
 
 /// The engine named in the settings, or the one beside this program.

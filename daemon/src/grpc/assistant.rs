@@ -7,6 +7,7 @@ use tandem_proto::v1::assistant_server::Assistant;
 use tandem_proto::v1::{AskEvent, AskRequest, FeedbackRequest, FeedbackResponse, ask_event::Event};
 use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use super::{Daemon, deadline, status};
 
 #[tonic::async_trait]
@@ -14,9 +15,9 @@ impl Assistant for Daemon {
     type AskStream = BoxStream<'static, Result<AskEvent, Status>>;
 
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<Self::AskStream>, Status> {
-        let time = deadline::of(request.metadata());
-        let answer = self.tandem.ask(request.into_inner(), time).await.map_err(status::of)?;
-        Ok(Response::new(events(answer)))
+        let (caller, time) = (Caller::of(&request), deadline::of(request.metadata()));
+        let answer = self.tandem.ask(request.into_inner(), caller.name(), time).await;
+        Ok(Response::new(events(answer.map_err(status::of)?)))
     }
 
     async fn feedback(

@@ -1,10 +1,12 @@
 //! What `tandem.v1.Inference.Embed` does.
 
 use tandem_actors::Error;
+use tandem_actors::router::Class;
 use tandem_proto::v1::{EmbedRequest, EmbedResponse, Usage};
 use tokio::time::Instant;
 
 use super::Daemon;
+use super::caller::Caller;
 
 const TEXTS_MAX: usize = 2048;
 const BYTES_MAX: usize = 8 << 20;
@@ -14,12 +16,14 @@ impl Daemon {
     pub(crate) async fn embeddings(
         &self,
         request: EmbedRequest,
+        caller: &Caller,
         deadline: Instant,
     ) -> Result<EmbedResponse, Error> {
         let EmbedRequest { model, texts, normalize } = request;
-        check(&texts)?;
+        let bytes = check(&texts)?;
         // Held until the answer is there: a daemon that shall end waits for it.
-        let _permit = self.tandem.router.admit()?;
+        let _permit = self.tandem.router.admit(Class::Batch, caller.name(), bytes)?;
+        self.tandem.monitor.let_compute()?;
         let (caches, loader) = (&self.tandem.caches, &self.tandem.loader);
         let normalize = normalize.unwrap_or(true);
         let made = caches.embed(loader, &model, texts, normalize, deadline).await?;
@@ -31,7 +35,8 @@ impl Daemon {
     }
 }
 
-fn check(texts: &[String]) -> Result<(), Error> {
+/// How many bytes there are, unless there are too many.
+fn check(texts: &[String]) -> Result<usize, Error> {
     if texts.is_empty() || texts.len() > TEXTS_MAX {
         let problem = format!("are {}; give 1 to {TEXTS_MAX}", texts.len());
         return Err(Error::invalid("texts", problem));
@@ -41,7 +46,7 @@ fn check(texts: &[String]) -> Result<(), Error> {
         let problem = format!("have {bytes} bytes in all, at most {BYTES_MAX}; send fewer at once");
         return Err(Error::invalid("texts", problem));
     }
-    Ok(())
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -50,8 +55,8 @@ mod tests {
 
     #[test]
     fn requests_without_texts_or_with_too_many_are_refused() {
-        assert_eq!(check(&vec![String::new(); TEXTS_MAX]), Ok(()));
-        assert_eq!(check(&["x".repeat(BYTES_MAX)]), Ok(()));
+        assert_eq!(check(&vec![String::new(); TEXTS_MAX]), Ok(0));
+        assert_eq!(check(&["x".repeat(BYTES_MAX)]), Ok(BYTES_MAX));
         for texts in [
             Vec::new(),
             vec![String::new(); TEXTS_MAX + 1],

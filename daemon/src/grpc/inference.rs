@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use tandem_actors::router::{Class, Place};
 use tandem_actors::{Error, Prompt, Tools, TrackEvent, TrackEvents, TrackRequest, sampling};
 use tandem_proto::v1::inference_server::Inference;
 use tandem_proto::v1::{
@@ -11,9 +12,9 @@ use tandem_proto::v1::{
     EmbedRequest, EmbedResponse, GenerateDelta, GenerateDone, GenerateEvent, GenerateRequest, Role,
     TokenizeRequest, TokenizeResponse, generate_event,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use super::{Daemon, deadline, status};
 
 #[tonic::async_trait]
@@ -26,12 +27,18 @@ impl Inference for Daemon {
     ) -> Result<Response<Self::GenerateStream>, Status> {
         let longest = self.tandem.settings().router.deadline;
         let time = deadline::of(request.metadata()).map_or(longest, |time| time.min(longest));
-        let deadline = Instant::now() + time;
+        let (caller, deadline) = (Caller::of(&request), Instant::now() + time);
         let request = request.into_inner();
         let asked = request.sampling.unwrap_or_default();
         sampling::validate(&asked).map_err(status::of)?;
         let prompt = self.prompt(request.prompt, request.messages).map_err(status::of)?;
-        let permit = self.tandem.router.admit().map_err(status::of)?;
+        let bytes = match &prompt {
+            Prompt::Text(text) => text.len(),
+            Prompt::Chat(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        };
+        let place = self.tandem.router.admit(Class::Batch, caller.name(), bytes);
+        let place = place.map_err(status::of)?;
+        self.tandem.monitor.let_compute().map_err(status::of)?;
         let worker = self.tandem.loader.acquire(&request.model).await.map_err(status::of)?;
         let turn_id = uuid::Uuid::now_v7().to_string();
         let sampling = sampling::complete(
@@ -44,7 +51,7 @@ impl Inference for Daemon {
         let events = worker
             .start(TrackRequest { turn_id, prompt, sampling, tools: Tools::default(), deadline })
             .map_err(status::of)?;
-        Ok(Response::new(generation(events, worker.model().to_owned(), seed, permit)))
+        Ok(Response::new(generation(events, worker.model().to_owned(), seed, place)))
     }
 
     async fn tokenize(
@@ -91,7 +98,8 @@ impl Inference for Daemon {
         let longest = self.tandem.settings().router.deadline;
         let time = deadline::of(request.metadata()).map_or(longest, |time| time.min(longest));
         let deadline = tokio::time::Instant::now() + time;
-        let embeddings = self.embeddings(request.into_inner(), deadline);
+        let caller = Caller::of(&request);
+        let embeddings = self.embeddings(request.into_inner(), &caller, deadline);
         let embeddings = tokio::time::timeout_at(deadline, embeddings).await;
         let late = Error::DeadlineExceeded { stage: "while the texts were embedded".to_owned() };
         embeddings.unwrap_or(Err(late)).map(Response::new).map_err(status::of)
@@ -144,10 +152,10 @@ fn generation(
     events: TrackEvents,
     model: String,
     seed: u64,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) -> BoxStream<'static, Result<GenerateEvent, Status>> {
-    stream::unfold(Some((events, model, permit)), move |state| async move {
-        let (mut events, model, permit) = state?;
+    stream::unfold(Some((events, model, place)), move |state| async move {
+        let (mut events, model, place) = state?;
         loop {
             let event = match events.recv().await {
                 Some(TrackEvent::Delta { text, reasoning, logprobs }) => {
@@ -179,7 +187,7 @@ fn generation(
             };
             let over = matches!(event, generate_event::Event::Done(_));
             let event = GenerateEvent { event: Some(event) };
-            return Some((Ok(event), (!over).then_some((events, model, permit))));
+            return Some((Ok(event), (!over).then_some((events, model, place))));
         }
     })
     .boxed()

@@ -6,28 +6,37 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tandem_actors::Error;
 use tandem_actors::inference_worker::{Phase, Worker};
-use tandem_actors::model_loader::ImportProgress;
+use tandem_actors::model_loader::{ImportProgress, make_signing_key};
 use tandem_proto::v1::models_server::Models;
 use tandem_proto::v1::{
-    ImportModelEvent, ImportModelProgress, ImportModelRequest, ListModelsRequest,
-    ListModelsResponse, LoadModelEvent, LoadModelProgress, LoadModelRequest, Model,
-    ModelInfoRequest, ModelStatsRequest, ModelStatsResponse, PullModelEvent, PullModelRequest,
-    RemoveModelRequest, RemoveModelResponse, TuneModelEvent, TuneModelRequest, UnloadModelRequest,
-    UnloadModelResponse, VerifyModelRequest, VerifyModelResponse, import_model_event,
-    load_model_event,
+    ImportModelEvent, ImportModelProgress, ImportModelRequest, InstallModelEvent,
+    InstallModelRequest, ListModelsRequest, ListModelsResponse, LoadModelEvent, LoadModelProgress,
+    LoadModelRequest, MakeSigningKeyRequest, MakeSigningKeyResponse, Model, ModelInfoRequest,
+    ModelStatsRequest, ModelStatsResponse, PackageModelEvent, PackageModelRequest, PullModelEvent,
+    PullModelRequest, PushModelEvent, PushModelRequest, RecommendRequest, RecommendResponse,
+    RemoveModelRequest, RemoveModelResponse, RollBackModelRequest, TuneModelEvent,
+    TuneModelRequest, UnloadModelRequest, UnloadModelResponse, UpdateModelEvent,
+    UpdateModelRequest, UseModelEvent, UseModelRequest, VerifyModelRequest, VerifyModelResponse,
+    import_model_event, load_model_event,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
-use super::{Daemon, pulling, status, tuning};
+use super::{Daemon, distribution, pulling, status, swapping, tuning};
 
 #[tonic::async_trait]
 impl Models for Daemon {
     type LoadStream = BoxStream<'static, Result<LoadModelEvent, Status>>;
     type ImportStream = BoxStream<'static, Result<ImportModelEvent, Status>>;
     type TuneStream = BoxStream<'static, Result<TuneModelEvent, Status>>;
+    type UseStream = BoxStream<'static, Result<UseModelEvent, Status>>;
+    type RollBackStream = BoxStream<'static, Result<UseModelEvent, Status>>;
     type PullStream = BoxStream<'static, Result<PullModelEvent, Status>>;
+    type PackageStream = BoxStream<'static, Result<PackageModelEvent, Status>>;
+    type InstallStream = BoxStream<'static, Result<InstallModelEvent, Status>>;
+    type PushStream = BoxStream<'static, Result<PushModelEvent, Status>>;
+    type UpdateStream = BoxStream<'static, Result<UpdateModelEvent, Status>>;
 
     async fn list(
         &self,
@@ -46,8 +55,11 @@ impl Models for Daemon {
         &self,
         request: Request<LoadModelRequest>,
     ) -> Result<Response<Self::LoadStream>, Status> {
-        let id = request.into_inner().id;
+        let LoadModelRequest { id, pin } = request.into_inner();
         let worker = self.tandem.loader.acquire(&id).await.map_err(status::of)?;
+        if pin {
+            self.tandem.loader.pin(&worker);
+        }
         Ok(Response::new(progress(self.clone(), worker)))
     }
 
@@ -116,6 +128,71 @@ impl Models for Daemon {
         let id = request.into_inner().id;
         let removed = self.tandem.loader.remove(&id, self.config.models.dir.clone()).await;
         removed.map(Response::new).map_err(status::of)
+    }
+
+    async fn package(
+        &self,
+        request: Request<PackageModelRequest>,
+    ) -> Result<Response<Self::PackageStream>, Status> {
+        Ok(Response::new(distribution::package(self, request.into_inner())))
+    }
+
+    async fn install(
+        &self,
+        request: Request<InstallModelRequest>,
+    ) -> Result<Response<Self::InstallStream>, Status> {
+        Ok(Response::new(distribution::install(self, request.into_inner())))
+    }
+
+    async fn push(
+        &self,
+        request: Request<PushModelRequest>,
+    ) -> Result<Response<Self::PushStream>, Status> {
+        Ok(Response::new(distribution::push(self, request.into_inner())))
+    }
+
+    async fn update(
+        &self,
+        request: Request<UpdateModelRequest>,
+    ) -> Result<Response<Self::UpdateStream>, Status> {
+        Ok(Response::new(distribution::update(self, request.into_inner())))
+    }
+
+    async fn make_signing_key(
+        &self,
+        request: Request<MakeSigningKeyRequest>,
+    ) -> Result<Response<MakeSigningKeyResponse>, Status> {
+        let path = request.into_inner().path;
+        let public_key = make_signing_key(&path).await.map_err(status::of)?;
+        Ok(Response::new(MakeSigningKeyResponse { path, public_key }))
+    }
+
+    async fn r#use(
+        &self,
+        request: Request<UseModelRequest>,
+    ) -> Result<Response<Self::UseStream>, Status> {
+        let (id, loader) = (request.into_inner().id, self.tandem.loader.clone());
+        let swap = move |progress| async move { loader.use_model(&id, &progress).await };
+        Ok(Response::new(swapping::events(swap)))
+    }
+
+    async fn roll_back(
+        &self,
+        request: Request<RollBackModelRequest>,
+    ) -> Result<Response<Self::RollBackStream>, Status> {
+        let (id, loader) = (request.into_inner().id, self.tandem.loader.clone());
+        let swap = move |progress| async move { loader.roll_back(&id, &progress).await };
+        Ok(Response::new(swapping::events(swap)))
+    }
+
+    async fn recommend(
+        &self,
+        request: Request<RecommendRequest>,
+    ) -> Result<Response<RecommendResponse>, Status> {
+        let request = request.into_inner();
+        let recommended = self.tandem.loader.recommend(&request).await;
+        let recommendations = recommended.map_err(status::of)?;
+        Ok(Response::new(RecommendResponse { recommendations }))
     }
 }
 

@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tandem_actors::Error;
-use tandem_actors::model_loader::{ModelLoader, PullState};
+use tandem_actors::model_loader::{FileProgress, ModelLoader, PullState};
 use tandem_proto::v1::{PullModelEvent, PullModelProgress, pull_model_event::Event};
 use tokio::sync::watch;
 use tonic::Status;
@@ -31,17 +31,17 @@ pub(super) fn events(
                 return Some((pulled, None));
             }
         };
-        let progress = PullModelProgress {
-            stage: progress.stage.name().to_owned(),
-            bytes_done: progress.bytes_done,
-            bytes_total: progress.bytes_total,
-            bytes_per_second: progress.bytes_per_second,
-            note: progress.note,
-        };
-        let event = PullModelEvent { event: Some(Event::Progress(progress)) };
+        let event = PullModelEvent { event: Some(Event::Progress(told(progress))) };
         Some((Ok(event), Some((loader, pull))))
     })
     .boxed()
+}
+
+/// Progress as callers hear of it.
+pub(super) fn told(progress: FileProgress) -> PullModelProgress {
+    let FileProgress { stage, bytes_done, bytes_total, bytes_per_second, note } = progress;
+    let stage = stage.name().to_owned();
+    PullModelProgress { stage, bytes_done, bytes_total, bytes_per_second, note }
 }
 
 async fn ended(

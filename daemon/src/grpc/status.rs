@@ -65,6 +65,10 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         Error::PullUnreachable { .. } => {
             (Code::Unavailable, reason::PULL_UNREACHABLE, Some(PULL_PAUSE))
         }
+        Error::PackageFailed { .. } => (Code::FailedPrecondition, reason::PACKAGE_FAILED, None),
+        Error::PackageUntrusted { .. } => {
+            (Code::FailedPrecondition, reason::PACKAGE_UNTRUSTED, None)
+        }
         Error::ModelInUse { .. } => (Code::FailedPrecondition, reason::MODEL_IN_USE, None),
         Error::ModelTooLarge { .. } => (Code::ResourceExhausted, reason::MODEL_TOO_LARGE, None),
         Error::EngineCrashed { .. } => {
@@ -75,6 +79,9 @@ fn classify(error: &Error) -> (Code, &'static str, Option<Duration>) {
         }
         Error::Overloaded { retry_after, .. } => {
             (Code::ResourceExhausted, reason::OVERLOADED, Some(*retry_after))
+        }
+        Error::RateLimited { retry_after, .. } => {
+            (Code::ResourceExhausted, reason::RATE_LIMITED, Some(*retry_after))
         }
         Error::DeadlineExceeded { .. } => (Code::DeadlineExceeded, reason::DEADLINE_EXCEEDED, None),
         Error::Cancelled { .. } => (Code::Cancelled, reason::CANCELLED, None),
