@@ -16,6 +16,7 @@ mod chat;
 mod config;
 mod constraint;
 mod conversation;
+mod distribution;
 mod doctor;
 mod embed;
 mod experiment;
@@ -24,10 +25,12 @@ mod knowledge;
 mod luggage;
 mod memory;
 mod model;
+mod model_choice;
 mod model_file;
 mod router;
 mod service;
 mod status;
+mod top;
 mod tuning;
 mod turn;
 mod usage;
@@ -39,9 +42,10 @@ Examples:
   tandem chat                                 a conversation that is kept
   tandem model list                           which models there are
   tandem status                               what the daemon is doing
+  tandem top                                  the same, as it happens
 
-The daemon is started when it does not run, but not by `status`, `audit`, `config`, `doctor`,
-`service status`, `service stop` and `router` without --budget. Answers go to standard output, all else to standard error.
+The daemon is started when it does not run, but not by `status`, `top`, `audit`, `config`,
+`doctor`, `service status`, `service stop` and `router` without --budget. Answers go to standard output, all else to standard error.
 
 Environment:
   TANDEM_HOME        folder of settings, conversations, models, log and socket
@@ -104,6 +108,8 @@ pub(crate) enum Command {
     Cache(cache::Cache),
     /// Show what the daemon is doing
     Status(status::Status),
+    /// Watch the daemon and the machine as they work
+    Top(top::Top),
     /// Check and show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -131,6 +137,7 @@ impl Command {
             Self::Cache(cache) => cache.run(context).await?,
             Self::Audit(audit) => return audit.run(context).await,
             Self::Status(status) => status.run(context).await?,
+            Self::Top(top) => top.run(context).await?,
             Self::Config(config) => config.run(context).await?,
             Self::Doctor(doctor) => return doctor.run(context).await,
             Self::Service(service) => return service.run(context).await,

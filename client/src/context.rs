@@ -57,6 +57,7 @@ impl Context {
             config_file: global.config.clone(),
             socket: global.socket.clone(),
             profile: None,
+            embedded: None,
         };
         Self {
             terminal,

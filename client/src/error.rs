@@ -189,6 +189,7 @@ impl Error {
     /// 1 failed, 2 invalid arguments, 3 not reachable, 4 not allowed, 5 overloaded or timed out.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Failed { reason, .. } if reason == reason::RATE_LIMITED => 5,
             Self::Failed { .. } => 1,
             Self::Invalid { .. } => 2,
             Self::NotReachable { .. } | Self::NotStarted { .. } => 3,
@@ -338,6 +339,7 @@ mod tests {
             (reason::ENGINE_CRASHED, 1),
             (reason::ENGINE_UNAVAILABLE, 1),
             (reason::OVERLOADED, 5),
+            (reason::RATE_LIMITED, 5),
             (reason::DEADLINE_EXCEEDED, 5),
             (reason::CANCELLED, 1),
             (reason::CONVERSATION_NOT_FOUND, 1),

@@ -157,6 +157,16 @@ impl Terminal {
         }
     }
 
+    /// Tells a program how far things are, which a person sees move. Only with `--json`; it comes as
+    /// errors do, so that the result stays alone.
+    pub(crate) fn progress<T: Serialize>(self, value: &T) {
+        if self.json()
+            && let Ok(line) = json_line(value)
+        {
+            self.write_err(&line);
+        }
+    }
+
     /// Says something that was asked for and is no result.
     pub(crate) fn explain(self, text: &str) {
         if !self.json() {

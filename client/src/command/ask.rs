@@ -19,6 +19,7 @@ Examples:
   tandem ask --image photo.jpg --policy slow \"What is this?\"
   tandem ask --tools tools.json --conversation ID --policy slow \"Is it raining in Oslo?\"
   tandem ask --tools tools.json --conversation ID --policy slow --tool-result call_1=rain
+  tandem ask --priority background \"Sum this up\" < report.txt
   cargo build 2>&1 | tandem ask What is wrong here
 
 Words are joined with spaces. When something comes through a pipe, it follows the words after an

@@ -9,7 +9,7 @@ use tandem_client::{
     v1::{self, import_model_event::Event as ImportEvent, load_model_event::Event},
 };
 
-use super::{model_file, tuning};
+use super::{distribution, model_choice, model_file, tuning};
 use crate::{
     context::Context,
     failure::Failure,
@@ -43,7 +43,24 @@ pub(crate) enum Model {
     Load {
         /// Id from `tandem model list`, or the path of a GGUF file
         id: String,
+        /// Keep it loaded until `tandem model unload`, however long nobody uses it
+        #[arg(long)]
+        pin: bool,
     },
+    /// Make a model the default, or a version of a model the one that its name means
+    #[command(name = "use", after_help = model_choice::USE_EXAMPLES)]
+    Use {
+        /// Id from `tandem model list`, `ID@VERSION`, `auto` for the best that is here, or a path
+        id: String,
+    },
+    /// Go back to what was in use before the last `tandem model use`
+    Rollback {
+        /// The model whose version is to change [default: the default model changes]
+        id: Option<String>,
+    },
+    /// Say which models are best for a task on this machine, and why
+    #[command(after_help = model_choice::RECOMMEND_EXAMPLES)]
+    Recommend(model_choice::Recommend),
     /// Fetch a model, or go on with it where an earlier pull ended
     #[command(after_help = model_file::PULL_EXAMPLES)]
     Pull {
@@ -70,6 +87,26 @@ pub(crate) enum Model {
         /// What to call the model [default: name of the folder]
         #[arg(long, value_name = "NAME")]
         id: Option<String>,
+    },
+    /// Write a model with a version into one file that others can install
+    #[command(after_help = distribution::PACKAGE_EXAMPLES)]
+    Package(distribution::Package),
+    /// Install a model from a package
+    #[command(after_help = distribution::INSTALL_EXAMPLES)]
+    Install {
+        /// Path of the package, or where it is: https://…, s3://… or file:…
+        package: String,
+    },
+    /// Publish a model with a version in a repository
+    #[command(after_help = distribution::PUSH_EXAMPLES)]
+    Push(distribution::Push),
+    /// Get a newer version of a model, of which only what changed is fetched
+    #[command(after_help = distribution::UPDATE_EXAMPLES)]
+    Update(distribution::Update),
+    /// Make a key that signs packages
+    Keygen {
+        /// Where to write the key, which only its owner can read
+        file: PathBuf,
     },
     /// Find the settings with which a model is fastest here, used from its next load on
     Tune {
@@ -105,11 +142,23 @@ impl Model {
         Ok(match self {
             Self::List => Self::List,
             Self::Info { id } => Self::Info { id: model_path::resolve(id)? },
-            Self::Load { id } => Self::Load { id: model_path::resolve(id)? },
+            Self::Load { id, pin } => Self::Load { id: model_path::resolve(id)?, pin },
+            Self::Use { id } => Self::Use { id: model_path::resolve(id)? },
+            Self::Rollback { id } => Self::Rollback { id },
+            Self::Recommend(wanted) => Self::Recommend(wanted),
             Self::Pull { id } => Self::Pull { id },
             Self::Verify { id } => Self::Verify { id: model_path::resolve(id)? },
             Self::Rm { id } => Self::Rm { id: model_path::resolve(id)? },
             Self::Import { path, id } => Self::Import { path: model_path::folder(&path)?, id },
+            Self::Package(mut package) => {
+                package.id = model_path::resolve(package.id)?;
+                Self::Package(package)
+            }
+            Self::Push(mut push) => {
+                push.id = model_path::resolve(push.id)?;
+                Self::Push(push)
+            }
+            unchanged @ (Self::Install { .. } | Self::Update(_) | Self::Keygen { .. }) => unchanged,
             Self::Tune { id } => Self::Tune { id: model_path::resolve(id)? },
             Self::Stats { id } => Self::Stats { id: id.map(model_path::resolve).transpose()? },
             Self::Unload { id } => Self::Unload { id: model_path::resolve(id)? },
@@ -130,14 +179,19 @@ impl Model {
                 let model = client.models().info(v1::ModelInfoRequest { id }).await?.into_inner();
                 terminal.result(&Report::from(model), Report::details)
             }
-            Self::Load { id } => {
-                let model = load(terminal, &client, id).await?;
+            Self::Load { id, pin } => {
+                let model = load(terminal, &client, id, pin).await?;
                 terminal.result(&model, |model| {
                     let engine = model.engine.as_ref();
                     let engine = engine.map(|engine| format!(" · {}", engine.summary()));
                     format!("{} is loaded{}\n", model.id, engine.unwrap_or_default())
                 })
             }
+            Self::Use { id } => model_choice::use_model(terminal, &client, id).await,
+            Self::Rollback { id } => {
+                model_choice::roll_back(terminal, &client, id.unwrap_or_default()).await
+            }
+            Self::Recommend(wanted) => wanted.run(terminal, &client).await,
             Self::Import { path, id } => {
                 let model = import(terminal, &client, path, id.unwrap_or_default()).await?;
                 terminal.result(&model, |model| {
@@ -147,6 +201,11 @@ impl Model {
             Self::Pull { id } => model_file::pull(terminal, &client, id).await,
             Self::Verify { id } => model_file::verify(terminal, &client, id).await,
             Self::Rm { id } => model_file::remove(terminal, &client, id).await,
+            Self::Package(package) => package.run(terminal, &client).await,
+            Self::Install { package } => distribution::install(terminal, &client, package).await,
+            Self::Push(push) => push.run(terminal, &client).await,
+            Self::Update(update) => update.run(terminal, &client).await,
+            Self::Keygen { file } => distribution::keygen(terminal, &client, &file).await,
             Self::Tune { id } => tuning::tune(terminal, &client, id).await,
             Self::Stats { id } => tuning::stats(terminal, &client, id.unwrap_or_default()).await,
             Self::Unload { id } => {
@@ -161,10 +220,16 @@ impl Model {
     }
 }
 
-async fn load(terminal: Terminal, client: &Client, id: String) -> Result<Report, Failure> {
+async fn load(
+    terminal: Terminal,
+    client: &Client,
+    id: String,
+    pin: bool,
+) -> Result<Report, Failure> {
     let bar = terminal.bar(BAR_STEPS.into());
     let outcome = async {
-        let mut events = client.models().load(v1::LoadModelRequest { id }).await?.into_inner();
+        let request = v1::LoadModelRequest { id, pin };
+        let mut events = client.models().load(request).await?.into_inner();
         let mut loaded = None;
         while let Some(event) = events.message().await? {
             match event.event {

@@ -1,6 +1,6 @@
 //! `tandem model pull`, `verify` and `rm`: the files of models.
 
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, ProgressBar};
 use serde::Serialize;
 use tandem_client::{
     Client, Error,
@@ -38,8 +38,16 @@ pub(super) async fn pull(terminal: Terminal, client: &Client, id: String) -> Res
              where this ended"
         ));
     }
-    terminal
-        .result(&outcome?, |model| format!("{} is here ({})\n", model.id, size(model.size_bytes)))
+    terminal.result(&outcome?, |model| {
+        let size = size(model.size_bytes);
+        match model.keeper() {
+            "" => format!("{} is here ({size})\n", model.id),
+            keeper => format!(
+                "{} is here ({size}), as {keeper} keeps it; nothing had to be fetched\n",
+                model.id
+            ),
+        }
+    })
 }
 
 async fn fetch(terminal: Terminal, client: &Client, id: String) -> Result<Report, Failure> {
@@ -50,8 +58,7 @@ async fn fetch(terminal: Terminal, client: &Client, id: String) -> Result<Report
         while let Some(event) = events.message().await? {
             match event.event {
                 Some(Event::Progress(progress)) => {
-                    bar.set_position(position(&progress));
-                    bar.set_message(message(&progress));
+                    show(&bar, &progress);
                     if progress.note != noted {
                         noted = progress.note;
                         bar.suspend(|| terminal.notice(&noted));
@@ -67,6 +74,12 @@ async fn fetch(terminal: Terminal, client: &Client, id: String) -> Result<Report
     let outcome = outcome.await;
     bar.finish_and_clear();
     outcome
+}
+
+/// Lets the bar say how far it is.
+pub(super) fn show(bar: &ProgressBar, progress: &v1::PullModelProgress) {
+    bar.set_position(position(progress));
+    bar.set_message(message(progress));
 }
 
 /// Where the bar stands.

@@ -12,8 +12,10 @@ use crate::{
     terminal::Terminal,
 };
 
+mod priority;
 mod view;
 
+use priority::Priority;
 use view::View;
 
 /// What the daemon knows the command by.
@@ -30,6 +32,10 @@ pub(crate) struct Options {
     /// Who may ever read the question: the same as `--policy private`
     #[arg(long, value_enum, value_name = "LABEL", conflicts_with = "policy")]
     pub(crate) label: Option<Label>,
+
+    /// How urgent the question is [default: interactive at a terminal, else batch]
+    #[arg(long, value_enum, value_name = "PRIORITY")]
+    priority: Option<Priority>,
 
     /// Model of the fast track, by id or by path [default: `models.default` of the settings]
     #[arg(long, value_name = "ID")]
@@ -212,7 +218,7 @@ impl Options {
         conversation_id: String,
         person_waits: bool,
     ) -> v1::AskRequest {
-        let priority = if person_waits { v1::Priority::High } else { v1::Priority::Normal };
+        let priority = self.priority.unwrap_or_else(|| Priority::usual(person_waits));
         let mut request = v1::AskRequest {
             prompt,
             conversation_id,
@@ -226,7 +232,7 @@ impl Options {
             provider: self.provider.clone().unwrap_or_default(),
             sampling: Some(self.sampling.request()),
             system: self.system.clone(),
-            priority: priority.into(),
+            priority: v1::Priority::from(priority).into(),
             client: CLIENT.to_owned(),
             collections: self.collections.clone(),
             template: self.template.clone().unwrap_or_default(),

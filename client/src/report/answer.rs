@@ -5,6 +5,7 @@ use tandem_client::v1::{self, ask_event::Event};
 
 use super::context::Context;
 use super::knowledge::place;
+use super::status::rung;
 use super::{Tokens, duration, filled, finish_reason, name, track};
 
 /// An answer with all that is known about it.
@@ -31,6 +32,20 @@ pub(crate) struct Answer {
     pub(crate) context: Option<Context>,
     pub(crate) citations: Vec<Citation>,
     pub(crate) cached: Option<Cached>,
+    pub(crate) degraded: Option<Degraded>,
+}
+
+/// What the daemon gave up for the sake of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Degraded {
+    pub(crate) rung: String,
+    pub(crate) reasons: Vec<String>,
+}
+
+impl From<v1::Degraded> for Degraded {
+    fn from(degraded: v1::Degraded) -> Self {
+        Self { rung: rung(degraded.rung()), reasons: degraded.reasons }
+    }
 }
 
 /// A passage of a document that the model read.
@@ -158,6 +173,8 @@ impl Draft {
             Event::Notice(notice) => self.answer.notices.push(notice.into()),
             Event::TrackDone(done) => self.results.push(done),
             Event::Done(done) => return Some(self.finish(done)),
+            // It was shown when it came.
+            Event::Queued(_) => (),
         }
         None
     }
@@ -191,6 +208,7 @@ impl Draft {
         answer.context = done.context.map(Context::from);
         answer.citations = done.citations.into_iter().map(Citation::from).collect();
         answer.cached = done.cached.map(Cached::from);
+        answer.degraded = done.degraded.map(Degraded::from);
         answer
     }
 }
@@ -304,6 +322,10 @@ mod tests {
             context: Some(v1::ContextLedger { tokens: 9, ..v1::ContextLedger::default() }),
             cached: None,
             citations: Vec::new(),
+            degraded: Some(v1::Degraded {
+                rung: v1::Rung::FewerThreads.into(),
+                reasons: vec!["the hottest sensor is at 98 °C".into()],
+            }),
         };
         draft.record(Event::Done(done)).unwrap()
     }
@@ -331,6 +353,7 @@ mod tests {
             "context": {"tokens": 9, "estimated": false, "entries": []},
             "cached": null,
             "citations": [],
+            "degraded": {"rung": "fewer_threads", "reasons": ["the hottest sensor is at 98 °C"]},
         });
         assert_eq!(serde_json::to_value(fast_answer()).unwrap(), expected);
     }

@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) memory_estimate_bytes: u64,
     pub(crate) license: Option<String>,
     pub(crate) is_default: bool,
+    /// Neither time nor want of memory unloads it.
+    pub(crate) pinned: bool,
     /// 0 for a model that generates text.
     pub(crate) embedding_dimensions: u32,
     pub(crate) engine: Option<Engine>,
@@ -39,6 +41,8 @@ pub(crate) struct Model {
     /// Of an absent model: what came in a pull that ended early.
     pub(crate) pulled_bytes: u64,
     pub(crate) sha256: Option<String>,
+    /// The program that keeps the file: `hugging_face`, `ollama`, `lm_studio` or `tandemd`.
+    pub(crate) found_in: Option<String>,
 }
 
 /// An engine process of a loaded model.
@@ -56,11 +60,32 @@ pub(crate) struct Engine {
     pub(crate) settings_reason: Option<String>,
     pub(crate) settings_source: Option<String>,
     pub(crate) system_info: Option<String>,
+    /// How keys and values are kept.
+    pub(crate) kv_cache: Option<String>,
+    /// Layers that graphics processors compute.
+    pub(crate) gpu_layers: u32,
+    pub(crate) devices: Vec<Device>,
+    /// What is not as it was asked for.
+    pub(crate) notices: Vec<String>,
+    /// Whether this build can use graphics processors.
+    pub(crate) gpu_support: bool,
+}
+
+/// A graphics processor that an engine uses.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    pub(crate) memory_total_bytes: u64,
+    /// What the model takes.
+    pub(crate) memory_used_bytes: u64,
 }
 
 impl From<v1::Model> for Model {
     fn from(model: v1::Model) -> Self {
+        let found_in = model.found_in();
+        let found = found_in != v1::FoundIn::Unspecified;
         Self {
+            found_in: found.then(|| name(found_in.as_str_name(), "FOUND_IN_")),
             state: name(model.state().as_str_name(), "MODEL_STATE_"),
             id: model.id,
             name: model.name,
@@ -74,6 +99,7 @@ impl From<v1::Model> for Model {
             memory_estimate_bytes: model.memory_estimate_bytes,
             license: filled(model.license),
             is_default: model.is_default,
+            pinned: model.pinned,
             embedding_dimensions: model.embedding_dimensions,
             engine: model.engine.map(Engine::from),
             other_engines: model.other_engines.into_iter().map(Engine::from).collect(),
@@ -105,7 +131,19 @@ impl From<v1::EngineStatus> for Engine {
             settings: engine.settings,
             settings_reason: filled(engine.settings_reason),
             system_info: filled(engine.system_info),
+            kv_cache: filled(engine.kv_cache),
+            gpu_layers: engine.gpu_layers,
+            devices: engine.devices.into_iter().map(Device::from).collect(),
+            notices: engine.notices,
+            gpu_support: engine.gpu_support,
         }
+    }
+}
+
+impl From<v1::EngineDevice> for Device {
+    fn from(device: v1::EngineDevice) -> Self {
+        let v1::EngineDevice { name, memory_total_bytes, memory_used_bytes } = device;
+        Self { name, memory_total_bytes, memory_used_bytes }
     }
 }
 
@@ -122,7 +160,7 @@ pub(crate) fn list(models: &[Model]) -> String {
         .map(|model| {
             [
                 if model.is_default { format!("{} *", model.id) } else { model.id.clone() },
-                model.state.clone(),
+                if model.pinned { format!("{}, pinned", model.state) } else { model.state.clone() },
                 size(model.size_bytes),
                 size(match model.memory_estimate_bytes {
                     0 => model.memory_min_bytes,
@@ -134,7 +172,10 @@ pub(crate) fn list(models: &[Model]) -> String {
             ]
         })
         .collect();
-    let text = table(["ID", "STATE", "SIZE", "MEMORY", "TYPE", "PARAMETERS", "CONTEXT"], &rows);
+    let mut text = table(["ID", "STATE", "SIZE", "MEMORY", "TYPE", "PARAMETERS", "CONTEXT"], &rows);
+    for (model, problem) in models.iter().filter_map(|it| Some((it, it.problem.as_ref()?))) {
+        let _ = write!(text, "\n{}: {problem}\n", model.id);
+    }
     if models.iter().any(|model| model.state == ABSENT) {
         return text + "\n`tandem model pull ID` fetches one that is absent.\n";
     }
@@ -150,6 +191,7 @@ impl Model {
             ("state", self.state.clone()),
             ("problem", self.problem.clone().unwrap_or_default()),
             ("default", if self.is_default { "yes".into() } else { String::new() }),
+            ("pinned", if self.pinned { "yes".into() } else { String::new() }),
             ("path", self.path.clone().unwrap_or_default()),
             ("architecture", self.architecture.clone().unwrap_or_default()),
             ("type", self.quantization.clone().unwrap_or_default()),
@@ -165,6 +207,7 @@ impl Model {
             ("others", self.variants.join(", ")),
             ("source", self.sources.join(", ")),
             ("sha256", self.sha256.clone().unwrap_or_default()),
+            ("kept by", self.keeper().to_owned()),
             ("fetch", self.fetch()),
         ];
         if let Some(engine) = &self.engine {
@@ -172,6 +215,8 @@ impl Model {
                 ("engine", engine.summary()),
                 ("engines", self.others()),
                 ("settings", engine.explained_settings()),
+                ("devices", engine.device_list()),
+                ("notice", engine.notices.join("; ")),
                 ("system", engine.system_info.clone().unwrap_or_default()),
             ]);
         }
@@ -179,6 +224,16 @@ impl Model {
             let _ = writeln!(text, "{:<12}  {}", fact.0, fact.1);
             text
         })
+    }
+
+    /// The other program that keeps the file, for people; empty for a file of tandem's own.
+    pub(crate) fn keeper(&self) -> &str {
+        match self.found_in.as_deref() {
+            Some("hugging_face") => "Hugging Face",
+            Some("ollama") => "Ollama",
+            Some("lm_studio") => "LM Studio",
+            _ => "",
+        }
     }
 
     /// Memory below which a machine should not try.
@@ -218,6 +273,9 @@ impl Engine {
             self.threads,
             self.context_tokens,
         );
+        if self.gpu_layers > 0 {
+            let _ = write!(text, " · {} layers on gpu", self.gpu_layers);
+        }
         if self.sequences_waiting > 0 {
             let _ = write!(text, " · {} waiting", self.sequences_waiting);
         }
@@ -225,6 +283,18 @@ impl Engine {
             let _ = write!(text, " · restarts {}", self.restarts);
         }
         text
+    }
+
+    /// The graphics processors and what they do; empty when there are none.
+    fn device_list(&self) -> String {
+        if self.devices.is_empty() {
+            return String::new();
+        }
+        let each = self.devices.iter().map(|device| {
+            let (used, total) = (size(device.memory_used_bytes), size(device.memory_total_bytes));
+            format!("{} ({used} of {total})", device.name)
+        });
+        format!("{} layers on {}", self.gpu_layers, each.collect::<Vec<_>>().join(", "))
     }
 
     /// The settings, and why they are not the defaults.
@@ -306,6 +376,25 @@ mod tests {
         let fetch = "fetch         tandem model pull small (7.00 MiB came before)";
         assert!(details.lines().any(|line| line == fetch), "{details}");
         assert!(details.contains("hf:o/r/small.gguf"), "{details}");
+    }
+
+    #[test]
+    fn graphics_processors_are_shown_with_what_they_hold_and_what_went_wrong() {
+        let device = v1::EngineDevice {
+            name: "A processor".into(),
+            memory_total_bytes: 8 << 30,
+            memory_used_bytes: 3 << 30,
+        };
+        let engine = v1::EngineStatus {
+            gpu_layers: 20,
+            devices: vec![device],
+            notices: vec!["something is not as it was asked for".into()],
+            ..Default::default()
+        };
+        let text = Model::from(v1::Model { engine: Some(engine), ..model() }).details();
+        assert!(text.contains("20 layers on A processor (3.00 GiB of 8.00 GiB)"), "{text}");
+        assert!(text.contains("notice        something is not"), "{text}");
+        assert!(!Model::from(model()).details().contains("layers"));
     }
 
     #[test]

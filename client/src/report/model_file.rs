@@ -13,7 +13,7 @@ pub(crate) struct Verified {
     pub(crate) size_bytes: u64,
     pub(crate) sha256: String,
     pub(crate) expected_sha256: Option<String>,
-    /// Who knows the hash: `catalog` or `first_pull`.
+    /// Who knows the hash: `catalog`, `first_pull` or `keeper`.
     pub(crate) known_from: Option<String>,
     pub(crate) problem: Option<String>,
 }
@@ -45,6 +45,9 @@ impl Verified {
             (Some(_), ..) => format!("{id} has the sha256 {sha256}\n"),
             (None, _, Some("catalog")) => {
                 format!("{id} is what the catalog says: sha256 {sha256}\n")
+            }
+            (None, _, Some("keeper")) => {
+                format!("{id} is what the program that keeps it says: sha256 {sha256}\n")
             }
             (None, _, Some(_)) => format!("{id} is what was fetched: sha256 {sha256}\n"),
             (None, ..) => format!(

@@ -68,6 +68,36 @@ pub(crate) struct Resources {
     pub(crate) memory_stalled: Option<f64>,
     pub(crate) io_stalled: Option<f64>,
     pub(crate) pressure: String,
+    pub(crate) engines_memory_bytes: u64,
+    pub(crate) disk_free_bytes: Option<u64>,
+    pub(crate) battery_charge: Option<f64>,
+    pub(crate) on_battery: bool,
+    pub(crate) temperature_celsius: Option<f64>,
+    pub(crate) gpus: Vec<Gpu>,
+    pub(crate) ladder: Option<Ladder>,
+}
+
+/// A graphics processor; null where its driver does not say.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Gpu {
+    pub(crate) name: String,
+    pub(crate) memory_total_bytes: Option<u64>,
+    pub(crate) memory_used_bytes: Option<u64>,
+    pub(crate) used: Option<f64>,
+}
+
+/// What the daemon gives up for the sake of the machine.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Ladder {
+    pub(crate) rung: String,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) since_ms: u64,
+    pub(crate) moves: u64,
+}
+
+/// A rung as it is called in the settings; `full` when nothing is given up.
+pub(crate) fn rung(rung: v1::Rung) -> String {
+    name(rung.as_str_name(), "RUNG_")
 }
 
 /// How much work is accepted.
@@ -78,6 +108,19 @@ pub(crate) struct Admission {
     pub(crate) waiting: u32,
     pub(crate) waiting_max: u32,
     pub(crate) draining: bool,
+    pub(crate) waiting_interactive: u32,
+    pub(crate) waiting_batch: u32,
+    pub(crate) waiting_background: u32,
+    pub(crate) refused: u64,
+    pub(crate) clients: Vec<ClientLoad>,
+}
+
+/// Questions of one client.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ClientLoad {
+    pub(crate) client: String,
+    pub(crate) running: u32,
+    pub(crate) waiting: u32,
 }
 
 /// Turns since the daemon started.
@@ -161,6 +204,36 @@ impl From<v1::ResourceStatus> for Resources {
             cpu_stalled: resources.cpu_stalled,
             memory_stalled: resources.memory_stalled,
             io_stalled: resources.io_stalled,
+            engines_memory_bytes: resources.engines_memory_bytes,
+            disk_free_bytes: resources.disk_free_bytes,
+            battery_charge: resources.battery_charge,
+            on_battery: resources.on_battery,
+            temperature_celsius: resources.temperature_celsius,
+            gpus: resources.gpus.into_iter().map(Gpu::from).collect(),
+            ladder: resources.ladder.map(Ladder::from),
+        }
+    }
+}
+
+impl From<v1::GpuStatus> for Gpu {
+    fn from(gpu: v1::GpuStatus) -> Self {
+        let told = gpu.memory_total_bytes > 0;
+        Self {
+            name: gpu.name,
+            memory_total_bytes: told.then_some(gpu.memory_total_bytes),
+            memory_used_bytes: told.then_some(gpu.memory_used_bytes),
+            used: gpu.used,
+        }
+    }
+}
+
+impl From<v1::LadderStatus> for Ladder {
+    fn from(ladder: v1::LadderStatus) -> Self {
+        Self {
+            rung: rung(ladder.rung()),
+            reasons: ladder.reasons,
+            since_ms: ladder.since_ms,
+            moves: ladder.moves,
         }
     }
 }
@@ -173,7 +246,18 @@ impl From<v1::Admission> for Admission {
             waiting: admission.waiting,
             waiting_max: admission.waiting_max,
             draining: admission.draining,
+            waiting_interactive: admission.waiting_interactive,
+            waiting_batch: admission.waiting_batch,
+            waiting_background: admission.waiting_background,
+            refused: admission.refused,
+            clients: admission.clients.into_iter().map(ClientLoad::from).collect(),
         }
+    }
+}
+
+impl From<v1::ClientLoad> for ClientLoad {
+    fn from(load: v1::ClientLoad) -> Self {
+        Self { client: load.client, running: load.running, waiting: load.waiting }
     }
 }
 

@@ -20,6 +20,19 @@ pub(crate) struct Stats {
     answers: Answers,
     /// Nothing was measured, or not since the daemon started.
     tuning: Option<Tuning>,
+    /// It was not loaded since the daemon started.
+    health: Option<Health>,
+}
+
+/// How well a model does since the daemon started.
+#[derive(Debug, Serialize)]
+pub(crate) struct Health {
+    score: f64,
+    engine_deaths: u64,
+    failed_answers: u64,
+    answers: u64,
+    trial_passed: Option<bool>,
+    verified: Option<bool>,
 }
 
 /// All answers of a model since the daemon started.
@@ -64,7 +77,42 @@ impl From<v1::ModelStats> for Stats {
                 decode_tokens_per_second: answers.decode_tokens_per_second,
             },
             tuning: stats.tuning.map(Tuning::from),
+            health: stats.health.map(Health::from),
         }
+    }
+}
+
+impl From<v1::ModelHealth> for Health {
+    fn from(health: v1::ModelHealth) -> Self {
+        Self {
+            score: health.score,
+            engine_deaths: health.engine_deaths,
+            failed_answers: health.failed_answers,
+            answers: health.answers,
+            trial_passed: health.trial_passed,
+            verified: health.verified,
+        }
+    }
+}
+
+impl Health {
+    fn text(&self) -> String {
+        let Self { score, engine_deaths, failed_answers, answers, .. } = self;
+        let mut text = format!(
+            "  health    {score:.2} · {answers} answers, {failed_answers} failed · engine died \
+             {engine_deaths} times"
+        );
+        match self.trial_passed {
+            Some(true) => text += " · passed its trial",
+            Some(false) => text += " · failed its trial",
+            None => {}
+        }
+        match self.verified {
+            Some(true) => text += " · file verified",
+            Some(false) => text += " · wrong file",
+            None => {}
+        }
+        text + "\n"
     }
 }
 
@@ -105,6 +153,9 @@ impl Stats {
             let _ = writeln!(text, "  settings  {source}{}", engine.explained_settings());
         }
         text += &self.answers.text();
+        if let Some(health) = &self.health {
+            text += &health.text();
+        }
         match &self.tuning {
             Some(tuning) => {
                 for line in tuning.text().lines() {
@@ -229,13 +280,19 @@ mod tests {
             decode_tokens_per_second: 60.25,
             ..Default::default()
         };
-        let stats =
-            v1::ModelStats { model: Some(model), answers: Some(answers), tuning: Some(tuning()) };
+        let health = v1::ModelHealth { score: 0.5, engine_deaths: 1, ..Default::default() };
+        let stats = v1::ModelStats {
+            model: Some(model),
+            answers: Some(answers),
+            tuning: Some(tuning()),
+            health: Some(health),
+        };
         let text = List { models: vec![stats.into()] }.text();
         for part in [
             "settings  measured: defaults (because it is the fastest)",
             "read 300 tokens/s · wrote 60.2 tokens/s · 25 % of 200 prompt tokens",
             "defaults *",
+            "health    0.50 · 0 answers, 0 failed · engine died 1 times",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -18,8 +18,10 @@ use tokio::{
 mod chat;
 mod constraint;
 mod daemon;
+mod distribution;
 mod experiment;
 mod server;
+mod top;
 
 use server::Server;
 
@@ -189,9 +191,26 @@ async fn the_json_of_an_answer_is_one_object() {
         },
         "cached": null,
         "citations": [],
+        "degraded": null,
     });
     assert_eq!(outcome.json(), expected);
     assert_eq!((outcome.stderr.as_str(), outcome.code), ("", 0));
+}
+
+#[tokio::test]
+async fn programs_are_told_of_the_wait_beside_the_answer_and_people_only_see_it() {
+    let server = Server::start();
+    let outcome = run(&server, &["ask", "--json", "queued"]).await;
+    assert_eq!(outcome.json()["answer"], "You said: queued");
+    let place = |position| {
+        format!("{{\"queued\":{{\"position\":{position},\"waiting\":2,\"estimate_ms\":1500}}}}\n")
+    };
+    assert_eq!(outcome.stderr, place(2) + &place(1));
+
+    // Without a terminal nobody looks at what moves.
+    let outcome = run(&server, &["ask", "queued"]).await;
+    assert_eq!(outcome.stdout, "You said: queued\n");
+    assert!(!outcome.stderr.contains("waiting:"), "{}", outcome.stderr);
 }
 
 #[tokio::test]

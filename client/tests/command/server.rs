@@ -13,7 +13,7 @@ use std::{
 
 use tandem_client::v1::{
     self, admin_server, ask_event::Event, assistant_server, conversations_server, load_model_event,
-    models_server, pull_model_event,
+    models_server, pull_model_event, use_model_event,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -185,6 +185,7 @@ fn done(request: &v1::AskRequest) -> Event {
         }),
         cached: None,
         citations: Vec::new(),
+        degraded: None,
     })
 }
 
@@ -281,6 +282,13 @@ impl assistant_server::Assistant for Script {
             "noticed" => {
                 vec![routed(), delta("first"), waiting(), delta(" second"), done(&request)]
             }
+            "queued" => {
+                let place = |position| {
+                    let estimate_ms = Some(1500);
+                    Event::Queued(v1::Queued { position, waiting: 2, estimate_ms })
+                };
+                [place(2), place(1)].into_iter().chain(echo(&request)).collect()
+            }
             "thoughtful" => {
                 let last =
                     v1::Delta { reasoning: "two.".into(), text: "Four.".into(), ..thought() };
@@ -323,6 +331,12 @@ impl models_server::Models for Script {
     type ImportStream = Answers<v1::ImportModelEvent>;
     type TuneStream = Answers<v1::TuneModelEvent>;
     type PullStream = Answers<v1::PullModelEvent>;
+    type PackageStream = Answers<v1::PackageModelEvent>;
+    type InstallStream = Answers<v1::InstallModelEvent>;
+    type PushStream = Answers<v1::PushModelEvent>;
+    type UpdateStream = Answers<v1::UpdateModelEvent>;
+    type UseStream = Answers<v1::UseModelEvent>;
+    type RollBackStream = Answers<v1::UseModelEvent>;
 
     async fn list(
         &self,
@@ -406,11 +420,86 @@ impl models_server::Models for Script {
         Ok(Response::new(v1::RemoveModelResponse { removed_bytes: 5, path: "/m".into() }))
     }
 
+    async fn package(
+        &self,
+        request: Request<v1::PackageModelRequest>,
+    ) -> Result<Response<Self::PackageStream>, Status> {
+        use v1::package_model_event::Event;
+        let v1::PackageModelRequest { id, version, path, key_path, .. } = request.into_inner();
+        let (size_bytes, sha256, signed) = (5, "ab".into(), !key_path.is_empty());
+        let packaged = v1::PackagedModel { id, version, path, size_bytes, sha256, signed };
+        let events = [Event::Progress(v1::PullModelProgress::default()), Event::Packaged(packaged)];
+        let events = events.map(|event| Ok(v1::PackageModelEvent { event: Some(event) }));
+        Ok(Response::new(Box::pin(iter(events))))
+    }
+
+    async fn install(
+        &self,
+        _: Request<v1::InstallModelRequest>,
+    ) -> Result<Response<Self::InstallStream>, Status> {
+        Err(failure("PACKAGE_UNTRUSTED"))
+    }
+
+    async fn push(
+        &self,
+        request: Request<v1::PushModelRequest>,
+    ) -> Result<Response<Self::PushStream>, Status> {
+        let v1::PushModelRequest { id, version, place, .. } = request.into_inner();
+        let pushed = v1::PushedModel { id, version, place, ..Default::default() };
+        let event = Some(v1::push_model_event::Event::Pushed(pushed));
+        Ok(Response::new(Box::pin(iter([Ok(v1::PushModelEvent { event })]))))
+    }
+
+    async fn update(
+        &self,
+        request: Request<v1::UpdateModelRequest>,
+    ) -> Result<Response<Self::UpdateStream>, Status> {
+        let updated = v1::UpdatedModel {
+            model: Some(model(v1::ModelState::Available)),
+            version: request.into_inner().version,
+            changed: true,
+            bytes_fetched: 3,
+        };
+        let event = Some(v1::update_model_event::Event::Updated(updated));
+        Ok(Response::new(Box::pin(iter([Ok(v1::UpdateModelEvent { event })]))))
+    }
+
+    async fn make_signing_key(
+        &self,
+        request: Request<v1::MakeSigningKeyRequest>,
+    ) -> Result<Response<v1::MakeSigningKeyResponse>, Status> {
+        let (path, public_key) = (request.into_inner().path, "key".into());
+        Ok(Response::new(v1::MakeSigningKeyResponse { path, public_key }))
+    }
+
     async fn import(
         &self,
         _: Request<v1::ImportModelRequest>,
     ) -> Result<Response<Self::ImportStream>, Status> {
         Err(failure("IMPORT_FAILED"))
+    }
+
+    async fn r#use(
+        &self,
+        _: Request<v1::UseModelRequest>,
+    ) -> Result<Response<Self::UseStream>, Status> {
+        Err(failure("MODEL_INVALID"))
+    }
+
+    async fn roll_back(
+        &self,
+        _: Request<v1::RollBackModelRequest>,
+    ) -> Result<Response<Self::RollBackStream>, Status> {
+        let in_use = use_model_event::Event::InUse(model(v1::ModelState::Loaded));
+        let event = v1::UseModelEvent { event: Some(in_use) };
+        Ok(Response::new(Box::pin(iter([Ok(event)]))))
+    }
+
+    async fn recommend(
+        &self,
+        _: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::RecommendResponse>, Status> {
+        Ok(Response::new(v1::RecommendResponse { recommendations: Vec::new() }))
     }
 }
 

@@ -1,8 +1,24 @@
 //! What a daemon that runs says about itself.
 
-use tandem_client::v1;
+use std::collections::BTreeMap;
 
-use crate::report::doctor::Finding;
+use tandem_client::{Error, v1};
+
+use crate::{
+    failure::Failure,
+    report::{doctor::Finding, model::Model},
+};
+
+/// What it means that none answers.
+pub(super) fn absent(failure: &Failure) -> Finding {
+    if let Failure::Daemon(Error::NotReachable { .. }) = failure {
+        return Finding::fine("the daemon does not run; the next question starts it");
+    }
+    let hint = failure.hint().unwrap_or_else(|| {
+        "look into its log, and start it anew with `tandem service stop`".to_owned()
+    });
+    Finding::problem(format!("the daemon does not answer: {failure}"), hint)
+}
 
 /// What is wrong with the daemon of this status, for a command of version `own`.
 pub(super) fn judge(status: &v1::StatusResponse, own: &str) -> Vec<Finding> {
@@ -59,21 +75,29 @@ pub(super) fn judge(status: &v1::StatusResponse, own: &str) -> Vec<Finding> {
             ));
         }
     }
-    if let Some(resources) = &status.resources {
-        if resources.pressure() >= v1::Pressure::High {
-            findings.push(Finding::note(
-                "the machine is short of memory or processors now",
-                "close what needs much, or wait; `tandem status --watch` shows it",
-            ));
-        }
-        if cfg!(target_os = "linux") && resources.memory_stalled.is_none() {
-            findings.push(Finding::note(
-                "the kernel does not tell how long programs wait for memory",
-                "boot it with psi=1, so that a shortage is seen earlier",
-            ));
-        }
+    if let Some(resources) = &status.resources
+        && resources.pressure() >= v1::Pressure::High
+    {
+        findings.push(Finding::note(
+            "the machine is short of memory or processors now",
+            "close what needs much, or wait; `tandem top` shows it",
+        ));
     }
     findings
+}
+
+/// How many models of other programs can be used; nothing when there are none.
+pub(super) fn models_of_others(models: &[v1::Model]) -> Option<Finding> {
+    let mut counts = BTreeMap::<_, usize>::new();
+    let usable = models.iter().filter(|model| model.state() != v1::ModelState::Broken);
+    for model in usable.cloned().map(Model::from).filter(|model| !model.keeper().is_empty()) {
+        *counts.entry(model.keeper().to_owned()).or_default() += 1;
+    }
+    let counted: Vec<_> =
+        counts.iter().map(|(keeper, count)| format!("{count} that {keeper} keeps")).collect();
+    (!counted.is_empty()).then(|| {
+        Finding::fine(format!("models of other programs can be used: {}", counted.join(", ")))
+    })
 }
 
 #[cfg(test)]
@@ -99,5 +123,25 @@ mod tests {
 
         let well = v1::StatusResponse { version: "0.1.0".into(), ..Default::default() };
         assert_eq!(judge(&well, "0.1.0").len(), 1);
+    }
+
+    #[test]
+    fn models_of_other_programs_are_counted_unless_they_are_broken() {
+        let kept = |found_in: v1::FoundIn, state: v1::ModelState| v1::Model {
+            found_in: found_in.into(),
+            state: state.into(),
+            ..v1::Model::default()
+        };
+        let available = v1::ModelState::Available;
+        let models = [
+            kept(v1::FoundIn::Ollama, available),
+            kept(v1::FoundIn::Ollama, available),
+            kept(v1::FoundIn::Ollama, v1::ModelState::Broken),
+            kept(v1::FoundIn::LmStudio, available),
+            kept(v1::FoundIn::Unspecified, available),
+        ];
+        let found = models_of_others(&models).map(|finding| finding.found).unwrap_or_default();
+        assert!(found.ends_with("1 that LM Studio keeps, 2 that Ollama keeps"), "{found}");
+        assert_eq!(models_of_others(&models[4..]), None);
     }
 }

@@ -3,7 +3,14 @@
 use indicatif::ProgressBar;
 use tandem_client::v1::{self, ask_event::Event};
 
-use crate::{failure::Failure, terminal::Terminal};
+use crate::{
+    failure::Failure,
+    report::queued::{Line, Queued},
+    terminal::Terminal,
+};
+
+/// Shown until there is something better to show.
+const THINKING: &str = "thinking";
 
 /// What is on the screen. When both tracks answer at once, the first stays readable above the second.
 pub(super) struct View {
@@ -37,7 +44,7 @@ impl View {
             terminal,
             explain,
             show_reasoning,
-            spinner: terminal.spinner("thinking"),
+            spinner: terminal.spinner(THINKING),
             track: None,
             behind: String::new(),
             holds: false,
@@ -53,7 +60,13 @@ impl View {
 
     pub(super) async fn show(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
+            Event::Queued(queued) => {
+                let queued = Queued::from(queued);
+                self.spinner.set_message(queued.text());
+                self.terminal.progress(&Line { queued });
+            }
             Event::Routed(routed) => {
+                self.spinner.set_message(THINKING);
                 self.holds =
                     routed.beside() != v1::Track::Unspecified && !self.terminal.is_watched();
                 if self.explain {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Actor, Admission, Provider, Resources, Status, Turns};
+use super::{Actor, Admission, ClientLoad, Gpu, Ladder, Provider, Resources, Status, Turns};
 use crate::report::{duration, model::size};
 
 impl Status {
@@ -40,6 +40,9 @@ impl Status {
             }
             if let Some(engine) = engine {
                 let _ = writeln!(text, "    settings: {}", engine.explained_settings());
+                for notice in &engine.notices {
+                    let _ = writeln!(text, "    notice: {notice}");
+                }
             }
             if let Some(problem) = &model.problem {
                 let _ = writeln!(text, "    problem: {problem}");
@@ -139,28 +142,102 @@ impl Resources {
         } else {
             format!(" · stalled: {}", stalls.join(", "))
         };
-        format!(
-            "memory     {} of {} available · daemon {}\ncpu        {:.0} % of {} cores\npressure   {}{stalled}\n",
+        let engines = match self.engines_memory_bytes {
+            0 => String::new(),
+            bytes => format!(" · engines {}", size(bytes)),
+        };
+        let mut text = format!(
+            "memory     {} of {} available · daemon {}{engines}\ncpu        {:.0} % of {} cores\n",
             size(self.memory_available_bytes),
             size(self.memory_total_bytes),
             size(self.daemon_memory_bytes),
             self.cpu_used * 100.0,
             self.cores,
-            self.pressure,
-        )
+        );
+        let sensors = self.sensors();
+        if !sensors.is_empty() {
+            let _ = writeln!(text, "sensors    {}", sensors.join(" · "));
+        }
+        for gpu in &self.gpus {
+            let _ = writeln!(text, "gpu        {}", gpu.text());
+        }
+        let _ = writeln!(text, "pressure   {}{stalled}", self.pressure);
+        if let Some(ladder) = &self.ladder {
+            text += &ladder.text();
+        }
+        text
+    }
+
+    fn sensors(&self) -> Vec<String> {
+        let runs = if self.on_battery { "running on it" } else { "not in use" };
+        let battery = |charge| format!("battery {:.0} %, {runs}", charge * 100.0);
+        let sensors = [
+            self.temperature_celsius.map(|celsius| format!("{celsius:.0} °C")),
+            self.battery_charge.map(battery),
+            self.disk_free_bytes.map(|bytes| format!("disk {} free", size(bytes))),
+        ];
+        sensors.into_iter().flatten().collect()
+    }
+}
+
+impl Gpu {
+    fn text(&self) -> String {
+        let memory = self.memory_used_bytes.zip(self.memory_total_bytes);
+        let parts = [
+            Some(self.name.clone()),
+            self.used.map(|used| format!("{:.0} %", used * 100.0)),
+            memory.map(|(used, total)| format!("{} of {} in use", size(used), size(total))),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    }
+}
+
+impl Ladder {
+    fn text(&self) -> String {
+        let since = duration(Duration::from_millis(self.since_ms));
+        let mut text = format!("rung       {} · for {since}", self.rung.replace('_', " "));
+        if self.moves > 0 {
+            let _ = write!(text, " · moves {}", self.moves);
+        }
+        text.push('\n');
+        for reason in &self.reasons {
+            let _ = writeln!(text, "           {reason}");
+        }
+        text
     }
 }
 
 impl Admission {
     fn text(&self) -> String {
-        format!(
-            "admission  {} of {} running · {} of {} waiting{}\n",
-            self.running,
-            self.running_max,
-            self.waiting,
-            self.waiting_max,
-            if self.draining { " · draining: nothing new is accepted" } else { "" },
-        )
+        let mut text = format!(
+            "admission  {} of {} running · {} of {} waiting",
+            self.running, self.running_max, self.waiting, self.waiting_max,
+        );
+        let classes = [
+            (self.waiting_interactive, "interactive"),
+            (self.waiting_batch, "batch"),
+            (self.waiting_background, "background"),
+        ];
+        let waiting: Vec<_> = classes
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, class)| format!("{count} {class}"))
+            .collect();
+        if !waiting.is_empty() {
+            let _ = write!(text, " ({})", waiting.join(", "));
+        }
+        if self.refused > 0 {
+            let _ = write!(text, " · {} refused", self.refused);
+        }
+        if self.draining {
+            text += " · draining: nothing new is accepted";
+        }
+        text.push('\n');
+        for ClientLoad { client, running, waiting } in &self.clients {
+            let client = client.replace('\n', " ");
+            let _ = writeln!(text, "           {client}: {running} running, {waiting} waiting");
+        }
+        text
     }
 }
 
@@ -232,6 +309,23 @@ mod tests {
                 cores: 2,
                 cpu_stalled: Some(0.031),
                 pressure: v1::Pressure::High.into(),
+                engines_memory_bytes: 300 << 20,
+                disk_free_bytes: Some(9 << 30),
+                battery_charge: Some(0.55),
+                on_battery: true,
+                temperature_celsius: Some(71.6),
+                gpus: vec![v1::GpuStatus {
+                    name: "AMD".into(),
+                    memory_total_bytes: 8 << 30,
+                    memory_used_bytes: 1 << 30,
+                    used: Some(0.37),
+                }],
+                ladder: Some(v1::LadderStatus {
+                    rung: v1::Rung::SmallerModel.into(),
+                    reasons: vec!["312 MiB of 4096 MiB memory are available".into()],
+                    since_ms: 12_000,
+                    moves: 1,
+                }),
                 ..Default::default()
             }),
             ..Default::default()
@@ -253,11 +347,44 @@ mod tests {
     fn the_machine_is_shown_in_units_for_people() {
         let text = Status::from(status()).text();
         assert!(text.starts_with("tandemd 0.1.0 · pid 42 · up 1 h 0 min · ready after 45 ms\n"));
-        assert!(text.contains("memory     2.00 GiB of 8.00 GiB available · daemon 40.00 MiB\n"));
+        assert!(text.contains("memory     2.00 GiB of 8.00 GiB available · daemon 40.00 MiB · engines 300.00 MiB\n"), "{text}");
         assert!(
-            text.contains("cpu        42 % of 2 cores\npressure   high · stalled: cpu 3 %\n"),
+            text.contains(
+                "cpu        42 % of 2 cores\n\
+                 sensors    72 °C · battery 55 %, running on it · disk 9.00 GiB free\n\
+                 gpu        AMD · 37 % · 1.00 GiB of 8.00 GiB in use\n\
+                 pressure   high · stalled: cpu 3 %\n\
+                 rung       smaller model · for 12 s · moves 1\n           \
+                 312 MiB of 4096 MiB memory are available\n"
+            ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn who_waits_is_shown_by_priority_and_by_client() {
+        let mut status = status();
+        let client = |client: &str, running, waiting| v1::ClientLoad {
+            client: client.into(),
+            running,
+            waiting,
+        };
+        status.admission = Some(v1::Admission {
+            running: 2,
+            running_max: 2,
+            waiting: 3,
+            waiting_max: 16,
+            waiting_interactive: 1,
+            waiting_background: 2,
+            refused: 7,
+            clients: vec![client("backup", 1, 2), client("1000:42", 1, 1)],
+            ..v1::Admission::default()
+        });
+        let text = Status::from(status).text();
+        let shown = "admission  2 of 2 running · 3 of 16 waiting (1 interactive, 2 background) · 7 refused\n\
+                     \x20          backup: 1 running, 2 waiting\n\
+                     \x20          1000:42: 1 running, 1 waiting\n";
+        assert!(text.contains(shown), "{text}");
     }
 
     #[test]
@@ -292,6 +419,8 @@ mod tests {
         assert_eq!(json["tree"]["children"][0]["children"][0]["last_exit"], "signal 9");
         assert_eq!(json["resources"]["pressure"], "high");
         assert_eq!(json["resources"]["io_stalled"], serde_json::Value::Null);
+        assert_eq!(json["resources"]["ladder"]["rung"], "smaller_model");
+        assert_eq!(json["resources"]["gpus"][0]["used"], 0.37);
         assert_eq!(json["models"], serde_json::json!([]));
     }
 }
