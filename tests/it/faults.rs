@@ -159,7 +159,7 @@ async fn a_dropped_answer_is_cancelled_and_its_sequence_freed() {
     let one_is_left = |engines: u32| {
         move |status: &tandem_proto::v1::StatusResponse| {
             let engine = status.models[0].engine.as_ref().unwrap();
-            let running = status.admission.unwrap().running;
+            let running = status.admission.as_ref().unwrap().running;
             (engine.sequences_active, running) == (engines, engines)
         }
     };
@@ -199,7 +199,9 @@ async fn assert_worker_tells_its_last_exit(daemon: &Daemon, why: &str) {
 #[tokio::test]
 async fn a_connection_that_breaks_takes_all_its_answers_with_it() {
     let waits = Life::answering(WORDS).but_after(1, Fate::Wait);
-    let daemon = Setup::scripted(&Script::always(waits)).start().await;
+    // One slot is for people.
+    let setup = Setup::scripted(&Script::always(waits)).config("[router]\nrunning_max = 9\n");
+    let daemon = setup.start().await;
     let other = Client::connect(&daemon.home().socket()).await.unwrap();
     let mut answers = Vec::new();
     for _ in 0..8 {

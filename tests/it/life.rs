@@ -258,7 +258,7 @@ async fn the_status_tells_the_tree_the_machine_and_where_things_are() {
         assert!(parts.iter().any(|name| name == part), "{part} in {parts:?}");
     }
     let seen = |status: &tandem_proto::v1::StatusResponse| {
-        let machine = status.resources.unwrap();
+        let machine = status.resources.as_ref().unwrap();
         machine.memory_available_bytes > 0 && machine.daemon_memory_bytes > 0 && machine.cores > 0
     };
     daemon.until("the machine to be looked at", seen).await;

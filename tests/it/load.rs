@@ -219,7 +219,7 @@ async fn an_engine_killed_while_it_loads_is_started_again_with_the_same_settings
 /// Loads a model and returns all that is said about it.
 async fn load(daemon: &Daemon, name: &str) -> Result<Vec<Event>, Failure> {
     soon("a model to be loaded", async {
-        let request = LoadModelRequest { id: name.to_owned() };
+        let request = LoadModelRequest { id: name.to_owned(), pin: false };
         let mut stream = daemon.client().models().load(request).await?.into_inner();
         let mut events = Vec::new();
         while let Some(event) = stream.message().await? {

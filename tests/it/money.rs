@@ -176,7 +176,9 @@ async fn a_spent_budget_refuses_the_slow_track_and_leaves_the_fast_one() {
 async fn many_questions_at_once_do_not_pass_the_budget() {
     let api = RecordingApi::start(Manner::Answer).await;
     let daemon = start(&api, "[router.budget]\nmonth = 0.0205\n").await;
-    let asked = (0..40).map(|_| daemon.ask_with(ask(Policy::Auto)));
+    let asked = (0..40).map(|client| {
+        daemon.ask_with(AskRequest { client: format!("client {client}"), ..ask(Policy::Auto) })
+    });
     for answer in futures::future::join_all(asked).await {
         answer.complete();
     }

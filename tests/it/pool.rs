@@ -27,8 +27,12 @@ async fn two_engines() -> (Daemon, Asking, Asking) {
 }
 
 async fn begin(daemon: &Daemon, request: AskRequest) -> Asking {
+    let counted = || daemon.home().logged("count").len();
+    let before = counted();
     let mut asking = daemon.begin(request).await;
     asking.until_text(1).await;
+    // What was read is counted beside the answer, which makes two requests of one for a while.
+    daemon.until("what was read to be counted", |_| counted() > before).await;
     asking
 }
 

@@ -153,7 +153,7 @@ async fn no_kill_of_an_engine_harms_the_daemon_or_loses_an_answer() {
 
 #[tokio::test]
 async fn eight_questions_at_once_are_answered_and_a_dropped_ninth_frees_its_sequence() {
-    let daemon = Setup::real().config("[router]\nrunning_max = 9\n").start().await;
+    let daemon = Setup::real().config("[router]\nrunning_max = 10\n").start().await;
     let prompts: Vec<_> = (1..=8).map(|number| format!("Count from {number} to ten.")).collect();
     let asked = prompts.iter().map(|prompt| daemon.ask_with(greedy(prompt, 16)));
     let ninth = async {
@@ -229,7 +229,7 @@ async fn the_model_can_be_used_without_router_and_memory() {
 #[tokio::test]
 async fn a_model_is_loaded_in_sight_and_unloaded_without_a_trace() {
     let daemon = real().await;
-    let request = LoadModelRequest { id: String::new() };
+    let request = LoadModelRequest::default();
     let mut stream = daemon.client().models().load(request).await.unwrap().into_inner();
     let mut loaded = None;
     let mut fraction = 0.0;

@@ -2,7 +2,7 @@
 
 use tandem_client::Client;
 use tandem_proto::v1::ask_event::Event;
-use tandem_proto::v1::{AskEvent, AskRequest, Done, NoticeKind, Routed, Track, TrackDone};
+use tandem_proto::v1::{AskEvent, AskRequest, Done, NoticeKind, Queued, Routed, Track, TrackDone};
 use tonic::{IntoRequest, Streaming};
 
 use crate::{Failure, soon};
@@ -23,7 +23,7 @@ pub struct Asking {
 /// An answer, or as much of it as came, and why no more did.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// In the order in which they came; without gaps, the first a [`Routed`].
+    /// In the order in which they came; without gaps, the first a [`Routed`], or [`Queued`] before it.
     pub events: Vec<Event>,
     /// All deltas.
     pub text: String,
@@ -49,6 +49,14 @@ impl Asking {
         &self.answer
     }
 
+    /// Waits until it was told that this is its place in the queue, or has ended.
+    pub async fn until_place(&mut self, position: u32) -> &Answer {
+        while !self.over && self.answer.places().last() != Some(&position) {
+            self.next().await;
+        }
+        &self.answer
+    }
+
     /// Waits for the end.
     pub async fn finish(mut self) -> Answer {
         while !self.over {
@@ -63,8 +71,12 @@ impl Asking {
                 let event = event.expect("an event of a known kind");
                 let answer = &mut self.answer;
                 assert_eq!(number, answer.events.len() as u64, "numbers have no gaps");
-                let is_first = answer.events.is_empty();
-                assert_eq!(is_first, matches!(event, Event::Routed(_)), "Routed comes first");
+                let begins = matches!(event, Event::Queued(_) | Event::Routed(_));
+                assert_eq!(
+                    answer.routed().is_none(),
+                    begins,
+                    "Routed comes first, behind nothing but Queued: {event:?}"
+                );
                 assert_eq!(answer.done(), None, "Done is the last event: {event:?}");
                 if let Event::Delta(delta) = &event {
                     answer.text.push_str(&delta.text);
@@ -113,6 +125,15 @@ impl Answer {
     /// The error of an answer that is not complete.
     pub fn failure(&self) -> &Failure {
         self.error.as_ref().unwrap_or_else(|| panic!("no error: {self:?}"))
+    }
+
+    /// Its places in the queue, as far as they were told.
+    pub fn places(&self) -> Vec<u32> {
+        let place = |event: &Event| match event {
+            Event::Queued(Queued { position, .. }) => Some(*position),
+            _ => None,
+        };
+        self.events.iter().filter_map(place).collect()
     }
 
     /// How it was routed.

@@ -16,8 +16,8 @@ use tower::service_fn;
 
 use crate::script::Script;
 use crate::{
-    Answer, Asking, DEADLINE, Failure, Home, LOOK_AGAIN, LlamaServer, kill, processes, program,
-    question, soon, wait_for_a_turn,
+    Answer, Asking, ControlGroup, DEADLINE, Failure, Home, LOOK_AGAIN, LlamaServer, control_group,
+    kill, processes, program, question, soon, wait_for_a_turn,
 };
 
 /// A daemon that is yet to be started.
@@ -31,10 +31,12 @@ pub struct Setup {
 }
 
 /// How the process of a daemon is started.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Launch {
     Plainly,
     WithoutNetwork,
+    /// In the control group whose list of processes this is.
+    Within(PathBuf),
 }
 
 impl Setup {
@@ -46,6 +48,11 @@ impl Setup {
     /// A daemon with the real engine and a real model. One runs at a time.
     pub fn real() -> Self {
         Self { home: Home::real(), waits: true, launch: Launch::Plainly }
+    }
+
+    /// A daemon with the real engine and the model in this file. It takes turns as well.
+    pub fn with_model(file: impl Into<PathBuf>) -> Self {
+        Self { home: Home::with_model(file), waits: true, launch: Launch::Plainly }
     }
 
     /// The same beside a server, whose turn it is.
@@ -93,10 +100,17 @@ impl Setup {
         self
     }
 
+    /// Within the limits of a control group, its engines as well.
+    #[must_use]
+    pub fn within(mut self, group: &ControlGroup) -> Self {
+        self.launch = Launch::Within(group.processes());
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> Daemon {
         let turn = if self.waits { Some(wait_for_a_turn().await) } else { None };
-        let (child, client) = launch(&self.home, self.launch).await;
+        let (child, client) = launch(&self.home, &self.launch).await;
         Daemon { home: self.home, launch: self.launch, child, client, _turn: turn }
     }
 }
@@ -220,7 +234,7 @@ impl Daemon {
             let mut admin = self.client.admin();
             // Once it is about to go, it says nothing any more.
             while let Ok(status) = admin.status(StatusRequest {}).await
-                && !status.get_ref().admission.is_some_and(|admission| admission.draining)
+                && !status.get_ref().admission.as_ref().is_some_and(|admission| admission.draining)
             {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
@@ -242,7 +256,7 @@ impl Daemon {
     /// Starts the next daemon in the same home; this one has ended.
     pub async fn restart(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "the daemon has not ended");
-        (self.child, self.client) = launch(&self.home, self.launch).await;
+        (self.child, self.client) = launch(&self.home, &self.launch).await;
     }
 
     /// What it and its predecessors wrote to their logs.
@@ -251,7 +265,7 @@ impl Daemon {
     }
 }
 
-async fn launch(home: &Home, launch: Launch) -> (Child, Client) {
+async fn launch(home: &Home, launch: &Launch) -> (Child, Client) {
     let stderr = File::options().create(true).append(true).open(log_file(home)).unwrap();
     let mut command = match launch {
         Launch::Plainly => home.command("tandemd"),
@@ -259,6 +273,9 @@ async fn launch(home: &Home, launch: Launch) -> (Child, Client) {
             let mut command = home.command("without-network");
             command.arg(program("tandemd"));
             command
+        }
+        Launch::Within(processes) => {
+            home.inside(control_group::joining(processes, &program("tandemd")))
         }
     };
     let mut child = command.stderr(stderr).spawn().unwrap();

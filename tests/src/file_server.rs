@@ -1,5 +1,8 @@
-//! A web server on loopback that has one file and all the faults that servers have.
+//! A web server on loopback that has one file, or those of a folder, and all the faults that servers
+//! have.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,10 +50,30 @@ impl Default for Manner {
     }
 }
 
+/// What the server has.
+#[derive(Debug, Clone)]
+enum Content {
+    /// This, whatever is asked for.
+    Anywhere(Arc<Vec<u8>>),
+    /// The files of a folder, whose names have no capital letters.
+    Folder(PathBuf),
+}
+
+impl Content {
+    fn at(&self, path: &str) -> Option<Arc<Vec<u8>>> {
+        match self {
+            Self::Anywhere(content) => Some(Arc::clone(content)),
+            Self::Folder(folder) => {
+                fs::read(folder.join(path.trim_start_matches('/'))).ok().map(Arc::new)
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     manner: Manner,
-    content: Arc<Vec<u8>>,
+    content: Content,
     etag: Option<String>,
     /// The heads of all requests.
     requests: Vec<String>,
@@ -69,6 +92,15 @@ pub struct FileServer {
 impl FileServer {
     /// Starts one with this file.
     pub fn start(content: Vec<u8>, manner: Manner) -> Self {
+        Self::serving(Content::Anywhere(Arc::new(content)), manner)
+    }
+
+    /// Starts one with the files of this folder.
+    pub fn of_folder(folder: &Path, manner: Manner) -> Self {
+        Self::serving(Content::Folder(folder.to_owned()), manner)
+    }
+
+    fn serving(content: Content, manner: Manner) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         // What waits in the system counts as sent.
         socket.set_send_buffer_size(16 << 10).unwrap();
@@ -76,7 +108,6 @@ impl FileServer {
         let listener = socket.listen(64).unwrap();
         let port = listener.local_addr().unwrap().port();
         let etag = Some("\"first\"".to_owned());
-        let content = Arc::new(content);
         let state = State { manner, content, etag, requests: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let (count, sent) = watch::channel(0);
@@ -90,6 +121,11 @@ impl FileServer {
         format!("http://127.0.0.1:{}/models/m.gguf", self.port)
     }
 
+    /// The address of the folder.
+    pub fn root(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Changes how it behaves.
     pub fn behave(&self, change: impl FnOnce(&mut Manner)) {
         change(&mut self.state().manner);
@@ -98,7 +134,7 @@ impl FileServer {
     /// Changes the file.
     pub fn replace(&self, content: Vec<u8>, etag: Option<&str>) {
         let mut state = self.state();
-        state.content = Arc::new(content);
+        state.content = Content::Anywhere(Arc::new(content));
         state.etag = etag.map(str::to_owned);
     }
 
@@ -148,9 +184,13 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, count: watch::Se
         } else if manner.refusal.is_some() {
             state.manner.refusals_left -= 1;
         }
-        (manner, Arc::clone(&state.content), state.etag.clone())
+        (manner, state.content.clone(), state.etag.clone())
     };
-    if let Some((status, lines)) = &manner.refusal {
+    let path = head.split_whitespace().nth(1).unwrap_or_default();
+    let content = content.at(path.split('?').next().unwrap_or_default());
+    let absent = content.is_none().then(|| (404, String::new()));
+    let content = content.unwrap_or_default();
+    if let Some((status, lines)) = manner.refusal.as_ref().or(absent.as_ref()) {
         let answer = format!(
             "HTTP/1.1 {status} No\r\n{lines}content-length: 0\r\nconnection: close\r\n\r\n"
         );

@@ -38,6 +38,8 @@ impl Home {
         // Engines that nobody asked for would take part in tests and measurements.
         home.set("TANDEM_ENGINE__TUNE", "off");
         home.set("TANDEM_MEMORY__FACTS", "false");
+        // What else is on the machine is not part of a test.
+        home.set("TANDEM_MODELS__FIND", "false");
         home.set("TANDEM_HOME", path);
         home
     }
@@ -57,6 +59,18 @@ impl Home {
         let home = Self::empty();
         symlink(Self::real_model(), home.model(REAL_MODEL)).unwrap();
         home
+    }
+
+    /// A home with the real engine and a model from somewhere else.
+    pub fn with_model(file: impl Into<PathBuf>) -> Self {
+        let mut home = Self::empty();
+        home.set("TANDEM_MODELS__DEFAULT", file);
+        home
+    }
+
+    /// The file of a model of 3 billion weights, which are random.
+    pub fn large_model() -> PathBuf {
+        programs::required_file("TANDEM_TEST_MODEL_3B", "a GGUF file of 3 billion weights")
     }
 
     /// The real model's file.
@@ -131,7 +145,11 @@ impl Home {
 
     /// A program of tandem that will run in this home.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(program(name));
+        self.inside(Command::new(program(name)))
+    }
+
+    /// A command as it is run in this home.
+    pub(crate) fn inside(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if ["TANDEM", "XDG_", "RUST_LOG"].iter().any(|prefix| text.starts_with(prefix)) {

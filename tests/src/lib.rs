@@ -12,29 +12,35 @@ mod answer;
 pub mod bench;
 pub mod calibrate;
 mod chroma_server;
+mod control_group;
 mod daemon;
 mod failure;
 mod fault_proxy;
 pub mod file_server;
 pub mod gguf;
+mod hog;
 mod home;
 mod llama_server;
 mod processes;
 mod programs;
 pub mod protocols;
 mod recording_api;
+mod s3_server;
 pub mod script;
 
 pub use answer::{Answer, Asking, question};
 pub use chroma_server::ChromaServer;
+pub use control_group::ControlGroup;
 pub use daemon::{Daemon, Setup};
 pub use failure::Failure;
 pub use fault_proxy::{Fault, FaultProxy, Sent};
+pub use hog::Hog;
 pub use home::Home;
 pub use llama_server::LlamaServer;
 pub use processes::{kill, resident_bytes, with_home};
 pub use programs::program;
 pub use recording_api::{Manner, RecordingApi};
+pub use s3_server::S3Server;
 
 /// Far more than anything here takes, on any machine.
 pub const DEADLINE: Duration = Duration::from_mins(2);

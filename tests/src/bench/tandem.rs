@@ -113,7 +113,7 @@ impl Tandem {
     }
 
     async fn load_model(&self, model: &Path) -> Result<v1::Model> {
-        let request = v1::LoadModelRequest { id: model.display().to_string() };
+        let request = v1::LoadModelRequest { id: model.display().to_string(), pin: false };
         let mut events = self.client.models().load(request).await?.into_inner();
         while let Some(event) = events.message().await? {
             if let Some(v1::load_model_event::Event::Loaded(model)) = event.event {

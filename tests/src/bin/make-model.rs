@@ -26,17 +26,21 @@ struct Arguments {
 enum Size {
     /// 1.1 billion parameters, 0.6 GB.
     #[value(name = "1.1b")]
-    OneBillion,
+    Small,
+    /// 3 billion parameters, 1.7 GB.
+    #[value(name = "3b")]
+    Middle,
     /// 7.2 billion parameters, 4 GB.
     #[value(name = "7b")]
-    SevenBillion,
+    Large,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let shape = match arguments.size {
-        Size::OneBillion => Shape::ONE_BILLION,
-        Size::SevenBillion => Shape::SEVEN_BILLION,
+        Size::Small => Shape::ONE_BILLION,
+        Size::Middle => Shape::THREE_BILLION,
+        Size::Large => Shape::SEVEN_BILLION,
     };
     // A file that is cut short must not look like a model.
     let unfinished = arguments.path.with_extension("unfinished");

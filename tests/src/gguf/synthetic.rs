@@ -52,6 +52,17 @@ impl Shape {
         vocabulary: 32_000,
     };
 
+    /// As Llama 3.2 with a smaller vocabulary: 3 billion parameters, 1.7 GB.
+    pub const THREE_BILLION: Self = Self {
+        name: "synthetic-3b",
+        layers: 28,
+        width: 3072,
+        heads: 24,
+        key_heads: 8,
+        inner_width: 8192,
+        vocabulary: 32_000,
+    };
+
     /// As Mistral: 7.2 billion parameters, 4 GB.
     pub const SEVEN_BILLION: Self = Self {
         name: "synthetic-7b",

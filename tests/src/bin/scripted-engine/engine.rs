@@ -82,6 +82,10 @@ impl Engine {
                 }
                 self.heartbeat();
             }
+            Incoming::Adjust(adjust) => self.connection.log(&format!(
+                "adjust threads={} batch_tokens={}",
+                adjust.threads, adjust.batch_tokens
+            )),
             // Never done, so that there is something to cancel.
             Incoming::Embed(embed) => self.connection.log(&format!("embed {}", embed.id)),
             Incoming::Tokenize(tokenize) => {

@@ -7,6 +7,7 @@ mod connection;
 mod engine;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::thread;
@@ -22,6 +23,11 @@ use connection::Connection;
 use engine::Engine;
 
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some("--version") {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut out = std::io::stdout();
+        return writeln!(out, "scripted-engine {version}").unwrap();
+    }
     let path = PathBuf::from(std::env::var_os("TANDEM_HOME").expect("a home")).join(script::FILE);
     let script: Script = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let (mut connection, incoming) = Connection::open(&path);
@@ -31,6 +37,7 @@ fn main() {
         protocol_version: life.protocol,
         build: "scripted".to_owned(),
         system_info: "none".to_owned(),
+        ..Hello::default()
     }));
     load(&mut connection, &incoming, &life, &script::release_file(&path));
     Engine::new(connection, life, script::release_file(&path)).serve(&incoming);
@@ -44,6 +51,8 @@ fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life,
         "load use_extra_bufts={} flash_attention={} self_test={}{exact}",
         load.use_extra_bufts, load.flash_attention, load.self_test
     ));
+    let kv = load.kv_type().as_str_name();
+    connection.log(&format!("context tokens={} {kv}", load.context_tokens));
     let stage = "reading the script".to_owned();
     connection.send(Outgoing::LoadProgress(LoadProgress { fraction: 0.5, stage }));
     match &life.load {
@@ -68,6 +77,7 @@ fn load(connection: &mut Connection, incoming: &Receiver<Incoming>, life: &Life,
         context_tokens: load.context_tokens,
         sequences_max: load.sequences_max,
         threads: 1,
+        kv_type: load.kv_type,
         measured: load.measure.then(|| Measured {
             prefill_us_128: life.measured.0,
             decode_us_1: life.measured.1,
