@@ -24,7 +24,7 @@ pub use describe::Subject;
 pub use digest::Digest;
 pub use error::Error;
 pub use install::install;
-pub use installed::{Installed, file_name, installed_versions, is_id, parse_name};
+pub use installed::Installed;
 pub use manifest::{Manifest, Part};
 pub use pack::{Packaged, pack};
 pub use signature::{PublicKey, SigningKey, TrustedKeys};

@@ -1,7 +1,8 @@
 //! Which version of a model its name means, and which model is the default one.
 //!
-//! Version V of model ID is the file `ID@V.gguf` in the models directory. What was chosen is in
-//! `choices.toml` beside it. Blocking.
+//! What was chosen is in `choices.toml` in the models directory. Blocking.
+
+mod files;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub use self::files::{file_name, installed, is_id, join, plain, split};
 use crate::catalog::{Catalog, Located, Unresolved};
 
 /// Name of the file with the choices in the models directory.
@@ -149,22 +151,11 @@ impl Versions {
     /// The versions of `id` on this machine, highest first.
     #[must_use]
     pub fn installed(&self, id: &str) -> Vec<Version> {
-        let mut versions: Vec<_> = self.files(id).map(|(version, _)| version).collect();
-        versions.sort();
+        let mut versions: Vec<_> =
+            installed(&self.dir, id).into_iter().map(|(version, _)| version).collect();
         versions.dedup();
         versions.reverse();
         versions
-    }
-
-    /// The versions of `id` on this machine, and the names of their files without `.gguf`.
-    fn files(&self, id: &str) -> impl Iterator<Item = (Version, String)> {
-        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let names = files.filter_map(|file| file.file_name().into_string().ok());
-        names.filter_map(move |name| {
-            let name = name.strip_suffix(".gguf")?;
-            let (model, version) = split(name)?;
-            model.eq_ignore_ascii_case(id).then(|| (version, name.to_owned()))
-        })
     }
 
     /// The file that `id` means: the version chosen for it, else the file that the catalog or its name
@@ -202,13 +193,17 @@ impl Versions {
         version: &Version,
     ) -> Result<Located, Unresolved> {
         let name = join(id, version);
-        // As its file has it.
-        let file = |name: &str| self.dir.join(format!("{name}.gguf"));
-        let mut others = self.files(id).filter(|(other, _)| other == version).map(|it| it.1);
-        let name = if file(&name).exists() { name } else { others.next().unwrap_or(name) };
+        let path = |name: &str| self.dir.join(format!("{name}.gguf"));
+        // As its file has it, which may be in another case.
+        let other = || {
+            let mut files = installed(&self.dir, id).into_iter();
+            let (_, file) = files.find(|(other, _)| other == version)?;
+            Some(file.file_stem()?.to_str()?.to_owned())
+        };
+        let name = if path(&name).exists() { name } else { other().unwrap_or(name) };
         catalog
             .resolve(&name, &self.dir)
-            .map_err(|_| Unresolved::Absent { path: file(&name), id: name })
+            .map_err(|_| Unresolved::Absent { path: path(&name), id: name })
     }
 
     /// Makes `version` what `id` means. It is on disk afterwards.
@@ -310,25 +305,6 @@ impl Versions {
         (self.choices, self.problem) = (choices, None);
         Ok(())
     }
-}
-
-/// The model and the version in a name such as `smol@1.2.0`.
-#[must_use]
-pub fn split(name: &str) -> Option<(&str, Version)> {
-    let (id, version) = name.split_once('@')?;
-    Some((id, Version::parse(version).ok()?)).filter(|(id, _)| !id.is_empty())
-}
-
-/// The name of a model without the version, if there is one in it.
-#[must_use]
-pub fn plain(name: &str) -> &str {
-    split(name).map_or(name, |(id, _)| id)
-}
-
-/// The name of a version.
-#[must_use]
-pub fn join(id: &str, version: &Version) -> String {
-    format!("{id}@{version}")
 }
 
 fn read(dir: &Path) -> io::Result<Choices> {

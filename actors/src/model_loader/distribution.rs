@@ -7,7 +7,7 @@ use std::time::Duration;
 use semver::Version;
 use tandem_models::Source;
 use tandem_models::catalog::{Catalog, Located};
-use tandem_models::package::{self, SigningKey, Subject, TrustedKeys, file_name, parse_name};
+use tandem_models::package::{self, SigningKey, Subject, TrustedKeys};
 use tandem_models::pull::{Options, Progress};
 use tandem_models::repository::{self, Place, Wanted};
 use tandem_models::versions::{self, Versions};
@@ -119,7 +119,7 @@ impl ModelLoader {
         let report = |now| drop(progress.send_replace(now));
         let installed = package::install(&source, &models.dir, trusted, &options, &report);
         let installed = while_wanted(&progress, installed).await?;
-        self.info(&file_name(&installed.id, &installed.version)).await
+        self.info(&versions::file_name(&installed.id, &installed.version)).await
     }
 
     /// Gets a version of a model from a repository and describes it; as [`install`](Self::install).
@@ -131,7 +131,7 @@ impl ModelLoader {
     ) -> Result<UpdatedModel> {
         let _turn = self.distribution()?;
         let UpdateModelRequest { id, place, version } = request;
-        if !package::is_id(&id) {
+        if !versions::is_id(&id) {
             let problem =
                 "is no id that has versions: leave out the version, and give none with a colon";
             return Err(Error::invalid("id", problem));
@@ -217,7 +217,7 @@ fn plain_id(located: &Located) -> String {
     let stem = || located.path.file_stem().map(|it| it.to_string_lossy().into_owned());
     let id = located.entry.as_ref().map(|entry| entry.id.clone()).or_else(stem);
     let id = id.unwrap_or_default();
-    parse_name(&id).map(|(id, _)| id.to_owned()).unwrap_or(id)
+    versions::plain(&id).to_owned()
 }
 
 /// Where a repository is, and what of it is asked first.

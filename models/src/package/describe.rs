@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use semver::Version;
 
-use super::{Chunk, Chunking, Digest, Error, Manifest, Part, cut, is_id, write_chunks};
+use super::{Chunk, Chunking, Digest, Error, Manifest, Part, cut, write_chunks};
 use crate::catalog::Entry;
+use crate::versions::is_id;
 use crate::{gguf, pull};
 
 /// What is to be handed on.

@@ -3,8 +3,9 @@
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{Chunking, Digest, Error, is_id};
+use super::{Chunking, Digest, Error};
 use crate::catalog::Advice;
+use crate::versions::is_id;
 
 /// The format that is written, and the only one there is so far.
 const FORMAT: u32 = 1;

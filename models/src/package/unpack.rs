@@ -14,9 +14,10 @@ use zstd::stream::read::Decoder;
 use super::manifest::{BYTES_MAX, CHUNKS_BYTES_MAX};
 use super::signature::SIGNATURE_BYTES_MAX;
 use super::write::{CHUNKS, MANIFEST, MODEL, SIGNATURE};
-use super::{Digest, Error, Installed, Manifest, TrustedKeys, file_name, parse_chunks};
+use super::{Digest, Error, Installed, Manifest, TrustedKeys, parse_chunks};
 use crate::origin::Origin;
 use crate::pull::{self, Mark, PIECE_BYTES, Pin, Store, settle};
+use crate::versions::file_name;
 
 /// Most memory that unpacking takes, as a power of two: what packing takes at any level of zstd.
 const WINDOW_LOG_MAX: u32 = 27;

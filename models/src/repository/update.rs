@@ -10,11 +10,12 @@ use semver::Version;
 use super::{Place, VERSIONS, VERSIONS_BYTES_MAX, Versions, chunk_path, version_path};
 use crate::package::{
     BYTES_MAX, CHUNKS, Chunking, Cut, Error, Installed, MANIFEST, Manifest, SIGNATURE,
-    SIGNATURE_BYTES_MAX, TrustedKeys, cut, file_name, installed_versions,
+    SIGNATURE_BYTES_MAX, TrustedKeys, cut,
 };
 use crate::pull::{
     Chunked, Donor, Meter, Options, Progress, Stage, assemble, client, in_background, read_object,
 };
+use crate::versions::{file_name, installed};
 
 /// Versions that are here of which chunks are taken, the newest ones. Each has to be read.
 const DONORS_MAX: usize = 3;
@@ -49,7 +50,7 @@ pub struct Updated {
 
 /// Where the newest version of a model in `folder` came from. Blocking.
 pub fn remembered_place(folder: &Path, id: &str) -> Result<Place, Error> {
-    let here = installed_versions(folder, id);
+    let here = installed(folder, id);
     let remembered = here.iter().rev().find_map(|(_, file)| Installed::of(file)?.repository);
     let place = remembered
         .ok_or_else(|| format!("nobody knows where {id} has its updates; say so once with --from"));
@@ -66,7 +67,7 @@ pub async fn update(
 ) -> Result<Updated, Error> {
     let meter = Meter::new(report);
     let (dir, id) = (folder.to_owned(), wanted.id.clone());
-    let here = tokio::task::spawn_blocking(move || installed_versions(&dir, &id)).await;
+    let here = tokio::task::spawn_blocking(move || installed(&dir, &id)).await;
     let here = here.unwrap_or_default();
     let client = client(options)?;
     let repository = Repository { place: wanted.place.clone(), id: &wanted.id, client, options };
