@@ -3,10 +3,10 @@
 //! Each message says what is wrong and what to do. `daemon/src/grpc/status.rs` maps every
 //! variant to a gRPC status and a reason of [`tandem_proto::error`].
 
-use std::time::Duration;
+mod conversions;
+mod judgements;
 
-use tandem_models::catalog::Unresolved;
-use tandem_models::{package, pull};
+use std::time::Duration;
 
 /// Result of anything that a caller asked for.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -366,43 +366,6 @@ pub enum Error {
     },
 }
 
-impl From<Unresolved> for Error {
-    fn from(error: Unresolved) -> Self {
-        match error {
-            Unresolved::Absent { id, path } => {
-                Self::ModelAbsent { id, path: path.display().to_string() }
-            }
-            Unresolved::Unknown { id, known } => Self::ModelNotFound { id, known },
-        }
-    }
-}
-
-impl From<pull::Error> for Error {
-    fn from(error: pull::Error) -> Self {
-        let problem = error.to_string();
-        match error {
-            pull::Error::Unreachable { .. } => Self::PullUnreachable { problem },
-            pull::Error::Busy { .. } => {
-                Self::Overloaded { what: problem, retry_after: Duration::from_secs(10) }
-            }
-            _ => Self::PullFailed { problem },
-        }
-    }
-}
-
-impl From<package::Error> for Error {
-    fn from(error: package::Error) -> Self {
-        let problem = error.to_string();
-        match error {
-            package::Error::Pull(error) => error.into(),
-            package::Error::Unsigned { .. } | package::Error::Untrusted { .. } => {
-                Self::PackageUntrusted { problem }
-            }
-            _ => Self::PackageFailed { problem },
-        }
-    }
-}
-
 /// A time for a person: `3 h 20 min`.
 pub(crate) fn span(time: Duration) -> String {
     match time.as_secs().max(1) {
@@ -417,84 +380,5 @@ impl Error {
     /// An [`Error::Invalid`].
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), problem: problem.into() }
-    }
-
-    /// When the same request may succeed, if that is known.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::ProviderFailed { retry_after, .. } => *retry_after,
-            Self::ProviderExhausted { retry_after, .. }
-            | Self::Overloaded { retry_after, .. }
-            | Self::EngineUnavailable { retry_after, .. } => Some(*retry_after),
-            _ => None,
-        }
-    }
-
-    /// The error without words that a remote API chose, which may quote the prompt.
-    #[must_use]
-    pub fn for_log(&self) -> String {
-        match self {
-            Self::ProviderFailed { provider, .. } => format!("provider {provider:?} failed"),
-            Self::ProviderRefused { provider, .. } | Self::ProviderKeyRefused { provider, .. } => {
-                format!("provider {provider:?} refused the request")
-            }
-            Self::ProviderExhausted { provider, .. } => {
-                format!("the quota at provider {provider:?} is used up")
-            }
-            other => other.to_string(),
-        }
-    }
-
-    /// Whether nobody is to blame and it may pass: an engine, a provider or its budget is not there
-    /// just now. Who asked for the wrong model, or set something wrongly, is to hear that.
-    #[must_use]
-    pub fn is_outage(&self) -> bool {
-        matches!(
-            self,
-            Self::EngineCrashed { .. }
-                | Self::EngineUnavailable { .. }
-                | Self::Overloaded { .. }
-                | Self::ProviderFailed { .. }
-                | Self::ProviderTimedOut { .. }
-                | Self::ProviderExhausted { .. }
-                | Self::BudgetSpent { .. }
-                | Self::KnowledgeBackend { .. }
-                | Self::Restarting { .. }
-                | Self::Unresponsive { .. }
-        )
-    }
-
-    /// The local model that is itself to blame, so that another one may answer where the caller named
-    /// none.
-    #[must_use]
-    pub fn model_at_fault(&self) -> Option<&str> {
-        match self {
-            Self::ModelInvalid { id, .. }
-            | Self::ModelAbsent { id, .. }
-            | Self::ModelNotFound { id, .. }
-            | Self::ModelTooLarge { id, .. }
-            | Self::EngineUnavailable { model: id, .. } => Some(id),
-            _ => None,
-        }
-    }
-
-    /// Whether the other track may answer in place of the one that ended with this error.
-    /// Not when the request itself is at fault or the caller is gone.
-    #[must_use]
-    pub fn other_track_may_answer(&self) -> bool {
-        !matches!(
-            self,
-            Self::Invalid { .. }
-                | Self::Cancelled { .. }
-                | Self::DeadlineExceeded { .. }
-                | Self::ConversationNotFound { .. }
-                | Self::MemoryNotFound { .. }
-                | Self::CollectionNotFound { .. }
-                | Self::Collection { .. }
-                | Self::KnowledgeBackend { .. }
-                | Self::NotInDocuments { .. }
-                | Self::ShuttingDown
-        )
     }
 }
