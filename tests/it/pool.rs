@@ -26,6 +26,7 @@ async fn two_engines() -> (Daemon, Asking, Asking) {
     (daemon, first, second)
 }
 
+/// Begins a question that engines of a script answer.
 async fn begin(daemon: &Daemon, request: AskRequest) -> Asking {
     let counted = || daemon.home().logged("count").len();
     let before = counted();
@@ -171,14 +172,14 @@ fn resident_mib(daemon: &Daemon) -> u64 {
 async fn unloading_a_real_model_gives_its_memory_back() {
     let daemon = Setup::real().config("[models]\nengines = 2\n").start().await;
     // What the daemon itself needs once it has answered stays.
-    begin(&daemon, question("Hello.")).await;
+    daemon.begin(question("Hello.")).await.until_text(1).await;
     assert!(daemon.unload("").await.unwrap());
     let before = resident_mib(&daemon);
     let stories = ["of a ship", "of a tree", "of a cat"]
         .map(|what| question(&format!("Tell me a long story {what}.")));
     for request in stories {
         // Dropped when it has begun, which leaves nothing behind either.
-        begin(&daemon, request).await;
+        daemon.begin(request).await.until_text(1).await;
     }
     assert!(resident_mib(&daemon) > before + 100, "{} MiB", resident_mib(&daemon));
     assert!(daemon.unload("").await.unwrap());

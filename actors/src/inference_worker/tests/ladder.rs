@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::router::Class;
 use crate::{Prompt, Tools, Tree};
 
 /// Far more than anything here takes.
@@ -104,12 +105,21 @@ impl Fixture {
         self.heard(pid, |message| *message == to_engine::Message::Adjust(adjust)).await;
     }
 
+    /// Has the next engine say this instead of `Loaded`. The one that runs may still look for the end
+    /// of its file, so that file stays as it is.
+    fn says_next(&self, message: from_engine::Message) {
+        let path = |name: &str| self.folder.path().join(name);
+        fs::write(path("next"), frame(message)).unwrap();
+        fs::rename(path("next"), path("loaded")).unwrap();
+    }
+
     fn ask(&self) -> TrackEvents {
         let request = TrackRequest {
             turn_id: String::new(),
             prompt: Prompt::Text("Why?".to_owned()),
             sampling: Sampling { seed: Some(1), max_tokens: Some(1), ..Sampling::default() },
             tools: Tools::default(),
+            class: Class::Batch,
             deadline: std::time::Instant::now() + DEADLINE,
         };
         self.worker.start(request).unwrap()
@@ -218,8 +228,7 @@ async fn an_engine_that_is_started_anew_and_finds_no_memory_is_not_given_up() {
     fixture.serves_after(0).await;
     let failure = LoadFailure::Memory.into();
     let failed = LoadFailed { failure, message: "too little".to_owned() };
-    let next = frame(from_engine::Message::LoadFailed(failed));
-    fs::write(fixture.folder.path().join("loaded"), next).unwrap();
+    fixture.says_next(from_engine::Message::LoadFailed(failed));
     fixture.monitor.pretend(Rung::ShorterContext);
     let mut report = fixture.worker.watch();
     let waits = |report: &Report| match &report.phase {
