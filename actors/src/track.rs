@@ -8,6 +8,7 @@ use tandem_proto::v1::{
 };
 use tokio::sync::mpsc;
 
+use crate::router::Class;
 use crate::{Error, Tools};
 
 /// One generation, asked of an inference worker or of a provider.
@@ -21,6 +22,9 @@ pub struct TrackRequest {
     pub sampling: Sampling,
     /// What the model may ask to have done. A worker has no use for it.
     pub tools: Tools,
+    /// Who waits for the answer: what a worker looks at when not all can go on. A provider has no
+    /// use for it.
+    pub class: Class,
     /// When the answer is of no use any more.
     pub deadline: Instant,
 }

@@ -15,7 +15,7 @@ use tracing::{debug, info};
 
 use crate::experiments::Answered;
 use crate::memory_store::MemoryStore;
-use crate::router::{self, Counts, Job, Place, Plan, Services};
+use crate::router::{self, Class, Counts, Job, Place, Plan, Services};
 use crate::{Error, TrackEvent};
 
 mod aside;
@@ -44,8 +44,8 @@ use machine::{Effect, Facts, Machine, Run};
 pub(crate) use memories::find_memories;
 use outcome::Record;
 use outlet::Outlet;
-use run::run;
 pub(crate) use run::{Question, warm};
+use run::{Terms, run};
 pub(crate) use summary::{Overdue, summarise};
 
 /// Before a store that is being restarted is asked again.
@@ -56,6 +56,8 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Arguments {
     pub(crate) turn_id: String,
     pub(crate) job: Job,
+    /// What it counts as, which is more than was asked for when it has waited for long.
+    pub(crate) class: Class,
     pub(crate) plan: Plan,
     pub(crate) services: Services,
     pub(crate) counts: Arc<Counts>,
@@ -119,7 +121,7 @@ impl Actor for TurnActor {
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        Arguments { turn_id, job, plan, services, counts, router }: Arguments,
+        Arguments { turn_id, job, class, plan, services, counts, router }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Job {
             request,
@@ -135,7 +137,8 @@ impl Actor for TurnActor {
             ..
         } = job;
         let person_waits = request.priority() == Priority::High;
-        let question = Question::new(&turn_id, request, seed, deadline, &plan, &services, policy);
+        let terms = Terms { policy, class, seed, deadline };
+        let question = Question::new(&turn_id, request, terms, &plan, &services);
         let facts = Facts {
             turn_id,
             conversation_id: question.conversation_id.clone(),

@@ -17,7 +17,7 @@ use tandem_proto::engine::{CountTokens, Detokenize, Embed, Generate, Step, Token
 use crate::allowance::Allowance;
 use crate::connection::Writer;
 use crate::request::{Refusal, Request, cancelled_before_start};
-use crate::scheduler::{Cancels, Command};
+use crate::scheduler::{Command, Interrupts, Urgency};
 
 /// Requests read but not taken up yet.
 const REQUESTS_MAX: usize = 256;
@@ -139,14 +139,14 @@ pub struct Handover {
     /// cancellation reaches the scheduler before its request.
     announced: Mutex<HashSet<u64>>,
     commands: Sender<Command>,
-    cancels: Arc<Cancels>,
+    interrupts: Arc<Interrupts>,
 }
 
 impl Handover {
-    /// Hands over to the scheduler at the other end of `commands`, whose steps `cancels` can cut
+    /// Hands over to the scheduler at the other end of `commands`, whose steps `interrupts` can cut
     /// short.
-    pub fn new(commands: Sender<Command>, cancels: Arc<Cancels>) -> Self {
-        Self { announced: Mutex::default(), commands, cancels }
+    pub fn new(commands: Sender<Command>, interrupts: Arc<Interrupts>) -> Self {
+        Self { announced: Mutex::default(), commands, interrupts }
     }
 
     /// A request is on its way to the text thread.
@@ -159,10 +159,10 @@ impl Handover {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         let early = announced.remove(&id);
         if !early {
-            self.cancels.announce(id);
+            self.interrupts.cancels(id);
             if self.commands.send(Command::Cancel(id)).is_err() {
                 // An engine that embeds has no scheduler.
-                self.cancels.taken(id);
+                self.interrupts.cancel_taken(id);
             }
         }
         early
@@ -177,6 +177,8 @@ impl Handover {
     pub fn start(&self, request: Request, ticket: Ticket) {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         if announced.remove(&request.id) {
+            let urgency = Urgency::new(request.priority, request.received.elapsed());
+            self.interrupts.comes(request.id, urgency);
             let _ = self.commands.send(Command::Start(Box::new(request), ticket));
         }
     }
@@ -231,6 +233,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Receiver, channel};
     use tandem_proto::engine::{Cancel, Load};
+    use tandem_proto::v1::Priority;
 
     struct Fixture {
         intake: Intake,
@@ -265,6 +268,7 @@ mod tests {
             splitter: Splitter::default(),
             draft: None,
             constraint: None,
+            priority: Priority::Unspecified,
             received: Instant::now(),
         }
     }

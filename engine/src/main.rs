@@ -63,7 +63,7 @@ use crate::connection::{Reader, Writer};
 use crate::embedder::Embedder;
 use crate::intake::{Handover, Intake, Job};
 use crate::load::Engine;
-use crate::scheduler::{Cancels, Orders, Scheduler};
+use crate::scheduler::{Interrupts, Orders, Scheduler};
 use crate::text::TextWorker;
 
 const HELP: &str = "\
@@ -141,8 +141,8 @@ fn serve(stream: UnixStream) -> ExitCode {
     };
     let (jobs_in, jobs) = channel();
     let (commands_in, commands) = channel();
-    let cancels = Arc::new(Cancels::default());
-    let handover = Arc::new(Handover::new(commands_in, Arc::clone(&cancels)));
+    let interrupts = Arc::new(Interrupts::default());
+    let handover = Arc::new(Handover::new(commands_in, Arc::clone(&interrupts)));
     let allowance = Arc::new(Allowance::default());
     let intake =
         Intake::new(Arc::clone(&writer), jobs_in, Arc::clone(&handover), Arc::clone(&allowance));
@@ -150,7 +150,7 @@ fn serve(stream: UnixStream) -> ExitCode {
         .name("scheduler".to_owned())
         .stack_size(SCHEDULER_STACK_BYTES)
         .spawn(move || {
-            work(&request, &writer, handover, jobs, Orders { commands, cancels, allowance });
+            work(&request, &writer, handover, jobs, Orders { commands, interrupts, allowance });
         });
     if let Err(error) = scheduler {
         fail(&error);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{Finish, Rejected, Rejection, SequenceStep};
-use tandem_proto::v1::{FinishReason, Usage};
+use tandem_proto::v1::{FinishReason, Priority, Usage};
 
 use crate::chat::ChatError;
 use crate::constraint::{Constraint, ConstraintError, Stuck};
@@ -32,6 +32,8 @@ pub struct Request {
     pub draft: Option<Draft>,
     /// What the answer must obey.
     pub constraint: Option<Constraint>,
+    /// Who waits for the answer.
+    pub priority: Priority,
     /// When the request came in.
     pub received: Instant,
 }

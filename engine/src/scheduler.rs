@@ -5,15 +5,18 @@
 //!
 //! A request starts when there are cells for its prompt and the beginning of its answer. What
 //! others have in the cache of its prompt it shares. If the cache is full after all, because
-//! answers grew, ended requests are forgotten first, and then the request that started last gives
-//! its place back and waits for it as the first in the queue. So the oldest always gets on, and
-//! every request ends.
+//! answers grew, ended requests are forgotten first, and then the least urgent request, of several
+//! the one that started last, gives its place back and waits for it before others like it. So the
+//! oldest of the most urgent always gets on, and every request ends as soon as none that is more
+//! urgent is left. Those that come do not wait for less urgent ones: these give them their places,
+//! and a step that is only for these is cut short.
 
+mod admission;
 mod attach;
 mod cache;
-mod cancels;
 mod cells;
 pub mod heart;
+mod interrupts;
 mod pace;
 mod plan;
 mod prefixes;
@@ -21,6 +24,7 @@ mod queue;
 mod sequence;
 mod speculation;
 mod step;
+mod urgency;
 mod warm;
 
 use std::sync::Arc;
@@ -32,8 +36,7 @@ use tandem_proto::engine::from_engine::Message;
 use tandem_proto::engine::{Heartbeat, SequenceStep, Speculation, Started, Step};
 use tandem_proto::v1::FinishReason;
 
-use self::attach::View;
-use self::cache::{Cache, Source};
+use self::cache::Cache;
 use self::heart::Heart;
 use self::pace::Pace;
 use self::queue::Queue;
@@ -49,7 +52,8 @@ use crate::load::Engine;
 use crate::request::{Refusal, Request, cancelled_before_start};
 use crate::sampler::Sampler;
 
-pub use self::cancels::Cancels;
+pub use self::interrupts::Interrupts;
+pub use self::urgency::Urgency;
 
 /// Time between heartbeats when nothing runs.
 pub const IDLE_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -80,7 +84,7 @@ pub struct Orders {
     /// In the order in which they are carried out.
     pub commands: Receiver<Command>,
     /// Cut steps short.
-    pub cancels: Arc<Cancels>,
+    pub interrupts: Arc<Interrupts>,
     /// What the machine can spare.
     pub allowance: Arc<Allowance>,
 }
@@ -92,7 +96,7 @@ pub struct Scheduler {
     kv: Kv,
     writer: Arc<Writer>,
     commands: Receiver<Command>,
-    cancels: Arc<Cancels>,
+    interrupts: Arc<Interrupts>,
     allowance: Arc<Allowance>,
     /// As they were loaded.
     most: Most,
@@ -106,10 +110,12 @@ pub struct Scheduler {
     rows_alike: usize,
     drafter: Option<Drafter>,
     queue: Queue<Sequence>,
-    /// In the order in which they came.
+    /// In the order in which they got their places.
     running: Vec<Sequence>,
     cache: Cache,
     preemptions: u64,
+    /// Steps in a row in which prompts got nothing because they are less urgent than others.
+    passed_over: u32,
     pace: Pace,
     contention: Contention,
     sampler: Sampler,
@@ -132,7 +138,7 @@ impl Scheduler {
         writer: Arc<Writer>,
         orders: Orders,
     ) -> Self {
-        let Orders { commands, cancels, allowance } = orders;
+        let Orders { commands, interrupts, allowance } = orders;
         let Engine { model, mut context, sequences, rows_alike, draft, snapshots, loaded, .. } =
             engine;
         let most = Most { threads: loaded.threads, batch_tokens: context.batch_max() };
@@ -140,7 +146,7 @@ impl Scheduler {
         let shares = context.shares();
         // A step of a large model on a busy machine takes longer than the daemon's patience, and
         // longer than a user's who has given up.
-        let (beating, listening) = (Arc::clone(&heart), Arc::clone(&cancels));
+        let (beating, listening) = (Arc::clone(&heart), Arc::clone(&interrupts));
         let nodes = AtomicU32::new(0);
         context.set_pulse(Box::new(move || {
             // Asked after every node of a graph, while all threads wait.
@@ -160,7 +166,7 @@ impl Scheduler {
             kv: Kv { context, copies: snapshots },
             writer,
             commands,
-            cancels,
+            interrupts,
             allowance,
             most,
             prompts_max: most.batch_tokens as usize,
@@ -171,6 +177,7 @@ impl Scheduler {
             queue: Queue::new(),
             running: Vec::new(),
             preemptions: 0,
+            passed_over: 0,
             pace: Pace::default(),
             contention: Contention::new(most.threads, Instant::now()),
             sampler: Sampler::default(),
@@ -183,7 +190,7 @@ impl Scheduler {
     pub fn run(mut self) -> Result<(), DecodeError> {
         while self.take_commands() {
             self.adjust();
-            self.admit();
+            self.admit(Instant::now());
             if !self.running.is_empty() {
                 self.share_the_machine();
                 self.step()?;
@@ -246,6 +253,7 @@ impl Scheduler {
     fn take(&mut self, command: Command, ended: &mut Vec<SequenceStep>) {
         match command {
             Command::Start(request, _ticket) => {
+                self.interrupts.has_come(request.id);
                 let (mut sequence, last) = Sequence::new(*request, Instant::now(), &*self.model);
                 if self.speculation != Speculation::Unspecified {
                     sequence.speculate();
@@ -258,7 +266,7 @@ impl Scheduler {
                 }
             }
             Command::Cancel(id) => {
-                self.cancels.taken(id);
+                self.interrupts.cancel_taken(id);
                 let now = Instant::now();
                 if let Some(at) = self.running.iter().position(|sequence| sequence.id() == id) {
                     let mut sequence = self.running.remove(at);
@@ -274,66 +282,6 @@ impl Scheduler {
                 }
             }
         }
-    }
-
-    /// Gives places to those who wait, strictly in order.
-    fn admit(&mut self) {
-        while self.running.len() < self.places && self.next_place().is_some() {
-            self.thaw();
-            let Some((source, awaited)) = self.next_place() else { return };
-            let Some(mut sequence) = self.queue.pop() else { return };
-            let Some((slot, taken)) = self.cache.open(&mut self.kv, source) else {
-                // There are as many sequences as places.
-                self.queue.put_back(sequence);
-                return;
-            };
-            if sequence.begin(slot, taken, awaited, Instant::now()) {
-                self.announce(&sequence);
-            }
-            self.running.push(sequence);
-        }
-    }
-
-    /// What the next request can take over and how much others will have computed for it, if there
-    /// are cells for the rest. Alone there always are.
-    fn next_place(&self) -> Option<(Option<Source>, usize)> {
-        let next = self.queue.front()?;
-        let others = if self.kv.context.shares() { self.views() } else { Vec::new() };
-        let view = next.view();
-        let source = self.source(&view, &others);
-        let taken = source.map_or(0, |source| source.length);
-        let leader = attach::leader(&View { decoded: taken, ..view }, &others);
-        let awaited = leader.map_or(0, |leader| leader.until);
-        let outstanding: usize = self.running.iter().map(Sequence::outstanding).sum();
-        let need = next.goal().saturating_sub(taken.max(awaited));
-        let fits = outstanding + need <= self.cache.room_beside(source);
-        (fits || self.running.is_empty()).then_some((source, awaited))
-    }
-
-    /// The longest beginning of `view` that the cache holds, short of its last token.
-    fn source(&self, view: &View, others: &[View]) -> Option<Source> {
-        let last = view.tokens.len().saturating_sub(1);
-        let kept = self.cache.source(view.tokens.get(..last).unwrap_or_default());
-        let sources = kept.into_iter().chain(attach::source(view, others));
-        sources.max_by_key(|source| source.length)
-    }
-
-    fn views(&self) -> Vec<View<'_>> {
-        self.running.iter().map(Sequence::view).collect()
-    }
-
-    /// Takes the place from the request that started last, unless it is alone. It is the first
-    /// to get one again, and takes over then what is left of it in the cache.
-    fn preempt_newest(&mut self) -> bool {
-        if self.running.len() < 2 {
-            return false;
-        }
-        let Some(mut sequence) = self.running.pop() else { return false };
-        self.keep(&sequence);
-        sequence.suspend();
-        self.queue.put_back(sequence);
-        self.preemptions += 1;
-        true
     }
 
     /// Ends a sequence whose tokens may be of use again.

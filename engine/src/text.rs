@@ -131,6 +131,7 @@ impl TextWorker {
         if self.model.embeds() {
             return Err(Refusal::ModelKind(EMBEDS));
         }
+        let priority = generate.priority();
         let sampling = generate.sampling.unwrap_or_default();
         let mut settings = Settings::new(&sampling, self.model.size())?;
         let (mut splitter, mut draft) = (Splitter::default(), None);
@@ -174,6 +175,7 @@ impl TextWorker {
             splitter,
             draft,
             constraint,
+            priority,
             received,
         })
     }

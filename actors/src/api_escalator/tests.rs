@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::memory_store::MemoryStore;
+use crate::router::Class;
 use crate::{Prompt, Tools, TrackEvent, TrackRequest, Tree};
 
 /// Longest wait for anything.
@@ -34,6 +35,7 @@ fn request() -> TrackRequest {
         prompt: Prompt::Text("hi".into()),
         sampling: Sampling::default(),
         tools: Tools::default(),
+        class: Class::Batch,
         deadline: Instant::now() + PATIENCE,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tandem_models::confidence::Rule;
 use tandem_proto::engine::{Generate, Rejected, Rejection, SequenceStep};
+use tandem_proto::v1::Priority;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 
@@ -211,6 +212,7 @@ impl Entry {
             messages,
             sampling: Some(self.request.sampling.clone()),
             resume_tokens: self.tokens.clone(),
+            priority: Priority::from(self.request.class).into(),
         }
     }
 
@@ -232,6 +234,7 @@ mod tests {
 
     use super::*;
     use crate::Tools;
+    use crate::router::Class;
 
     fn admit(in_flight: &mut InFlight) -> (u64, mpsc::Receiver<TrackEvent>) {
         let (events, received) = mpsc::channel(16);
@@ -241,6 +244,7 @@ mod tests {
             prompt: Prompt::Text("Once".to_owned()),
             sampling: Sampling { seed: Some(1), max_tokens: Some(8), ..Sampling::default() },
             tools: Tools::default(),
+            class: Class::Background,
             deadline: Instant::now(),
         };
         let id = in_flight.next_id();
@@ -266,7 +270,8 @@ mod tests {
     fn after_a_death_the_next_engine_gets_the_tokens_already_generated() {
         let mut in_flight = InFlight::default();
         let (id, mut events) = admit(&mut in_flight);
-        assert!(in_flight.submit_all()[0].resume_tokens.is_empty());
+        let first = in_flight.submit_all().remove(0);
+        assert_eq!((first.resume_tokens.as_slice(), first.priority()), (&[][..], Priority::Low));
         in_flight.on_step(step(id, 7, "up"));
         in_flight.on_step(step(id, 8, " on"));
         assert!(in_flight.submit_all().is_empty(), "the engine knows it already");

@@ -48,6 +48,16 @@ impl From<Priority> for Class {
     }
 }
 
+impl From<Class> for Priority {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Interactive => Self::High,
+            Class::Batch => Self::Normal,
+            Class::Background => Self::Low,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,6 +97,7 @@ impl State {
             let arguments = turn::Arguments {
                 turn_id,
                 job: *job,
+                class,
                 plan,
                 services,
                 counts: self.arguments.handle.counts.clone(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tandem_proto::v1::{ChatMessage, Role, Sampling};
 
 use crate::inference_worker::{Phase, Worker};
-use crate::router::Services;
+use crate::router::{Class, Services};
 use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackRequest};
 
 /// Longest time that one answer may take.
@@ -38,6 +38,7 @@ pub(super) async fn ask(
         // The seed has no say, but is always set.
         sampling: Sampling { temperature: Some(0.0), seed: Some(0), ..sampling },
         tools: Tools::default(),
+        class: Class::Background,
         deadline: Instant::now() + TIME_MAX,
     })?;
     let mut answer = String::new();

@@ -27,7 +27,7 @@ use crate::api_escalator::SlowRequest;
 use crate::experiments::Feature;
 use crate::inference_worker::Counts;
 use crate::provider::Provider;
-use crate::router::{Plan, Services, lasting_id};
+use crate::router::{Class, Plan, Services, lasting_id};
 use crate::{Error, Prompt, Result, Tools, TrackEvent, TrackEvents, TrackRequest, sampling};
 
 /// Longest time that reading a conversation ahead may take.
@@ -63,6 +63,8 @@ pub(crate) struct Question {
     /// Another provider may be asked as well when one is late.
     hedge: bool,
     pub(super) policy: Policy,
+    /// Who waits for the answer.
+    class: Class,
     /// Name of the program that asks.
     pub(super) client: String,
     /// The answer is to be made anew.
@@ -78,16 +80,24 @@ pub(crate) struct Question {
     pub(super) deadline: Instant,
 }
 
+/// What the router says of a question.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) policy: Policy,
+    pub(super) class: Class,
+    pub(super) seed: u64,
+    pub(super) deadline: Instant,
+}
+
 impl Question {
     pub(super) fn new(
         turn_id: &str,
         request: AskRequest,
-        seed: u64,
-        deadline: Instant,
+        terms: Terms,
         plan: &Plan,
         services: &Services,
-        policy: Policy,
     ) -> Self {
+        let Terms { policy, class, seed, deadline } = terms;
         let default = |text: String, default: &String| {
             if text.is_empty() { default.clone() } else { text }
         };
@@ -100,6 +110,7 @@ impl Question {
                 .experiments
                 .gets(Feature::Hedge, lasting_id(&request, turn_id)),
             policy,
+            class,
             watched: plan.other.is_some() && plan.escalation.handoff.is_some(),
             patience: Some(services.settings.cold_start_patience)
                 .filter(|patience| !patience.is_zero() && plan.other == Some(Track::Slow)),
@@ -306,6 +317,7 @@ async fn start_fast(
         prompt: Prompt::Chat(reading.messages),
         sampling,
         tools: Tools::default(),
+        class: question.class,
         deadline: question.deadline,
     })?;
     let local = Some(worker.model().to_owned());
@@ -332,6 +344,7 @@ pub(crate) async fn warm(question: &Question, services: &Services) -> Result<()>
         prompt: Prompt::Chat(reading.messages),
         sampling,
         tools: Tools::default(),
+        class: Class::Background,
         deadline: Instant::now() + WARM_TIME_MAX,
     })?;
     while let Some(event) = events.recv().await {
@@ -400,6 +413,7 @@ async fn start_slow(
         prompt: Prompt::Chat(masked.messages),
         sampling: masked.sampling,
         tools: masked.tools,
+        class: question.class,
         deadline: question.deadline,
     };
     let slow = SlowRequest {

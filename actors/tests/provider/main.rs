@@ -9,6 +9,7 @@ use tandem_actors::api_escalator::{self, ApiEscalator, ApiEscalatorActor};
 use tandem_actors::bookkeeper::Bookkeeper;
 use tandem_actors::memory_store::MemoryStore;
 use tandem_actors::provider::Provider;
+use tandem_actors::router::Class;
 use tandem_actors::{
     Completion, Error, Needs, Prompt, Tools, TrackEvent, TrackEvents, TrackRequest, Tree,
 };
@@ -68,6 +69,7 @@ fn request(patience: Duration) -> TrackRequest {
         prompt: Prompt::Text("hi".into()),
         sampling: Sampling::default(),
         tools: Tools::default(),
+        class: Class::Batch,
         deadline: Instant::now() + patience,
     }
 }

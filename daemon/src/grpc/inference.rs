@@ -49,7 +49,14 @@ impl Inference for Daemon {
         );
         let seed = sampling.seed();
         let events = worker
-            .start(TrackRequest { turn_id, prompt, sampling, tools: Tools::default(), deadline })
+            .start(TrackRequest {
+                turn_id,
+                prompt,
+                sampling,
+                tools: Tools::default(),
+                class: Class::Batch,
+                deadline,
+            })
             .map_err(status::of)?;
         Ok(Response::new(generation(events, worker.model().to_owned(), seed, place)))
     }

@@ -269,7 +269,9 @@ impl Context {
         };
         // SAFETY: the handle is live; every array has `n_tokens` entries and outlives the call;
         // length and sequences were checked above, tokens are checked by llama.cpp.
-        match unsafe { sys::llama_decode(self.handle.as_ptr(), raw) } {
+        let code = unsafe { sys::llama_decode(self.handle.as_ptr(), raw) };
+        log::intend(false);
+        match code {
             0 => Ok(()),
             1 => Err(DecodeError::NoRoom),
             2 => Err(DecodeError::Aborted),
@@ -369,7 +371,11 @@ pub(super) fn position(tokens: usize) -> sys::llama_pos {
 unsafe extern "C" fn beat(data: *mut c_void) -> bool {
     // SAFETY: `data` is what `set_pulse` gave, a live `Pulse` that only this thread uses.
     let pulse = unsafe { &*data.cast::<Pulse>() };
-    pulse()
+    let aborts = pulse();
+    if aborts {
+        log::intend(true);
+    }
+    aborts
 }
 
 impl Drop for Context {

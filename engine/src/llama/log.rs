@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::raw::{c_char, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use llama_cpp_sys_2 as sys;
@@ -24,6 +25,9 @@ thread_local! {
     /// Errors that llama.cpp reports on this thread, while somebody wants to know them.
     static ERRORS: RefCell<Option<String>> = const { RefCell::new(None) };
 }
+
+/// Whether llama.cpp does as it was told when it complains.
+static INTENDED: AtomicBool = AtomicBool::new(false);
 
 struct Recent {
     lines: VecDeque<String>,
@@ -52,7 +56,8 @@ impl Recent {
         if line.trim_matches('.').trim().is_empty() {
             return;
         }
-        if matches!(self.level, sys::GGML_LOG_LEVEL_WARN | sys::GGML_LOG_LEVEL_ERROR) {
+        let complains = matches!(self.level, sys::GGML_LOG_LEVEL_WARN | sys::GGML_LOG_LEVEL_ERROR);
+        if complains && !INTENDED.load(Ordering::Relaxed) {
             log::line(format_args!("llama.cpp: {line}"));
         }
         if self.lines.len() == LINES_KEPT {
@@ -60,6 +65,11 @@ impl Recent {
         }
         self.lines.push_back(line);
     }
+}
+
+/// Whether what llama.cpp complains of from now on is intended, and not to be shown.
+pub(super) fn intend(intended: bool) {
+    INTENDED.store(intended, Ordering::Relaxed);
 }
 
 /// llama.cpp's last log lines, oldest first.

@@ -84,8 +84,9 @@ impl Scheduler {
         let total: usize = shares.iter().sum();
         let none = || Guesses { tokens: vec![Vec::new(); shares.len()], drafted: false };
         // A step that reads a prompt computes rather than waits for memory: more rows would only
-        // make it longer.
-        if self.speculation == Speculation::Unspecified || total > generating {
+        // make it longer. One that others sit out is to be short.
+        let is_alone = total == generating && !shares.contains(&0);
+        if self.speculation == Speculation::Unspecified || !is_alone {
             return Ok(none());
         }
         let looked_up = self.look_up(shares, generating);

@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use super::attach;
-use super::plan::{self, Room, Want};
+use super::interrupts::Members;
+use super::plan::{self, GIVEN_UP_MAX, PASSED_OVER_MAX, Room, Want};
+use super::queue::Waits as _;
 use super::speculation::Guesses;
+use super::urgency::Urgency;
 use super::{Scheduler, Sequence};
 use crate::llama::DecodeError;
 use crate::request::Refusal;
@@ -16,6 +19,10 @@ struct Shares {
     tokens: Vec<usize>,
     /// Sequences that get the one token behind which their answer goes on.
     generating: usize,
+    /// Whether prompts get nothing because they are less urgent than others.
+    passes_over: bool,
+    /// Which could go on and sit the step out.
+    sit_out: Vec<bool>,
 }
 
 impl Shares {
@@ -30,7 +37,7 @@ impl Scheduler {
         self.catch_up();
         let mut shares = self.plan(Instant::now());
         while !self.cache.make_room(&mut self.kv, shares.total()) {
-            if !self.preempt_newest() {
+            if !self.preempt() {
                 self.fail_newest(&DecodeError::NoRoom);
                 return Ok(());
             }
@@ -41,23 +48,27 @@ impl Scheduler {
         // There is room for guesses, or none were made.
         self.cache.make_room(&mut self.kv, shares.total() + extra);
         let rows = self.fill_batch(&shares.tokens, &guesses.tokens);
-        let (reading, all) = self.members(&shares.tokens);
-        if !self.cancels.begin(reading, all) {
+        let started = Instant::now();
+        if !self.interrupts.begin(self.members(&shares.tokens, started)) {
             return Ok(());
         }
-        let started = Instant::now();
         let decoded = self.kv.context.decode(&mut self.batch);
-        self.cancels.begin(Vec::new(), Vec::new());
+        self.interrupts.end();
         match decoded {
             Ok(()) => {
                 let prefill = shares.total() - shares.generating;
-                self.pace.record(shares.generating, extra, prefill, started.elapsed());
+                // Weights that are read for some tokens of a prompt alone say little of each token.
+                if !shares.sit_out.contains(&true) {
+                    self.pace.record(shares.generating, extra, prefill, started.elapsed());
+                }
                 self.heart.count_step();
+                self.passed_over = if shares.passes_over { self.passed_over + 1 } else { 0 };
+                self.note(&shares);
                 self.sample(&shares.tokens, &rows, &guesses);
                 Ok(())
             }
             Err(DecodeError::Aborted) => {
-                self.pick_up(&shares.tokens, &rows);
+                self.pick_up(&shares, &rows);
                 Ok(())
             }
             Err(error @ DecodeError::NoRoom) => {
@@ -95,17 +106,27 @@ impl Scheduler {
             sequence.wait_for(leader.map_or(0, |leader| leader.until));
             let follows = leader.map(|leader| leader.at);
             let pending = sequence.pending().len();
-            wants.push(Want { pending, follows, waited: sequence.waited(now) });
+            wants.push(Want {
+                pending,
+                follows,
+                urgency: sequence.urgency(now),
+                has_begun: sequence.has_begun(),
+                given_up: sequence.given_up(),
+                waited: sequence.waited(now),
+            });
         }
         let mut shares = Shares::default();
         let room = Room {
             batch: self.kv.context.batch_max() as usize,
             prompts: self.prompts_max,
             beside: self.pace.beside(),
+            is_shared: self.passed_over >= PASSED_OVER_MAX,
         };
-        plan::plan(&wants, room, &mut shares.tokens);
-        let generating = wants.iter().filter(|want| want.pending == 1 && want.follows.is_none());
-        shares.generating = generating.count();
+        shares.passes_over = plan::plan(&wants, room, &mut shares.tokens);
+        for (want, &share) in wants.iter().zip(&shares.tokens) {
+            shares.sit_out.push(want.generates() && share == 0);
+            shares.generating += usize::from(want.generates() && share > 0);
+        }
         shares
     }
 
@@ -142,13 +163,29 @@ impl Scheduler {
         rows
     }
 
-    /// The requests whose prompts are read in the step, and all requests in it.
-    fn members(&self, shares: &[usize]) -> (Vec<u64>, Vec<u64>) {
-        let ids = |least: usize| {
+    fn members(&self, shares: &[usize], now: Instant) -> Members {
+        let with = |least: usize| {
             let sequences = self.running.iter().zip(shares);
-            sequences.filter(|&(_, &share)| share >= least).map(|(s, _)| s.id()).collect()
+            sequences.filter(move |&(_, &share)| share >= least).map(|(sequence, _)| sequence)
         };
-        (ids(2), ids(1))
+        let all = with(1).map(Sequence::id).collect();
+        if with(1).any(|sequence| sequence.given_up() >= GIVEN_UP_MAX) {
+            // Not again, unless nobody wants any of it.
+            return Members { reading: Vec::new(), all, urgency: Some(Urgency::Interactive) };
+        }
+        // Of all that run, as it is made for the most urgent or for whom that follows.
+        let urgency = self.running.iter().map(|sequence| sequence.urgency(now)).max();
+        Members { reading: with(2).map(Sequence::id).collect(), all, urgency }
+    }
+
+    /// Counts the steps that each got nothing from.
+    fn note(&mut self, shares: &Shares) {
+        let sequences = self.running.iter_mut().zip(&shares.tokens).zip(&shares.sit_out);
+        for ((sequence, &share), &sits_out) in sequences {
+            if sits_out || share > 0 {
+                sequence.note(!sits_out);
+            }
+        }
     }
 
     /// Chooses the next tokens of each sequence with a row of logits, and sends what came of it.
@@ -206,14 +243,18 @@ impl Scheduler {
     /// Goes on from what is in the cache after a step was aborted: llama.cpp splits a batch, and
     /// what it had computed of it stays. Logits are lost, so the last token before an answer
     /// is submitted again.
-    fn pick_up(&mut self, shares: &[usize], rows: &[Option<usize>]) {
+    fn pick_up(&mut self, shares: &Shares, rows: &[Option<usize>]) {
+        self.note(shares);
         for sequence in &self.running {
             let held = self.kv.context.held(sequence.slot());
             self.cache.extend(sequence.slot(), held.saturating_sub(sequence.decoded()));
         }
-        for ((sequence, &share), row) in self.running.iter_mut().zip(shares).zip(rows) {
+        for ((sequence, &share), row) in self.running.iter_mut().zip(&shares.tokens).zip(rows) {
             let most = sequence.decoded() + share - usize::from(row.is_some());
             let held = self.kv.context.held(sequence.slot()).min(most);
+            if share > 0 {
+                sequence.note(held > sequence.decoded());
+            }
             self.cache.rewind(&mut self.kv, sequence.slot(), held);
             sequence.mark_decoded(held.saturating_sub(sequence.decoded()));
         }
@@ -222,7 +263,7 @@ impl Scheduler {
     /// llama.cpp found no room where there should be some. Whatever it counts differently, this
     /// ends with one request alone in the cache.
     fn relieve(&mut self, error: &DecodeError) {
-        if !self.cache.give_one_up(&mut self.kv) && !self.preempt_newest() {
+        if !self.cache.give_one_up(&mut self.kv) && !self.preempt() {
             self.fail_newest(error);
         }
     }

@@ -2,6 +2,7 @@
 //! system parts of chats, on disk, where the next engine finds them.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use super::Scheduler;
 use super::cache::Memory;
@@ -75,17 +76,17 @@ impl Kv {
 impl Scheduler {
     /// Brings back the longest copy of the beginning of the next request, as a kept prefix, if
     /// the cache has nothing like it. Called when the request has its place.
-    pub(super) fn thaw(&mut self) {
-        if let Some(next) = self.queue.front_mut()
+    pub(super) fn thaw(&mut self, now: Instant) {
+        if let Some(next) = self.queue.front_mut(now)
             && next.is_new_at_front()
-            && let Some(prefix) = self.worth_thawing()
+            && let Some(prefix) = self.worth_thawing(now)
         {
             self.cache.adopt(&mut self.kv, &prefix, |kv, sequence| kv.restore(sequence, &prefix));
         }
     }
 
-    fn worth_thawing(&self) -> Option<Vec<u32>> {
-        let view = self.queue.front()?.view();
+    fn worth_thawing(&self, now: Instant) -> Option<Vec<u32>> {
+        let view = self.queue.front(now)?.view();
         let found = self.kv.copies.as_ref()?.longest(view.tokens);
         let present = self.source(&view, &self.views()).map_or(0, |source| source.length);
         let outstanding: usize = self.running.iter().map(Sequence::outstanding).sum();

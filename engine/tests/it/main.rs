@@ -25,3 +25,4 @@ mod template;
 mod tiny;
 mod tokens;
 mod transcript;
+mod urgency;

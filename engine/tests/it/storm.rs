@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use tandem_proto::engine::from_engine::Message;
-use tandem_proto::engine::{Heartbeat, Load};
-use tandem_proto::v1::{FinishReason, LogitBias, Sampling};
+use tandem_proto::engine::{Generate, Heartbeat, Load};
+use tandem_proto::v1::{FinishReason, LogitBias, Priority, Sampling};
 
 use crate::harness::{Answer, Engine, greedy, load_request, raw, seeded};
 
@@ -48,7 +48,9 @@ impl Storm {
             _ => (greedy(1 + random.below(12) as u32), false),
         };
         let wanted = sampling.max_tokens.filter(|_| wanted);
-        let id = engine.generate(raw(&prompt, sampling));
+        let priority = [Priority::Low, Priority::Normal, Priority::High][random.below(3) as usize];
+        let request = Generate { priority: priority.into(), ..raw(&prompt, sampling) };
+        let id = engine.generate(request);
         self.open.insert(id, (Answer::default(), wanted));
     }
 

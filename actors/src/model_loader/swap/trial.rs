@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tandem_proto::v1::Sampling;
 
 use crate::inference_worker::Worker;
+use crate::router::Class;
 use crate::{Completion, Error, Prompt, Result, Tools, TrackEvent, TrackRequest};
 
 /// Any model that writes goes on with this.
@@ -43,6 +44,7 @@ async fn generate(worker: &Worker) -> Result<()> {
         prompt: Prompt::Text(BEGINNING.to_owned()),
         sampling,
         tools: Tools::default(),
+        class: Class::Batch,
         deadline: Instant::now() + PATIENCE,
     })?;
     let mut written = String::new();

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use tandem_proto::v1::{Certainty, Sampling};
+use tandem_proto::v1::{Certainty, Sampling, Usage};
 
 use super::*;
 use crate::constraint::{Compiler, Wanted};
@@ -50,6 +50,7 @@ fn request(resume: &str, max_tokens: u32, stop: &[&str]) -> Request {
         splitter: Splitter::default(),
         draft: None,
         constraint: None,
+        priority: Priority::Unspecified,
         received: Instant::now(),
     }
 }

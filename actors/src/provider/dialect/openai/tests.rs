@@ -7,12 +7,20 @@ use tandem_proto::v1::LogitBias;
 
 use super::*;
 use crate::Tools;
+use crate::router::Class;
 
 fn json_of(prompt: Prompt, sampling: Sampling) -> Result<Value> {
     let tools = Tools::default();
     let settings = Settings { max_tokens: 100, ..Settings::new("http://host/v1", "remote") };
     let deadline = Instant::now();
-    let request = TrackRequest { turn_id: String::new(), prompt, sampling, tools, deadline };
+    let request = TrackRequest {
+        turn_id: String::new(),
+        prompt,
+        sampling,
+        tools,
+        class: Class::Batch,
+        deadline,
+    };
     body(&settings, &request).map(|bytes| serde_json::from_slice(&bytes).unwrap())
 }
 

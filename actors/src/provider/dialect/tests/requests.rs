@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tandem_proto::v1::{ChatMessage, Image, Role, Sampling, Tool, ToolCall};
 
 use super::*;
+use crate::router::Class;
 use crate::{Choice, Prompt, Tools};
 
 /// A conversation with everything in it that a dialect has words for.
@@ -63,6 +64,7 @@ fn request() -> TrackRequest {
             offered: vec![tool("get_weather", schema), tool("get_place", "")],
             choice: Choice::Auto,
         },
+        class: Class::Batch,
         deadline: Instant::now(),
     }
 }
