@@ -19,10 +19,8 @@ const WAITING_MAX: u32 = 16;
 const CLIENTS: u32 = 10 * (RUNNING_MAX + WAITING_MAX);
 /// Questions of a person while nothing else is asked.
 const UNLOADED: usize = 40;
-/// Set when clients come back when they are told to.
-const PATIENT_VARIABLE: &str = "TANDEM_TEST_OVERLOAD_PATIENT";
-/// Otherwise they come back after this, so that the load does not wear off.
-const IMPATIENCE: Duration = Duration::from_millis(50);
+/// After how many milliseconds clients that were refused come back; unset: when they are told to.
+const PAUSE_VARIABLE: &str = "TANDEM_TEST_OVERLOAD_PAUSE";
 /// What the daemon may grow by once it has seen the load for half the time.
 const GROWTH_MAX: u64 = 32 << 20;
 
@@ -85,7 +83,8 @@ async fn client(daemon: &Daemon, number: u32, end: Instant) -> Served {
     let connection = Client::connect(&daemon.home().socket()).await.unwrap();
     let priority = if number.is_multiple_of(4) { Priority::Low } else { Priority::Normal };
     let mut served = Served::default();
-    let is_patient = std::env::var_os(PATIENT_VARIABLE).is_some();
+    let pause = std::env::var(PAUSE_VARIABLE);
+    let pause = pause.ok().map(|text| Duration::from_millis(text.parse().unwrap()));
     while Instant::now() < end {
         let asked = Instant::now();
         let request = AskRequest { client: format!("client {number}"), ..short(priority) };
@@ -100,7 +99,7 @@ async fn client(daemon: &Daemon, number: u32, end: Instant) -> Served {
                 assert_eq!(refusal, (Code::ResourceExhausted, reason::OVERLOADED), "{failure:?}");
                 let retry_after = failure.retry_after.unwrap();
                 assert!(retry_after > Duration::ZERO, "{failure:?}");
-                tokio::time::sleep(if is_patient { retry_after } else { IMPATIENCE }).await;
+                tokio::time::sleep(pause.unwrap_or(retry_after)).await;
             }
         }
     }

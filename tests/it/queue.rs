@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tandem_proto::error as reason;
-use tandem_proto::v1::{AskRequest, Priority, StatusResponse};
+use tandem_proto::v1::{AskRequest, Policy, Priority, Sampling, StatusResponse};
 use tandem_tests::script::{Fate, Life, Script};
 use tandem_tests::{Asking, Daemon, Setup, question};
 use tonic::{Code, Request};
@@ -69,6 +69,33 @@ async fn the_more_urgent_question_goes_first() {
         assert_eq!(asking.finish().await.complete(), WORDS);
     }
     assert_eq!(prompts(&daemon), ["first", "high", "normal", "unspecified", "low"]);
+}
+
+#[tokio::test]
+async fn an_engine_reads_what_a_person_asks_before_what_nobody_waits_for() {
+    let daemon =
+        Setup::real().config("[engine]\ncontext_tokens = 8192\nbatch_tokens = 128\n").start().await;
+    daemon.ask("Hello.").await.complete();
+    let long = |word: &str, count: usize, priority: Priority| AskRequest {
+        policy: Policy::Fast.into(),
+        priority: priority.into(),
+        sampling: Some(Sampling { max_tokens: Some(8), ..Sampling::default() }),
+        ..question(&word.repeat(count))
+    };
+    let mut background = daemon.begin(long("tree ", 2500, Priority::Low)).await;
+    let is_read = |status: &StatusResponse| {
+        status.models[0].engine.as_ref().is_some_and(|engine| engine.sequences_active == 1)
+    };
+    daemon.until("the engine to read", is_read).await;
+    // Longer than what is left of the other, which would be read first if both were as urgent.
+    let mut person = daemon.begin(long("sea ", 2600, Priority::High)).await;
+    let first = tokio::select! {
+        _ = background.until_text(1) => "background",
+        _ = person.until_text(1) => "person",
+    };
+    assert_eq!(first, "person");
+    person.finish().await.complete();
+    background.finish().await.complete();
 }
 
 /// A question of a client that is called so.
