@@ -13,6 +13,7 @@ pub mod package;
 pub mod pull;
 pub mod repository;
 pub mod selection;
+mod sidecar;
 mod source;
 pub mod versions;
 

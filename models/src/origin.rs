@@ -1,13 +1,14 @@
 //! What a model's file is, by its hash, and where it came from.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::sidecar;
 
 /// Bytes that are read at a time.
 const STEP_BYTES: usize = 1 << 20;
@@ -55,42 +56,31 @@ impl Origin {
     /// That of the model in `file`; `None` when it was not fetched, or nobody can tell.
     #[must_use]
     pub fn of(file: &Path) -> Option<Self> {
-        let mut text = String::new();
-        File::open(beside(file)).ok()?.take(ORIGIN_BYTES_MAX).read_to_string(&mut text).ok()?;
-        toml::from_str(&text).ok()
+        let bytes = sidecar::read(&beside(file), ORIGIN_BYTES_MAX)?;
+        toml::from_slice(&bytes).ok()
     }
 
     /// Writes it down for the model in `file`. It is on disk afterwards.
     pub fn write(&self, file: &Path) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
-        let target = beside(file);
-        let part = target.with_extension("part");
-        let mut options = OpenOptions::new();
-        let mut written =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        written.write_all(text.as_bytes())?;
-        written.sync_all()?;
-        fs::rename(&part, &target)
+        sidecar::write(&beside(file), text.as_bytes())
     }
 
     /// Forgets that of the model in `file`.
     pub fn forget(file: &Path) -> io::Result<()> {
-        match fs::remove_file(beside(file)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => outcome,
-        }
+        sidecar::forget(&beside(file))
     }
 }
 
 fn beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".origin.toml");
-    PathBuf::from(name)
+    sidecar::beside(file, ".origin.toml")
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::fs;
+
     use super::*;
 
     #[test]
